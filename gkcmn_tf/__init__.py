@@ -1,0 +1,1 @@
+"""GKCMN: Gaussian kernel-based cross-modal network for spatio-temporal video grounding."""

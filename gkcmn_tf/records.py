@@ -1,0 +1,300 @@
+"""The on-disk records: their schema, and how they are written and read.
+
+A records folder holds
+
+    manifest.json                            counts, what was skipped and why, the I3D source
+    features/VIDEO.tfrecord                  one `VideoFeatures` record a video
+    clips/SPLIT-00000-of-00004.tfrecord      `Clip` records, sharded
+
+Every record is a `tf.train.Example`. Features stand apart from sentences, one file a video,
+because a video has many sentences: nothing is stored twice, a file is the unit of resuming, and any
+clip can be read in any order.
+
+`VideoFeatures` keys: `video_id` (bytes), `fps` (float), `width`, `height`, `frame_count` (int64, of
+the decoded video), `features` (bytes: little-endian, C order), `shape` (int64 `[4]`: windows, grid
+height, grid width, channels), `dtype` (bytes).
+
+`Clip` keys: `video_id`, `features_file` (bytes: relative to the folder), `begin`, `end` (int64:
+frames, half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
+`sentence/index` (int64 `[n]`: number within the split), `sentence/id`, `sentence/text`,
+`sentence/qtype` (bytes `[n]`: `declarative` or `interrogative`), `sentence/target_id` (int64
+`[n]`), `sentence/segment` (int64 `[2n]`: the true `[begin, end)` in frames) and `sentence/boxes`
+(float `[4m]`: `x1 y1 x2 y2` in pixels of the original frame, for each frame of each segment in
+turn).
+"""
+
+import dataclasses
+import os
+import urllib.parse
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+MANIFEST = "manifest.json"
+QTYPES = ("declarative", "interrogative")
+FEATURE_DTYPES = ("float16", "float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFeatures:
+    """The features of one video: `features` is `[windows, S, S, C]`."""
+
+    video_id: str
+    fps: float
+    width: int
+    height: int
+    frame_count: int
+    features: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """A sentence and its true tube: frames `[begin, end)`, `boxes` float32 `[end - begin, 4]`."""
+
+    index: int
+    id: str
+    text: str
+    qtype: str
+    target_id: int
+    begin: int
+    end: int
+    boxes: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """Frames `[begin, end)` of a video, with the sentences asked about them."""
+
+    video_id: str
+    begin: int
+    end: int
+    fps: float
+    width: int
+    height: int
+    frame_count: int
+    sentences: tuple[Sentence, ...]
+
+
+def features_file(video_id: str) -> str:
+    """Path of a video's features inside a records folder; any id gives a safe, unique name."""
+    return f"features/{urllib.parse.quote(video_id, safe='')}.tfrecord"
+
+
+def _bytes(*values):
+    values = [v.encode() if isinstance(v, str) else v for v in values]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _ints(values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(values)))
+
+
+def _floats(values):
+    return tf.train.Feature(float_list=tf.train.FloatList(value=np.ravel(values)))
+
+
+def _serialize(feature):
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(
+        deterministic=True
+    )
+
+
+def _write(path: str, serialized: Sequence[bytes]) -> None:
+    """Writes records to a temporary name and renames it, so that `path` is never half a file."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.tmp-{os.getpid()}"
+    with tf.io.TFRecordWriter(temporary) as writer:
+        for record in serialized:
+            writer.write(record)
+    os.replace(temporary, path)
+
+
+def write_video_features(folder: str, video: VideoFeatures) -> str:
+    """Writes one video's features under `folder`; returns the path."""
+    if str(video.features.dtype) not in FEATURE_DTYPES:
+        raise ValueError(
+            f"video {video.video_id}: features are {video.features.dtype}, "
+            f"expected one of {FEATURE_DTYPES}"
+        )
+    path = os.path.join(folder, features_file(video.video_id))
+    record = _serialize(
+        {
+            "video_id": _bytes(video.video_id),
+            "fps": _floats(video.fps),
+            "width": _ints(video.width),
+            "height": _ints(video.height),
+            "frame_count": _ints(video.frame_count),
+            "features": _bytes(np.ascontiguousarray(video.features).tobytes()),
+            "shape": _ints(video.features.shape),
+            "dtype": _bytes(str(video.features.dtype)),
+        }
+    )
+    _write(path, [record])
+    return path
+
+
+def parse_video_features(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses a `VideoFeatures` record in graph.
+
+    Returns:
+        `video_id`, `fps`, `width`, `height`, `frame_count`, and `features` `[windows, S, S, C]` in
+        float16, whatever they are stored in.
+    """
+    scalar = {
+        "video_id": tf.string,
+        "fps": tf.float32,
+        "width": tf.int64,
+        "height": tf.int64,
+        "frame_count": tf.int64,
+        "features": tf.string,
+        "dtype": tf.string,
+    }
+    spec = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
+    spec["shape"] = tf.io.FixedLenFeature([4], tf.int64)
+    parsed = tf.io.parse_single_example(serialized, spec)
+    raw, dtype, shape = (parsed.pop(key) for key in ("features", "dtype", "shape"))
+    flat = tf.cond(
+        dtype == "float16",
+        lambda: tf.io.decode_raw(raw, tf.float16),
+        lambda: tf.cast(tf.io.decode_raw(raw, tf.float32), tf.float16),
+    )
+    return parsed | {"features": tf.reshape(flat, shape)}
+
+
+def read_video_features(folder: str, video_id: str) -> VideoFeatures:
+    """Reads one video's features; `FileNotFoundError` if the folder has none for it."""
+    path = os.path.join(folder, features_file(video_id))
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no features for video {video_id}; run data.prepare")
+    record = next(iter(tf.data.TFRecordDataset(path)))
+    fields = tf.train.Example.FromString(record.numpy()).features.feature
+    dtype = fields["dtype"].bytes_list.value[0].decode()
+    shape = list(fields["shape"].int64_list.value)
+    features = np.frombuffer(fields["features"].bytes_list.value[0], dtype).reshape(shape)
+    return VideoFeatures(
+        video_id=video_id,
+        fps=fields["fps"].float_list.value[0],
+        width=fields["width"].int64_list.value[0],
+        height=fields["height"].int64_list.value[0],
+        frame_count=fields["frame_count"].int64_list.value[0],
+        features=features,
+    )
+
+
+def _serialize_clip(clip: Clip) -> bytes:
+    for sentence in clip.sentences:
+        expected = (sentence.end - sentence.begin, 4)
+        if sentence.boxes.shape != expected or sentence.end <= sentence.begin:
+            raise ValueError(
+                f"sentence {sentence.id}: segment [{sentence.begin}, {sentence.end}) needs boxes "
+                f"of shape {expected}, got {sentence.boxes.shape}"
+            )
+        if sentence.qtype not in QTYPES:
+            raise ValueError(f"sentence {sentence.id}: qtype {sentence.qtype!r}, not in {QTYPES}")
+    sentences = clip.sentences
+    return _serialize(
+        {
+            "video_id": _bytes(clip.video_id),
+            "features_file": _bytes(features_file(clip.video_id)),
+            "begin": _ints(clip.begin),
+            "end": _ints(clip.end),
+            "fps": _floats(clip.fps),
+            "width": _ints(clip.width),
+            "height": _ints(clip.height),
+            "frame_count": _ints(clip.frame_count),
+            "sentence/index": _ints([s.index for s in sentences]),
+            "sentence/id": _bytes(*(s.id for s in sentences)),
+            "sentence/text": _bytes(*(s.text for s in sentences)),
+            "sentence/qtype": _bytes(*(s.qtype for s in sentences)),
+            "sentence/target_id": _ints([s.target_id for s in sentences]),
+            "sentence/segment": _ints([[s.begin, s.end] for s in sentences]),
+            "sentence/boxes": _floats(np.concatenate([s.boxes for s in sentences])),
+        }
+    )
+
+
+def clip_shards(folder: str, split: str) -> list[str]:
+    """Paths of a split's clip shards in order; `FileNotFoundError` if there are none."""
+    pattern = os.path.join(folder, "clips", f"{split}-?????-of-?????.tfrecord")
+    paths = sorted(tf.io.gfile.glob(pattern))
+    if not paths:
+        raise FileNotFoundError(f"{pattern}: no such records; run data.prepare for split {split!r}")
+    return paths
+
+
+def write_clips(folder: str, split: str, clips: Sequence[Clip], num_shards: int) -> list[str]:
+    """Writes a split's clips, dealt in order over `num_shards` files; returns their paths."""
+    paths = []
+    for shard in range(num_shards):
+        name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+        paths.append(os.path.join(folder, "clips", name))
+        _write(paths[-1], [_serialize_clip(clip) for clip in clips[shard::num_shards]])
+    return paths
+
+
+def parse_clip(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses a `Clip` record in graph.
+
+    Returns:
+        the keys of the schema; `sentence/segment` is `[n, 2]` and `sentence/boxes` `[m, 4]`, where
+        the boxes of sentence `i` begin at row `sum of (end - begin) over sentences before i`.
+    """
+    scalar = {
+        "video_id": tf.string,
+        "features_file": tf.string,
+        "begin": tf.int64,
+        "end": tf.int64,
+        "fps": tf.float32,
+        "width": tf.int64,
+        "height": tf.int64,
+        "frame_count": tf.int64,
+    }
+    sequence = {
+        "sentence/index": tf.int64,
+        "sentence/id": tf.string,
+        "sentence/text": tf.string,
+        "sentence/qtype": tf.string,
+        "sentence/target_id": tf.int64,
+        "sentence/segment": tf.int64,
+        "sentence/boxes": tf.float32,
+    }
+    spec = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
+    for key, dtype in sequence.items():
+        spec[key] = tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
+    parsed = tf.io.parse_single_example(serialized, spec)
+    parsed["sentence/segment"] = tf.reshape(parsed["sentence/segment"], [-1, 2])
+    parsed["sentence/boxes"] = tf.reshape(parsed["sentence/boxes"], [-1, 4])
+    return parsed
+
+
+def read_clips(folder: str, split: str) -> Iterator[Clip]:
+    """Yields a split's clips as `Clip`, shard after shard."""
+    for record in tf.data.TFRecordDataset(clip_shards(folder, split)):
+        parsed = {key: value.numpy() for key, value in parse_clip(record).items()}
+        segments = parsed["sentence/segment"]
+        lengths = segments[:, 1] - segments[:, 0]
+        boxes = np.split(parsed["sentence/boxes"], np.cumsum(lengths)[:-1])
+        sentences = tuple(
+            Sentence(
+                index=int(parsed["sentence/index"][i]),
+                id=parsed["sentence/id"][i].decode(),
+                text=parsed["sentence/text"][i].decode(),
+                qtype=parsed["sentence/qtype"][i].decode(),
+                target_id=int(parsed["sentence/target_id"][i]),
+                begin=int(segments[i, 0]),
+                end=int(segments[i, 1]),
+                boxes=boxes[i],
+            )
+            for i in range(len(segments))
+        )
+        yield Clip(
+            video_id=parsed["video_id"].decode(),
+            begin=int(parsed["begin"]),
+            end=int(parsed["end"]),
+            fps=float(parsed["fps"]),
+            width=int(parsed["width"]),
+            height=int(parsed["height"]),
+            frame_count=int(parsed["frame_count"]),
+            sentences=sentences,
+        )
