@@ -1,0 +1,30 @@
+"""Files that are written whole or not at all, and JSON with errors that name the file."""
+
+import json
+import os
+from typing import Any
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes `text` to a temporary name beside `path`, then renames it."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    temporary = f"{path}.tmp-{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str) -> Any:
+    """Reads JSON; `FileNotFoundError` or `ValueError` name the file and the place."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such file")
+    with open(path, encoding="utf-8") as file:
+        try:
+            return json.load(file)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not valid JSON: {error}") from error

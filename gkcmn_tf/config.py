@@ -1,0 +1,316 @@
+"""The configuration of a run: a tree of dataclasses, with the paper's numbers as defaults.
+
+An experiment is picked by its registered name (`gkcmn` or `bm`), then changed by YAML files in
+order, then by `--params_override`; an unknown key or an impossible value is an error that names it.
+The resolved tree is saved with every run as `params.yaml`.
+"""
+
+import dataclasses
+import os
+import typing
+from collections.abc import Sequence
+
+import yaml
+from official.core import exp_factory
+from official.modeling import hyperparams
+
+from gkcmn_tf.atomic_files import write_text
+
+PARAMS_FILE = "params.yaml"
+
+
+@dataclasses.dataclass
+class EncoderConfig(hyperparams.Config):
+    """What GKCMN and the baseline share; arguments of `GroundingModel`, which describes them."""
+
+    video_width: int = 32
+    word_width: int = 300
+    sentence_width: int = 128
+    fusion_width: int = 128
+    attention_layers: int = 2
+    attention_heads: int = 4
+    train_word_vectors: bool = True
+
+
+@dataclasses.dataclass
+class GKCMNConfig(EncoderConfig):
+    """Arguments of `GKCMN`, which describes them."""
+
+    heatmap_size: int = 16
+    spatial_width: int = 64
+    temporal_width: int = 64
+    candidate_widths: tuple[float, ...] = (8.0, 16.0, 32.0, 64.0, 96.0, 128.0, 196.0)
+    serial_connection: bool = True
+    parallel_connection: bool = True
+    parallel_spatial: bool = False
+    temporal_attention: bool = True
+    gaussian_kernel: bool = True
+    sigma: float = 2.0
+    focal_alpha: float = 2.0
+    focal_beta: float = 4.0
+    positive_heat: float = 0.8
+    score_threshold: float = 0.3
+    high_score_ratio: float = 0.9
+    loss_weights: tuple[float, ...] = (1.0, 2.0, 0.2, 0.1)
+
+
+@dataclasses.dataclass
+class BMConfig(EncoderConfig):
+    """Arguments of `BM`, which describes them."""
+
+    loss_weights: tuple[float, ...] = (2.0, 1.0)
+
+
+@dataclasses.dataclass
+class ModelConfig(hyperparams.OneOfConfig):
+    """Which model, and its arguments; only the section that `type` names counts."""
+
+    type: str = "gkcmn"
+    gkcmn: GKCMNConfig = dataclasses.field(default_factory=GKCMNConfig)
+    bm: BMConfig = dataclasses.field(default_factory=BMConfig)
+
+
+@dataclasses.dataclass
+class DataConfig(hyperparams.Config):
+    """Records and how batches are made of them.
+
+    Attributes:
+        records_dir: folder that `data.prepare` wrote.
+        train_split: split to train on.
+        eval_split: split that training is evaluated on.
+        max_steps: `T`; longer clips are thinned to it, shorter ones padded.
+        max_words: `N`; longer sentences are cut.
+        grid_size: `S`, cells along each side of the features.
+        feature_channels: `C`, channels of the features.
+        queries_per_clip: `Q`, sentences of one clip that share a pass of the visual branch.
+        shuffle_buffer: groups of queries that shuffling holds at a time (without features).
+        min_word_count: rarer words of the training split count as unknown.
+        glove_path: GloVe text file (plain or .gz); empty trains word vectors from scratch.
+    """
+
+    records_dir: str = ""
+    train_split: str = "train"
+    eval_split: str = "val"
+    max_steps: int = 200
+    max_words: int = 20
+    grid_size: int = 7
+    feature_channels: int = 1024
+    queries_per_clip: int = 1
+    shuffle_buffer: int = 20000
+    min_word_count: int = 1
+    glove_path: str = ""
+
+
+@dataclasses.dataclass
+class TrainConfig(hyperparams.Config):
+    """Optimisation, and what is written when.
+
+    Attributes:
+        steps: training steps in all.
+        global_batch_size: clips (times `queries_per_clip` sentences) a step, over all replicas.
+        learning_rate: of Adam.
+        decay_steps: the rate falls to 0 along a half cosine over so many last steps; 0 keeps it.
+        clip_norm: gradients of a larger global norm are scaled down to it; 0 switches clipping off.
+        seed: of initial weights, unknown word vectors and the order of the data.
+        steps_per_loop: steps between two lines of progress and TensorBoard scalars.
+        checkpoint_interval: steps between checkpoints; a multiple of `steps_per_loop`.
+        eval_interval: steps between evaluations; a multiple of `steps_per_loop`.
+        max_checkpoints: how many checkpoints are kept.
+    """
+
+    steps: int = 50000
+    global_batch_size: int = 32
+    learning_rate: float = 0.003
+    decay_steps: int = 0
+    clip_norm: float = 5.0
+    seed: int = 0
+    steps_per_loop: int = 100
+    checkpoint_interval: int = 1000
+    eval_interval: int = 1000
+    max_checkpoints: int = 3
+
+
+@dataclasses.dataclass
+class RuntimeConfig(hyperparams.Config):
+    """Where and in which precision.
+
+    Attributes:
+        distribution_strategy: `one_device`, `mirrored`, `multi_worker_mirrored` or `tpu`, as Model
+            Garden's `distribute_utils` names them.
+        num_gpus: GPUs of this machine; 0 runs on the CPU.
+        tpu: address of the TPU, for the strategy `tpu`.
+        precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
+    """
+
+    distribution_strategy: str = "one_device"
+    num_gpus: int = 0
+    tpu: str = ""
+    precision: str = "float32"
+
+
+@dataclasses.dataclass
+class Experiment(hyperparams.Config):
+    """Everything that decides a run."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
+
+
+@exp_factory.register_config_factory("gkcmn")
+def gkcmn() -> Experiment:
+    """The paper's model."""
+    return Experiment()
+
+
+@exp_factory.register_config_factory("bm")
+def bm() -> Experiment:
+    """The paper's anchor-free baseline."""
+    return Experiment(model=ModelConfig(type="bm"))
+
+
+CHOICES = {
+    "model.type": ("gkcmn", "bm"),
+    "runtime.distribution_strategy": ("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
+    "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+}
+MAY_BE_ZERO = (
+    "attention_layers",
+    "decay_steps",
+    "clip_norm",
+    "seed",
+    "num_gpus",
+    "focal_alpha",
+    "focal_beta",
+    "score_threshold",
+    "loss_weights",
+)
+FRACTIONS = ("positive_heat", "score_threshold", "high_score_ratio")
+EVEN = ("sentence_width", "fusion_width", "temporal_width")
+
+
+def _check_type(key, value, annotation):
+    if typing.get_origin(annotation) is tuple:
+        (element, _) = typing.get_args(annotation)
+        if not isinstance(value, (list, tuple)) or not value:
+            raise ValueError(f"{key}: expected a list of {element.__name__}, got {value!r}")
+        for item in value:
+            _check_type(key, item, element)
+        return
+    accepted = (int, float) if annotation is float else (annotation,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        raise ValueError(f"{key}: expected {annotation.__name__}, got {value!r}")
+
+
+def _check(key, value):
+    name = key.rsplit(".", 1)[-1]
+    if key in CHOICES and value not in CHOICES[key]:
+        raise ValueError(f"{key}: expected one of {', '.join(CHOICES[key])}; got {value!r}")
+    for number in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(number, (bool, str)):
+            continue
+        if number < 0 or (number == 0 and name not in MAY_BE_ZERO):
+            zero = " or 0" if name in MAY_BE_ZERO else ""
+            raise ValueError(f"{key}: expected a positive value{zero}, got {value!r}")
+        if name in FRACTIONS and number > 1:
+            raise ValueError(f"{key}: expected at most 1, got {value!r}")
+        if name in EVEN and number % 2:
+            raise ValueError(f"{key}: expected an even number, got {value!r}")
+
+
+def _leaves(config, prefix=""):
+    hints = typing.get_type_hints(type(config))
+    for name in config.as_dict():
+        value = getattr(config, name)
+        if isinstance(value, hyperparams.Config):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, hints[name]
+
+
+def validate(config: Experiment) -> None:
+    """Raises `ValueError`, naming the key, if a value has the wrong type or is impossible."""
+    if config.model.type not in CHOICES["model.type"]:
+        _check("model.type", config.model.type)
+    for key, value, annotation in _leaves(config):
+        _check_type(key, value, annotation)
+        _check(key, value)
+    model_key, model, train = f"model.{config.model.type}", config.model.get(), config.train
+    widths = ["word_width"]
+    if config.model.type == "gkcmn" and model.temporal_attention:
+        widths.append("temporal_width")
+    for name in widths:
+        if getattr(model, name) % model.attention_heads:
+            raise ValueError(
+                f"{model_key}.{name}: {getattr(model, name)} is not a multiple of "
+                f"{model_key}.attention_heads, {model.attention_heads}"
+            )
+    expected = len(type(model)().loss_weights)
+    if len(model.loss_weights) != expected:
+        raise ValueError(f"{model_key}.loss_weights: expected {expected} values")
+    for name in ("checkpoint_interval", "eval_interval"):
+        if getattr(train, name) % train.steps_per_loop:
+            raise ValueError(
+                f"train.{name}: {getattr(train, name)} is not a multiple of "
+                f"train.steps_per_loop, {train.steps_per_loop}"
+            )
+    if train.decay_steps > train.steps:
+        raise ValueError(f"train.decay_steps: {train.decay_steps} exceeds train.steps")
+    if config.runtime.distribution_strategy == "tpu" and not config.runtime.tpu:
+        raise ValueError("runtime.tpu: expected an address for the strategy tpu, got ''")
+
+
+def load(
+    name: str, config_files: Sequence[str] = (), params_override: str | None = None
+) -> Experiment:
+    """The registered experiment `name`, changed by YAML files and then by `params_override`.
+
+    Args:
+        name: a registered experiment.
+        config_files: YAML files, applied in order.
+        params_override: YAML or `key.subkey=value,...`.
+
+    Raises:
+        ValueError: an unknown experiment or key, or an impossible value, named with its source.
+        FileNotFoundError: a file is missing.
+    """
+    try:
+        config = exp_factory.get_exp_config(name)
+    except LookupError as error:
+        raise ValueError(
+            f"--experiment={name}: no such experiment; there are gkcmn and bm"
+        ) from error
+    sources = [(path, path) for path in config_files]
+    if params_override:
+        sources.append(("--params_override", params_override))
+    for source, override in sources:
+        if source is override and not os.path.exists(source):
+            raise FileNotFoundError(f"{source}: no such config file")
+        try:
+            config = hyperparams.override_params_dict(config, override, is_strict=True)
+        except (KeyError, yaml.YAMLError) as error:
+            raise ValueError(f"{source}: {error.args[0]}") from error
+    validate(config)
+    return config
+
+
+def save(config: Experiment, folder: str) -> None:
+    """Writes the resolved config to `folder/params.yaml`."""
+    text = yaml.safe_dump(_plain(config.as_dict()), sort_keys=False)
+    write_text(os.path.join(folder, PARAMS_FILE), text)
+
+
+def _plain(value):
+    """YAML has no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def saved(folder: str) -> Experiment:
+    """The config that `save` wrote to `folder`."""
+    path = os.path.join(folder, PARAMS_FILE)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: not there; is {folder} a --model_dir of gkcmn_tf.train?")
+    return load("gkcmn", [path])

@@ -1,0 +1,60 @@
+"""From the heads' outputs to a segment and a box per step."""
+
+from keras import ops
+
+from gkcmn_tf.losses import boxes_from_distances
+
+
+def decode_boxes(heatmaps, distances):
+    """The box that the heatmap's peak predicts, for each step.
+
+    Args:
+        heatmaps: `[..., L, L]`, logits or heats.
+        distances: (left, top, right, bottom) in cells, `[..., L, L, 4]`.
+
+    Returns:
+        boxes `[..., 4]`, normalised and inside `[0, 1]`, and the peaks' heat or logit `[...]`. Of
+        equal peaks the first in row order is taken.
+    """
+    size = heatmaps.shape[-1]
+    flat = ops.reshape(heatmaps, (*ops.shape(heatmaps)[:-2], size * size))
+    boxes = ops.reshape(
+        boxes_from_distances(distances) / size, (*ops.shape(distances)[:-3], size * size, 4)
+    )
+    peak = ops.expand_dims(ops.argmax(flat, axis=-1), -1)
+    boxes = ops.squeeze(ops.take_along_axis(boxes, peak[..., None], axis=-2), -2)
+    return ops.clip(boxes, 0, 1), ops.squeeze(ops.take_along_axis(flat, peak, axis=-1), -1)
+
+
+def decode_segments(scores, offsets, candidates, step_mask):
+    """The best candidate of each query, moved by its offset (section 2.4).
+
+    Args:
+        scores: `[..., T, K]`.
+        offsets: `(begin, end)` in steps, `[..., T, K, 2]`.
+        candidates: candidate segments in step coordinates, `[..., T, K, 2]`.
+        step_mask: bool `[..., T]`, True at the `T'` valid steps; the first must be.
+
+    Returns:
+        segments `[..., 2]` inside `[0, T']`, with begin <= end, and their scores `[...]`. Of equal
+        scores the earliest step's, then the first width's, is taken.
+    """
+    shape = ops.shape(scores)
+    flat = (*shape[:-2], shape[-2] * shape[-1])
+    valid = ops.broadcast_to(ops.expand_dims(step_mask, -1), shape)
+    scores = ops.reshape(ops.where(valid, scores, -1e9), flat)
+    segments = ops.reshape(candidates + offsets, (*flat, 2))
+    best = ops.expand_dims(ops.argmax(scores, axis=-1), -1)
+    segment = ops.squeeze(ops.take_along_axis(segments, best[..., None], axis=-2), -2)
+    return clip_segments(segment, step_mask), ops.squeeze(
+        ops.take_along_axis(scores, best, axis=-1), -1
+    )
+
+
+def clip_segments(segments, step_mask):
+    """Segments `[..., 2]` cut to `[0, T']`; one whose ends are swapped shrinks to its middle."""
+    num_steps = ops.sum(ops.cast(step_mask, segments.dtype), axis=-1)
+    begin, end = segments[..., 0], segments[..., 1]
+    middle = (begin + end) / 2
+    segments = ops.stack([ops.minimum(begin, middle), ops.maximum(end, middle)], axis=-1)
+    return ops.minimum(ops.maximum(segments, 0), ops.expand_dims(num_steps, -1))

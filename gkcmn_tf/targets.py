@@ -1,0 +1,126 @@
+"""What the heads are trained towards: heatmaps, sizes, candidate segments and their scores.
+
+`...` in a shape is any leading axes: `[B, Q]` in training.
+"""
+
+from keras import ops
+
+
+def pixel_centers(size):
+    """Centres `0.5, 1.5, ...` of `size` pixels, in cells: float32 `[size]`."""
+    return ops.arange(size, dtype="float32") + 0.5
+
+
+def _center_distances(boxes, size):
+    """Horizontal `[..., size]` and vertical distances of pixel centres from the boxes' centres."""
+    boxes = boxes * size
+    centers = pixel_centers(size)
+    x = (boxes[..., 0] + boxes[..., 2]) / 2
+    y = (boxes[..., 1] + boxes[..., 3]) / 2
+    return centers - ops.expand_dims(x, -1), centers - ops.expand_dims(y, -1)
+
+
+def gaussian_heatmaps(boxes, size, sigma):
+    """Gaussian kernels at the boxes' centres (Eq. 5).
+
+    Args:
+        boxes: `[..., 4]`, normalised.
+        size: `L`, pixels along each side.
+        sigma: standard deviation in cells.
+
+    Returns:
+        `[..., L, L]` in `[0, 1]`, indexed `[y, x]`.
+    """
+    dx, dy = (ops.exp(-ops.square(d) / (2 * sigma**2)) for d in _center_distances(boxes, size))
+    return ops.expand_dims(dy, -1) * ops.expand_dims(dx, -2)
+
+
+def point_heatmaps(boxes, size):
+    """A single 1 at the pixel that holds each box's centre: Table 3's "w/o SK".
+
+    Shapes as in `gaussian_heatmaps`. A centre on the far edge belongs to the last pixel.
+    """
+
+    def one_hot(low, high):
+        index = ops.floor((low + high) / 2 * size)
+        return ops.one_hot(ops.cast(ops.clip(index, 0, size - 1), "int32"), size)
+
+    columns = one_hot(boxes[..., 0], boxes[..., 2])
+    rows = one_hot(boxes[..., 1], boxes[..., 3])
+    return ops.expand_dims(rows, -1) * ops.expand_dims(columns, -2)
+
+
+def inside_box(boxes, size):
+    """Pixels of the annotated area `a_t` of Eq. 7.
+
+    Args:
+        boxes: `[..., 4]`, normalised.
+        size: `L`.
+
+    Returns:
+        bool `[..., L, L]`: the pixel's centre lies in the box, or the pixel holds the box's centre,
+        so that a box between pixel centres has a sample too.
+    """
+    cells = ops.expand_dims(boxes * size, -1)
+    centers = pixel_centers(size)
+    columns = (centers >= cells[..., 0, :]) & (centers <= cells[..., 2, :])
+    rows = (centers >= cells[..., 1, :]) & (centers <= cells[..., 3, :])
+    inside = ops.expand_dims(rows, -1) & ops.expand_dims(columns, -2)
+    return inside | (point_heatmaps(boxes, size) > 0)
+
+
+def candidate_widths(widths, max_steps, reference_steps=200):
+    """Widths given for `reference_steps` steps (the paper's 200), scaled to `max_steps`."""
+    return [width * max_steps / reference_steps for width in widths]
+
+
+def candidate_segments(step_mask, widths):
+    """The candidate segments of the temporal head: at every step, one of each width, centred on it.
+
+    A candidate that reaches beyond the clip is cut at its end, so that a clip shorter than the
+    narrowest width still has candidates.
+
+    Args:
+        step_mask: bool `[..., T]`, True at the `T'` valid steps, which come first.
+        widths: `K` widths in steps.
+
+    Returns:
+        segments `[..., T, K, 2]` in step coordinates, inside `[0, T']`. The candidates of a step
+        are valid where `step_mask` is True, and meaningless elsewhere.
+    """
+    T = step_mask.shape[-1]
+    half = ops.convert_to_tensor([width / 2 for width in widths], "float32")
+    centers = ops.expand_dims(pixel_centers(T), -1)
+    segments = ops.stack([centers - half, centers + half], axis=-1)
+    num_steps = ops.sum(ops.cast(step_mask, "float32"), axis=-1)[..., None, None, None]
+    return ops.minimum(ops.maximum(segments, 0), num_steps)
+
+
+def segment_iou(a, b):
+    """Intersection over union `[...]` of segments `[..., 2]`; 0 where both are empty."""
+    intersection = ops.maximum(
+        ops.minimum(a[..., 1], b[..., 1]) - ops.maximum(a[..., 0], b[..., 0]), 0
+    )
+    union = a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - intersection
+    return ops.where(union > 0, intersection / ops.where(union > 0, union, 1), 0)
+
+
+def score_targets(ious, threshold):
+    """IoUs, set to 0 below the confidence threshold `c` (section 2.4)."""
+    return ops.where(ious >= threshold, ious, 0)
+
+
+def regression_candidates(ious, valid, high_score_ratio):
+    """Candidates "that have the potential to be selected" (section 2.4), whose offsets are learnt.
+
+    Args:
+        ious: `[..., T, K]`, IoU of each candidate with the true segment.
+        valid: bool `[..., T]`.
+        high_score_ratio: `delta`.
+
+    Returns:
+        bool `[..., T, K]`: valid, with an IoU above 0 and at least `delta` times the best.
+    """
+    ious = ops.where(ops.expand_dims(valid, -1), ious, 0)
+    best = ops.max(ious, axis=(-2, -1), keepdims=True)
+    return (ious > 0) & (ious >= high_score_ratio * best)
