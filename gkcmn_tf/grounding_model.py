@@ -153,15 +153,22 @@ class GroundingModel(keras.Model, abc.ABC):
 
         Every value is this replica's share: their sum over replicas is the global batch's.
         """
-        losses = {
-            name: total / ops.maximum(global_sum(count), 1)
-            for name, (total, count) in self.loss_terms(inputs, labels, outputs).items()
-        }
+        terms = self.loss_terms(inputs, labels, outputs)
+        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
+        # of a step across replicas once there are more than ten.
+        counts = ops.maximum(global_sum(ops.stack([count for _, count in terms.values()])), 1)
+        losses = {name: total / counts[i] for i, (name, (total, _)) in enumerate(terms.items())}
         weighted = [
             weight * losses[name]
             for name, weight in zip(self.loss_names, self.loss_weights, strict=True)
         ]
         return losses | {"loss": sum(weighted)}
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under several replicas, `fit` averages a batch over them to learn its shapes, and fails on
+        # bool masks. A model that is built knows its shapes.
+        if not self.built:
+            super()._maybe_symbolic_build(iterator, data_batch)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss that `fit` minimises: `normalized_losses(...)["loss"]`."""

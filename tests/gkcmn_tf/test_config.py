@@ -1,0 +1,78 @@
+import pytest
+
+from gkcmn_tf import config
+
+
+def test_defaults_are_the_papers():
+    experiment = config.load("gkcmn")
+    model, data, train = experiment.model.gkcmn, experiment.data, experiment.train
+    assert (data.max_steps, data.max_words, model.word_width) == (200, 20, 300)
+    assert (model.video_width, model.heatmap_size, model.attention_layers) == (32, 16, 2)
+    assert (model.score_threshold, model.positive_heat, model.high_score_ratio) == (0.3, 0.8, 0.9)
+    assert model.loss_weights == (1.0, 2.0, 0.2, 0.1)
+    assert train.learning_rate == 0.003
+
+
+def test_later_changes_win(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("train: {steps: 5, seed: 1}")
+    second.write_text("train: {seed: 2}\nmodel: {gkcmn: {sigma: 1}}")
+    experiment = config.load("gkcmn", [str(first), str(second)], "train.seed=3")
+    assert (experiment.train.steps, experiment.train.seed) == (5, 3)
+    assert experiment.model.gkcmn.sigma == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.sped=3", "sped"),
+        ("train.seed=a", "train.seed: expected int, got 'a'"),
+        ("train: {steps: 3.5}", "train.steps: expected int, got 3.5"),
+        ("train.steps=0", "train.steps: expected a positive value, got 0"),
+        ("model.type=foo", "model.type: expected one of gkcmn, bm; got 'foo'"),
+        ("model.gkcmn.sigma=-1", "model.gkcmn.sigma: expected a positive value, got -1"),
+        ("model.gkcmn.sigma=true", "model.gkcmn.sigma: expected float, got True"),
+        ("model.gkcmn.candidate_widths=[]", "candidate_widths: expected a list of float"),
+        ("model.gkcmn.candidate_widths=[8, x]", "candidate_widths: expected float, got 'x'"),
+        ("model.gkcmn.loss_weights=[1, 2]", "model.gkcmn.loss_weights: expected 4 values"),
+        ("model.gkcmn.score_threshold=2", "score_threshold: expected at most 1"),
+        ("model.gkcmn.sentence_width=65", "sentence_width: expected an even number"),
+        ("model.gkcmn.temporal_width=30", "30 is not a multiple of model.gkcmn.attention_heads"),
+        ("train.eval_interval=150", "150 is not a multiple of train.steps_per_loop, 100"),
+        ("train.steps=10,train.decay_steps=20", "train.decay_steps: 20 exceeds train.steps"),
+        ("runtime.precision=fp8", "runtime.precision: expected one of float32"),
+        ("runtime.distribution_strategy=tpu", "runtime.tpu: expected an address"),
+        ("{bad", "--params_override"),
+    ],
+)
+def test_bad_values_name_the_key(override, message):
+    with pytest.raises(ValueError) as error:
+        config.load("gkcmn", [], override)
+    assert message in str(error.value)
+
+
+def test_errors_name_the_file(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("data: {no_such_key: 1}")
+    with pytest.raises(ValueError, match=r"broken\.yaml.*no_such_key"):
+        config.load("gkcmn", [str(path)])
+    with pytest.raises(FileNotFoundError, match=r"missing\.yaml: no such config file"):
+        config.load("gkcmn", [str(tmp_path / "missing.yaml")])
+    with pytest.raises(ValueError, match="--experiment=foo: no such experiment"):
+        config.load("foo")
+
+
+@pytest.mark.parametrize("name", ["gkcmn", "bm"])
+def test_saved_config_round_trips(name, tmp_path):
+    experiment = config.load(name, [], "train.seed=7")
+    config.save(experiment, str(tmp_path))
+    again = config.saved(str(tmp_path))
+    assert again.train.seed == 7
+    config.save(again, str(tmp_path / "again"))
+    texts = [(folder / "params.yaml").read_text() for folder in (tmp_path, tmp_path / "again")]
+    assert texts[0] == texts[1]
+
+
+def test_saved_needs_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"is .* a --model_dir of"):
+        config.saved(str(tmp_path))

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf import decoding, targets
+
+
+def test_decode_boxes():
+    heatmaps = np.zeros((2, 4, 4), "float32")
+    heatmaps[0, 1, 2] = 5
+    heatmaps[1, 3, 3] = heatmaps[1, 3, 2] = 1  # a tie: the first in row order
+    distances = np.ones((2, 4, 4, 4), "float32")
+    distances[0, 1, 2] = [0.5, 1.5, 1.0, 0.5]
+    boxes, peaks = decoding.decode_boxes(heatmaps, distances)
+    np.testing.assert_allclose(boxes[0], np.array([2, 0, 3.5, 2]) / 4)
+    np.testing.assert_allclose(boxes[1], np.array([1.5, 2.5, 3.5, 4]) / 4)  # cut at the border
+    assert np.asarray(peaks).tolist() == [5, 1]
+
+
+def test_true_targets_decode_to_the_true_boxes():
+    rng = np.random.default_rng(0)
+    boxes = np.sort(rng.random((50, 2, 2)), axis=-2).reshape(50, 4).astype("float32")
+    centers = np.arange(16) + 0.5
+    x, y = np.meshgrid(centers, centers)
+    x1, y1, x2, y2 = (boxes[:, i, None, None] * 16 for i in range(4))
+    distances = np.stack([x - x1, y - y1, x2 - x, y2 - y], -1).astype("float32")
+    decoded, _ = decoding.decode_boxes(targets.gaussian_heatmaps(boxes, 16, 2.0), distances)
+    np.testing.assert_allclose(decoded, boxes, atol=1e-5)
+
+
+def test_decode_segments():
+    mask = np.array([True, True, True, False])
+    candidates = targets.candidate_segments(mask, [1.0, 2.0])
+    scores = np.array([[0.1, 0.2], [0.3, 0.9], [0.0, 0.0], [1.0, 1.0]], "float32")
+    offsets = np.zeros((4, 2, 2), "float32")
+    offsets[1, 1] = [0.25, 9.0]  # [0.5, 2.5] becomes [0.75, 11.5], cut at T' = 3
+    segment, score = decoding.decode_segments(scores, offsets, candidates, mask)
+    np.testing.assert_allclose(segment, [0.75, 3.0])
+    assert float(score) == pytest.approx(0.9)
+
+
+def test_leading_axes():
+    rng = np.random.default_rng(0)
+    mask = np.ones((2, 3, 5), bool)
+    candidates = targets.candidate_segments(mask, [1.0, 3.0])
+    scores = rng.random((2, 3, 5, 2)).astype("float32")
+    offsets = rng.normal(size=(2, 3, 5, 2, 2)).astype("float32")
+    segments, best = decoding.decode_segments(scores, offsets, candidates, mask)
+    for i in np.ndindex(2, 3):
+        segment, score = decoding.decode_segments(
+            scores[i], offsets[i], np.asarray(candidates)[i], mask[i]
+        )
+        np.testing.assert_allclose(np.asarray(segments)[i], segment, atol=1e-6)
+        assert float(np.asarray(best)[i]) == pytest.approx(float(score))
+
+
+@given(st.floats(-50, 50, width=32), st.floats(-50, 50, width=32), st.integers(1, 6))
+def test_clipped_segments_lie_in_the_clip(begin, end, valid):
+    mask = np.arange(6) < valid
+    segment = np.asarray(decoding.clip_segments(np.array([begin, end], "float32"), mask))
+    assert 0 <= segment[0] <= segment[1] <= valid
+    if 0 <= begin <= end <= valid:
+        np.testing.assert_allclose(segment, [begin, end], atol=1e-5)
