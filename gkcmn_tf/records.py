@@ -3,7 +3,9 @@
 A records folder holds
 
     manifest.json                            counts, what was skipped and why, the I3D source
+    settings.json                            how the features are made; written first
     features/VIDEO.tfrecord                  one `VideoFeatures` record a video
+    features/VIDEO.json                      its frame count and size, for whoever needs no more
     clips/SPLIT-00000-of-00004.tfrecord      `Clip` records, sharded
 
 Every record is a `tf.train.Example`. Features stand apart from sentences, one file a video,
@@ -31,6 +33,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 QTYPES = ("declarative", "interrogative")
 FEATURE_DTYPES = ("float16", "float32")
@@ -214,22 +217,42 @@ def _serialize_clip(clip: Clip) -> bytes:
     )
 
 
-def clip_shards(folder: str, split: str) -> list[str]:
-    """Paths of a split's clip shards in order; `FileNotFoundError` if there are none."""
+def _found_shards(folder, split):
     pattern = os.path.join(folder, "clips", f"{split}-?????-of-?????.tfrecord")
-    paths = sorted(tf.io.gfile.glob(pattern))
-    if not paths:
-        raise FileNotFoundError(f"{pattern}: no such records; run data.prepare for split {split!r}")
-    return paths
+    return sorted(tf.io.gfile.glob(pattern))
+
+
+def _shard_paths(folder, split, num_shards):
+    names = [f"{split}-{i:05d}-of-{num_shards:05d}.tfrecord" for i in range(num_shards)]
+    return [os.path.join(folder, "clips", name) for name in names]
+
+
+def clip_shards(folder: str, split: str) -> list[str]:
+    """Paths of a split's clip shards in order.
+
+    Raises:
+        FileNotFoundError: there are none, or some are missing.
+    """
+    found = _found_shards(folder, split)
+    if found != _shard_paths(folder, split, len(found)) or not found:
+        raise FileNotFoundError(
+            f"{os.path.join(folder, 'clips')}: no complete set of shards of split {split!r}, but "
+            f"{[os.path.basename(path) for path in found]}; run data.prepare for it"
+        )
+    return found
 
 
 def write_clips(folder: str, split: str, clips: Sequence[Clip], num_shards: int) -> list[str]:
-    """Writes a split's clips, dealt in order over `num_shards` files; returns their paths."""
-    paths = []
-    for shard in range(num_shards):
-        name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-        paths.append(os.path.join(folder, "clips", name))
-        _write(paths[-1], [_serialize_clip(clip) for clip in clips[shard::num_shards]])
+    """Writes a split's clips, dealt in order over `num_shards` files, in place of any before.
+
+    Returns:
+        their paths.
+    """
+    paths = _shard_paths(folder, split, num_shards)
+    for path in set(_found_shards(folder, split)) - set(paths):
+        os.remove(path)
+    for shard, path in enumerate(paths):
+        _write(path, [_serialize_clip(clip) for clip in clips[shard::num_shards]])
     return paths
 
 

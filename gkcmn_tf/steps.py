@@ -15,13 +15,19 @@ import numpy as np
 
 WINDOW_FRAMES = 8
 WINDOW_STRIDE = 4
+WINDOW_LEAD = (WINDOW_FRAMES - WINDOW_STRIDE) // 2  # frames of a window before its cell
+
+
+def windows_in(num_frames):
+    """`ceil(num_frames / 4)`, the cells that tile `num_frames` frames (integers, any shape)."""
+    return -(-num_frames // WINDOW_STRIDE)
 
 
 def count_windows(num_frames: int) -> int:
-    """Number of feature windows of a video of `num_frames` frames: `ceil(num_frames / 4)`."""
+    """Number of feature windows of a video of `num_frames` frames."""
     if num_frames < 1:
         raise ValueError(f"a video needs at least one frame, got num_frames={num_frames}")
-    return -(-num_frames // WINDOW_STRIDE)
+    return windows_in(num_frames)
 
 
 def window_frames(num_frames: int) -> np.ndarray:
@@ -33,7 +39,7 @@ def window_frames(num_frames: int) -> np.ndarray:
     Returns:
         int64 `[count_windows(num_frames), 8]`; frames beyond either end repeat the edge frame.
     """
-    starts = WINDOW_STRIDE * np.arange(count_windows(num_frames)) - 2
+    starts = WINDOW_STRIDE * np.arange(count_windows(num_frames)) - WINDOW_LEAD
     frames = starts[:, None] + np.arange(WINDOW_FRAMES)
     return np.clip(frames, 0, num_frames - 1)
 
@@ -55,15 +61,19 @@ def frames_to_steps(t, begin, end, num_steps):
     return (t - begin) * num_steps / (end - begin)
 
 
-def step_frames(begin: int, end: int, num_steps: int) -> np.ndarray:
-    """The frame nearest each step's centre: int64 `[num_steps]`, increasing, inside the clip.
+def nearest_frames(s, begin, end, num_steps):
+    """The frame nearest the centre of step `s`: the one whose cell the centre's time lies in.
 
-    The time of the centre lies in that frame's cell; integer arithmetic keeps ties exact.
+    Integers of any shape; integer arithmetic keeps ties exact.
     """
-    s = np.arange(num_steps)
     return begin + ((2 * s + 1) * (end - begin)) // (2 * num_steps)
 
 
-def step_windows(begin: int, end: int, num_steps: int) -> np.ndarray:
-    """The video's feature window for each step of a clip: int64 `[num_steps]`."""
-    return step_frames(begin, end, num_steps) // WINDOW_STRIDE
+def step_frames(begin: int, end: int, num_steps: int) -> np.ndarray:
+    """`nearest_frames` of all steps of a clip: int64 `[num_steps]`, increasing, inside the clip."""
+    return nearest_frames(np.arange(num_steps), begin, end, num_steps)
+
+
+def frame_windows(frames):
+    """The feature window whose cell holds each frame (integers, any shape)."""
+    return frames // WINDOW_STRIDE

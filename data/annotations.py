@@ -1,0 +1,89 @@
+"""What every data set's annotations become before their videos are looked at.
+
+A data set's own module (`data.vidstg`) reads its files into `SplitAnnotations`; `data.prepare` does
+the rest. Every sentence is either in a clip or in `skipped`.
+"""
+
+import collections
+import dataclasses
+import unicodedata
+
+import numpy as np
+
+from gkcmn_tf.records import Clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A sentence that is left out, and why: file, record and field."""
+
+    id: str
+    reason: str
+
+
+@dataclasses.dataclass
+class SplitAnnotations:
+    """A split as its annotation files describe it.
+
+    Attributes:
+        clips: with sentences whose `index` counts all sentences of the files, left out or not.
+        videos: path of each clip's video below the folder of videos, by video id.
+        skipped: sentences left out.
+        notices: how often something was put right on the way in.
+    """
+
+    clips: list[Clip] = dataclasses.field(default_factory=list)
+    videos: dict[str, str] = dataclasses.field(default_factory=dict)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    notices: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+
+    @property
+    def kept(self) -> int:
+        """Sentences in `clips`."""
+        return sum(len(clip.sentences) for clip in self.clips)
+
+
+def clean_text(text: str) -> str:
+    """Compatibility characters (no-break spaces, ligatures) made plain, white space made single."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """A trajectory: `boxes` float32 `[n, 4]` in pixels, at the increasing `frames` int64 `[n]`."""
+
+    frames: np.ndarray
+    boxes: np.ndarray
+
+    def boxes_between(
+        self, begin: int, end: int, width: int, height: int
+    ) -> tuple[np.ndarray, collections.Counter]:
+        """A box for every frame of `[begin, end)`, inside the picture.
+
+        A gap inside the trajectory is interpolated linearly; before its first and after its last
+        box, that box is held. Boxes are clipped to the picture; one that has no area left is kept,
+        since a tube has a box at every frame.
+
+        Returns:
+            float32 `[end - begin, 4]`, and how many were interpolated, held, clipped, or have no
+            area.
+
+        Raises:
+            ValueError: the trajectory has no box between `begin` and `end`.
+        """
+        inside = (self.frames >= begin) & (self.frames < end)
+        if not inside.any():
+            raise ValueError(f"the target has no box in frames [{begin}, {end})")
+        wanted = np.arange(begin, end)
+        filled = np.stack(
+            [np.interp(wanted, self.frames, side) for side in self.boxes.T], axis=1
+        ).astype(np.float32)
+        boxes = np.clip(filled, 0, np.float32([width, height, width, height]))
+        held = (wanted < self.frames[0]) | (wanted > self.frames[-1])
+        counts = collections.Counter(
+            interpolated_boxes=int((~np.isin(wanted, self.frames) & ~held).sum()),
+            held_boxes=int(held.sum()),
+            clipped_boxes=int((boxes != filled).any(axis=1).sum()),
+            boxes_without_area=int((boxes[:, 2:] <= boxes[:, :2]).any(axis=1).sum()),
+        )
+        return boxes, counts

@@ -1,0 +1,335 @@
+r"""Turns a data set's videos and annotations into the records that GKCMN trains on.
+
+Example:
+    python -m data.prepare --dataset=vidstg --annotation_dir=vidstg/annotations \
+        --vidor_dir=vidor/annotation --video_dir=vidor/video --output_dir=runs/vidstg/records
+
+The features of every video are computed once. A run that was stopped goes on with the videos that
+are not done yet: give the same command again. What was left out, and why, is in manifest.json.
+
+The folder also gets settings.json (how its features are made, written first) and, beside each
+video's features, a small .json with what clips need to know of the video.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+
+import tqdm
+from absl import app, flags, logging
+
+from data import vidstg
+from data.annotations import Skipped, SplitAnnotations
+from gkcmn_tf import features, records, steps, video
+from gkcmn_tf.atomic_files import read_json, write_json
+from gkcmn_tf.records import Clip
+
+FLAGS = flags.FLAGS
+DATASETS = ("vidstg",)
+SETTINGS = "settings.json"
+HUB_I3D = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
+CLIPS_PER_SHARD = 512
+PAPER_MAX_WORDS = 20
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_enum("dataset", None, DATASETS, "Layout of the data set.", required=True)
+    flags.DEFINE_string("annotation_dir", None, "Folder of SPLIT_annotations.json.", required=True)
+    flags.DEFINE_string(
+        "vidor_dir", None, "VidOR's training/ and validation/ annotations.", required=True
+    )
+    flags.DEFINE_string("video_dir", None, "Folder of GROUP/VIDEO.mp4.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for the records.", required=True)
+    flags.DEFINE_string(
+        "i3d_weights",
+        HUB_I3D,
+        "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
+    )
+    flags.DEFINE_list("splits", list(vidstg.SPLITS), "Splits to prepare.")
+    flags.DEFINE_enum("compute_dtype", "float32", features.COMPUTE_DTYPES, "What I3D computes in.")
+    flags.DEFINE_integer("batch_size", 8, "Windows that I3D computes at a time.", lower_bound=1)
+    flags.DEFINE_integer("limit", None, "Only the first so many videos a split.", lower_bound=1)
+
+
+def main(argv):
+    """Reads annotations, makes features, writes clips and the manifest, prints a summary."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    logging.set_verbosity(logging.INFO)
+    arguments = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+    annotations = read_annotations()
+    extractor = features.FeatureExtractor.from_source(
+        FLAGS.i3d_weights, compute_dtype=FLAGS.compute_dtype, batch_size=FLAGS.batch_size
+    )
+    manifest = prepare(
+        annotations,
+        extractor,
+        dataset=FLAGS.dataset,
+        video_dir=FLAGS.video_dir,
+        output_dir=FLAGS.output_dir,
+        arguments=arguments,
+    )
+    print(json.dumps(summarise(manifest, FLAGS.output_dir)))
+
+
+def read_annotations() -> dict[str, SplitAnnotations]:
+    """The annotations of every split asked for."""
+    vidor_paths = vidstg.find_vidor_annotations(FLAGS.vidor_dir)
+    return {
+        split: vidstg.read_split(split, FLAGS.annotation_dir, vidor_paths, FLAGS.limit)
+        for split in FLAGS.splits
+    }
+
+
+def prepare(
+    annotations: Mapping[str, SplitAnnotations],
+    extractor: features.FeatureExtractor,
+    *,
+    dataset: str,
+    video_dir: str,
+    output_dir: str,
+    arguments: dict,
+) -> dict:
+    """Makes a records folder, or completes it.
+
+    Args:
+        annotations: by split.
+        extractor: makes the features.
+        dataset: name of the data set.
+        video_dir: where `SplitAnnotations.videos` begin.
+        output_dir: the records folder; splits that are in it already stay.
+        arguments: how the program was called, for the manifest.
+
+    Returns:
+        what is in `manifest.json`.
+
+    Raises:
+        ValueError: the folder's features were made otherwise, or not one video can be read.
+    """
+    settings = {
+        "schema_version": records.SCHEMA_VERSION,
+        "dataset": dataset,
+        "features": extractor.fingerprint,
+    }
+    _claim_folder(output_dir, settings)
+    paths = {
+        vid: os.path.join(video_dir, path)
+        for split in annotations.values()
+        for vid, path in split.videos.items()
+    }
+    videos, failures = _extract_videos(extractor, paths, output_dir)
+    if paths and not videos:
+        raise ValueError(
+            f"not one of {len(paths)} videos can be read; is --video_dir={video_dir} right? "
+            f"The first: {next(iter(failures.values()))}"
+        )
+    manifest_path = os.path.join(output_dir, records.MANIFEST)
+    done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
+    written = {
+        split: _write_split(split, found, videos, failures, output_dir) | {"arguments": arguments}
+        for split, found in annotations.items()
+    }
+    manifest = settings | {"splits": done | written}
+    write_json(manifest_path, manifest)
+    return manifest
+
+
+def summarise(manifest: dict, output_dir: str) -> dict:
+    """The manifest in one line: counts by split."""
+    keys = ("videos", "clips", "sentences")
+    splits = {name: {key: split[key] for key in keys} for name, split in manifest["splits"].items()}
+    return {"output_dir": output_dir, "splits": splits}
+
+
+def _claim_folder(output_dir, settings):
+    """Writes what the folder will hold, or checks that it holds just that."""
+    path = os.path.join(output_dir, SETTINGS)
+    if not os.path.exists(path):
+        if os.path.exists(os.path.join(output_dir, "features")):
+            raise ValueError(
+                f"{output_dir}: holds features but no {SETTINGS}, so nobody knows how they were "
+                "made; take another --output_dir"
+            )
+        write_json(path, settings)
+        return
+    before = read_json(path)
+    differing = [key for key in ("schema_version", "dataset") if before[key] != settings[key]]
+    differing += features.differences(before["features"], settings["features"])
+    if differing:
+        values = [
+            f"{key}: {(before | before['features']).get(key)!r} there, "
+            f"{(settings | settings['features']).get(key)!r} now"
+            for key in differing
+        ]
+        raise ValueError(
+            f"{output_dir}: was made with other settings ({'; '.join(values)}); take another "
+            "--output_dir, or the same --dataset, --i3d_weights and --compute_dtype"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedVideo:
+    """What clips need to know of a video: its size in pixels, and the frames that were decoded."""
+
+    frame_count: int
+    width: int
+    height: int
+
+
+def _facts_path(output_dir, video_id):
+    stem, _ = os.path.splitext(records.features_file(video_id))
+    return os.path.join(output_dir, f"{stem}.json")
+
+
+def _read_facts(output_dir, video_id):
+    """What is known of a video whose features are made; None if they are not."""
+    path = _facts_path(output_dir, video_id)
+    made = os.path.exists(os.path.join(output_dir, records.features_file(video_id)))
+    return DecodedVideo(**read_json(path)) if made and os.path.exists(path) else None
+
+
+def extract_video(
+    extractor: features.FeatureExtractor, path: str, video_id: str, output_dir: str
+) -> records.VideoFeatures:
+    """Makes and writes one video's features; the same video always gives the same bytes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        video.VideoError: not one frame can be decoded.
+    """
+    made = extractor.extract(path, video_id)
+    facts = DecodedVideo(made.frame_count, made.width, made.height)
+    write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
+    # Last, since a video counts as done once its features are there.
+    records.write_video_features(output_dir, made)
+    return made
+
+
+def _extract_videos(extractor, paths, output_dir):
+    """Makes the features that are not there yet.
+
+    Returns:
+        `DecodedVideo` by video id, and for the other videos the reason.
+    """
+    facts = {vid: _read_facts(output_dir, vid) for vid in paths}
+    videos = {vid: known for vid, known in facts.items() if known is not None}
+    failures = {}
+    windows, seconds, start = 0, 0.0, time.monotonic()
+    with tqdm.tqdm(total=len(paths), initial=len(videos), desc="features", unit="video") as line:
+        for vid in (vid for vid in paths if vid not in videos):
+            try:
+                made = extract_video(extractor, paths[vid], vid, output_dir)
+            except (FileNotFoundError, video.VideoError) as error:
+                failures[vid] = f"video {vid}: {error}"
+            else:
+                videos[vid] = DecodedVideo(made.frame_count, made.width, made.height)
+                windows += steps.count_windows(made.frame_count)
+                seconds += made.frame_count / made.fps
+            elapsed = time.monotonic() - start
+            line.set_postfix_str(
+                f"{windows / elapsed:.1f} windows/s, {seconds / elapsed:.2f} s of video/s"
+            )
+            line.update()
+    return videos, failures
+
+
+def fit_to_video(clip: Clip, decoded: DecodedVideo) -> tuple[Clip | None, list[Skipped]]:
+    """Cuts a clip and its truths to the frames that could be decoded.
+
+    Returns:
+        the clip, None if no sentence is left, and the sentences left out.
+    """
+    kept, skipped = [], []
+    for sentence in clip.sentences:
+        end = min(sentence.end, decoded.frame_count)
+        if sentence.begin >= end:
+            reason = (
+                f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) begins "
+                f"behind the {decoded.frame_count} frames that can be decoded"
+            )
+            skipped.append(Skipped(sentence.id, reason))
+            continue
+        boxes = sentence.boxes[: end - sentence.begin]
+        kept.append(dataclasses.replace(sentence, end=end, boxes=boxes))
+    if not kept:
+        return None, skipped
+    fitted = dataclasses.replace(
+        clip,
+        end=min(clip.end, decoded.frame_count),
+        frame_count=decoded.frame_count,
+        sentences=tuple(kept),
+    )
+    return fitted, skipped
+
+
+def _write_split(split, annotations, videos, failures, output_dir):
+    """Writes a split's clips; returns its part of the manifest."""
+    clips, skipped = [], list(annotations.skipped)
+    for clip in annotations.clips:
+        if clip.video_id in failures:
+            reason = failures[clip.video_id]
+            skipped += [Skipped(sentence.id, reason) for sentence in clip.sentences]
+            continue
+        fitted, left_out = fit_to_video(clip, videos[clip.video_id])
+        skipped += left_out
+        if fitted is not None:
+            clips.append(fitted)
+    skipped.sort(key=lambda sentence: sentence.id)
+    num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
+    shards = records.write_clips(output_dir, split, clips, num_shards)
+    sentences = [sentence for clip in clips for sentence in clip.sentences]
+    qtypes = collections.Counter(sentence.qtype for sentence in sentences)
+    video_notices = _video_notices(annotations.clips, videos)
+    long = sum(len(sentence.text.split()) > PAPER_MAX_WORDS for sentence in sentences)
+    reasons = collections.Counter(sentence.reason for sentence in skipped)
+    for reason, count in reasons.items():
+        logging.warning("%s: %d sentence(s) left out: %s", split, count, reason)
+    for notice in video_notices:
+        logging.warning("%s: video %s: %s", split, notice["id"], notice["notice"])
+    return {
+        "videos": len({clip.video_id for clip in clips}),
+        "clips": len(clips),
+        "sentences": {
+            "total": len(sentences) + len(skipped),
+            "kept": len(sentences),
+            "skipped": len(skipped),
+            **{qtype: qtypes[qtype] for qtype in records.QTYPES},
+        },
+        "shards": [os.path.relpath(shard, output_dir) for shard in shards],
+        "notices": {
+            **dict(sorted(annotations.notices.items())),
+            f"sentences_over_{PAPER_MAX_WORDS}_words": long,
+            "videos_with_notice": len(video_notices),
+        },
+        "video_notices": video_notices,
+        "skipped": [dataclasses.asdict(sentence) for sentence in skipped],
+    }
+
+
+def _video_notices(clips, videos):
+    """Where a video is not what its annotation says."""
+    notices = {}
+    for clip in clips:
+        decoded = videos.get(clip.video_id)
+        if decoded is None:
+            continue
+        found = []
+        if decoded.frame_count < clip.frame_count:
+            found.append(f"{decoded.frame_count} of {clip.frame_count} frames can be decoded")
+        if (decoded.width, decoded.height) != (clip.width, clip.height):
+            found.append(
+                f"is {decoded.width}x{decoded.height}, annotated as {clip.width}x{clip.height}"
+            )
+        if found:
+            notices[clip.video_id] = "; ".join(found)
+    return [{"id": vid, "notice": notice} for vid, notice in sorted(notices.items())]
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,279 @@
+"""Scenes of the shapes data set: objects, what they do and when, and where that puts them.
+
+A scene is drawn from a seed. Each object rests, except while it acts; the actions are those of
+`ACTIONS`. Passing is not drawn but observed: an object that moves sideways above (or beneath) a
+resting one, from one side of it to the other, passes above (beneath) it.
+"""
+
+import dataclasses
+
+import numpy as np
+
+COLOURS = {
+    "red": (225, 35, 35),
+    "green": (35, 185, 60),
+    "blue": (45, 75, 235),
+    "yellow": (240, 220, 40),
+    "purple": (170, 50, 205),
+    "white": (245, 245, 245),
+}
+SHAPES = ("square", "circle", "triangle", "star", "cross")
+# Diameter as a share of the frame's shorter side.
+SIZES = {"small": (0.17, 0.21), "large": (0.29, 0.35)}
+FRAME_SIZES = ((320, 240), (256, 256), (240, 320), (288, 224))
+
+MOVES = {
+    "move_left": (-1, 0),
+    "move_right": (1, 0),
+    "move_up": (0, -1),
+    "move_down": (0, 1),
+}
+PASSES = ("pass_above", "pass_beneath")
+ACTIONS = (*MOVES, "grow", "shrink", "spin", "blink")
+
+GROWTH = 1.6  # diameter after growing over that before
+TURN = np.pi / 12  # a frame
+BLINK_PERIOD = 6  # frames, half of them dim
+SPEED = (1.6, 3.0)  # pixels a frame, where the shorter side has 224
+MIN_ACTION, MAX_ACTION = 12, 44  # frames
+GAP = 8  # frames of rest between two actions of an object
+MAX_HIDDEN = 0.12  # of the smaller box, by another box
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """What an object does in frames `[begin, end)`."""
+
+    name: str
+    begin: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneObject:
+    """An object with its state at each frame.
+
+    Attributes:
+        tid: its trajectory's number.
+        shape: one of `SHAPES`.
+        colour: one of `COLOURS`.
+        size: one of `SIZES`, of its diameter before it grows or shrinks.
+        actions: what it does, in order of time.
+        center: float `[frames, 2]`, x and y in pixels.
+        radius: float `[frames]`, of the circle around the shape.
+        angle: float `[frames]`.
+        bright: bool `[frames]`, False where blinking dims it.
+    """
+
+    tid: int
+    shape: str
+    colour: str
+    size: str
+    actions: tuple[Action, ...]
+    center: np.ndarray
+    radius: np.ndarray
+    angle: np.ndarray
+    bright: np.ndarray
+
+    @property
+    def keeps_size(self) -> bool:
+        """Whether one size is true of it all the time."""
+        return not {"grow", "shrink"} & {action.name for action in self.actions}
+
+    def outline(self, frame: int) -> np.ndarray:
+        """Corners of the shape at a frame, float `[corners, 2]`; a circle's, many."""
+        return outline(self.shape, self.center[frame], self.radius[frame], self.angle[frame])
+
+    def boxes(self) -> np.ndarray:
+        """Tight boxes, float `[frames, 4]`."""
+        corners = np.stack([self.outline(frame) for frame in range(len(self.center))])
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Everything that a video shows, behind to front."""
+
+    width: int
+    height: int
+    num_frames: int
+    objects: tuple[SceneObject, ...]
+    background_seed: int
+
+
+def _polar(angles, radii):
+    return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
+
+
+def _unit_outlines():
+    points = np.arange(10)
+    arm = 0.36
+    cross = [(arm, 1), (arm, arm), (1, arm), (1, -arm), (arm, -arm), (arm, -1)]
+    cross = np.array(cross + [(-x, -y) for x, y in cross]) / np.hypot(1, arm)
+    return {
+        "square": _polar(np.pi / 4 + np.pi / 2 * np.arange(4), 1),
+        "circle": _polar(2 * np.pi / 64 * np.arange(64), 1),
+        "triangle": _polar(-np.pi / 2 + 2 * np.pi / 3 * np.arange(3), 1),
+        "star": _polar(-np.pi / 2 + np.pi / 5 * points, np.where(points % 2, 0.45, 1)),
+        "cross": cross,
+    }
+
+
+UNIT_OUTLINES = _unit_outlines()
+
+
+def outline(shape: str, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
+    """Corners of a shape, float `[corners, 2]`."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = UNIT_OUTLINES[shape] @ np.array([[cos, sin], [-sin, cos]])
+    return center + radius * turned
+
+
+def sample_scene(
+    rng: np.random.Generator, *, num_frames: int, min_objects: int, max_objects: int
+) -> Scene:
+    """Draws a scene; the same generator state gives the same scene."""
+    width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
+    wanted = int(rng.integers(min_objects, max_objects + 1))
+    objects = []
+    for _ in range(60 * wanted):
+        if len(objects) == wanted:
+            break
+        candidate = _sample_object(rng, objects, width, height, num_frames)
+        if candidate and not any(_hides(candidate, other) for other in objects):
+            objects.append(candidate)
+    return Scene(width, height, num_frames, tuple(objects), int(rng.integers(2**31)))
+
+
+def _sample_object(rng, others, width, height, num_frames):
+    shape = SHAPES[rng.integers(len(SHAPES))]
+    colour = list(COLOURS)[rng.integers(len(COLOURS))]
+    size = list(SIZES)[rng.integers(len(SIZES))]
+    names = _sample_actions(rng, others, shape, size)
+    if others and rng.random() < 0.6:  # a distractor: shares an attribute with another object
+        other = others[rng.integers(len(others))]
+        if rng.random() < 0.5:
+            colour = other.colour
+        else:
+            shape = other.shape
+    if any((o.shape, o.colour) == (shape, colour) for o in others):
+        return None
+    if shape == "circle" and "spin" in names:
+        return None
+    actions = _sample_times(rng, names, num_frames)
+    if actions is None:
+        return None
+    return _animate(rng, len(others), shape, colour, size, actions, width, height, num_frames)
+
+
+def _sample_actions(rng, others, shape, size):
+    names = []
+    for _ in range(1 + int(rng.random() < 0.6)):
+        seen = [action.name for other in others for action in other.actions]
+        if seen and rng.random() < 0.4:  # a distractor: does what another object does
+            name = seen[rng.integers(len(seen))]
+        else:
+            name = ACTIONS[rng.integers(len(ACTIONS))]
+        names.append(name)
+    if ("shrink" in names and size == "small") or ("grow" in names and size == "large"):
+        names = [n for n in names if n not in ("grow", "shrink")] or ["blink"]
+    return list(dict.fromkeys(names))
+
+
+def _sample_times(rng, names, num_frames):
+    lengths = rng.integers(MIN_ACTION, MAX_ACTION + 1, len(names))
+    free = num_frames - lengths.sum() - GAP * (len(names) - 1)
+    if free < 0:
+        return None
+    starts = np.sort(rng.integers(0, free + 1, len(names)))
+    actions, behind = [], 0
+    for name, start, length in zip(names, starts, lengths, strict=True):
+        begin = int(start + behind)
+        actions.append(Action(name, begin, begin + int(length)))
+        behind += length + GAP
+    return tuple(actions)
+
+
+def _animate(rng, tid, shape, colour, size, actions, width, height, num_frames):
+    """The object with its states, or None if the frame has no room for it."""
+    short = min(width, height)
+    step = np.zeros((num_frames, 2))
+    scale = np.ones(num_frames)
+    angle = np.zeros(num_frames)
+    bright = np.ones(num_frames, bool)
+    for action in actions:
+        inside = slice(action.begin, action.end)
+        # An action is under way in each of its frames, and done when it ends.
+        progress = np.arange(1, action.end - action.begin + 1) / (action.end - action.begin)
+        if action.name in MOVES:
+            speed = rng.uniform(*SPEED) * short / 224
+            step[inside] = np.array(MOVES[action.name]) * speed
+        elif action.name in ("grow", "shrink"):
+            ratio = GROWTH if action.name == "grow" else 1 / GROWTH
+            factor = ratio**progress
+            scale[inside] *= factor
+            scale[action.end :] *= ratio
+        elif action.name == "spin":
+            angle[inside] += TURN * np.arange(1, action.end - action.begin + 1)
+            angle[action.end :] += TURN * (action.end - action.begin)
+        else:
+            bright[inside] = (np.arange(action.end - action.begin) % BLINK_PERIOD) * 2 >= (
+                BLINK_PERIOD
+            )
+    radius = rng.uniform(*SIZES[size]) * short / 2 * scale
+    path = np.cumsum(step, axis=0)
+    low = radius.max() - path.min(axis=0) + 1
+    high = np.array([width, height]) - radius.max() - path.max(axis=0) - 1
+    if (low > high).any():
+        return None
+    center = rng.uniform(low, high) + path
+    return SceneObject(tid, shape, colour, size, actions, center, radius, angle, bright)
+
+
+def _hides(a, b):
+    """Whether the boxes overlap by more than `MAX_HIDDEN` of the smaller at some frame."""
+    first, second = a.boxes(), b.boxes()
+    shared = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
+    area = np.prod(np.maximum(shared, 0), axis=1)
+    smaller = np.minimum(
+        np.prod(first[:, 2:] - first[:, :2], axis=1),
+        np.prod(second[:, 2:] - second[:, :2], axis=1),
+    )
+    return bool((area > MAX_HIDDEN * smaller).any())
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """An object's action as a sentence may tell it; `other` is what it passes, else None."""
+
+    subject: SceneObject
+    name: str
+    other: SceneObject | None
+    begin: int
+    end: int
+
+
+def events(scene: Scene) -> list[Event]:
+    """All that happens in a scene: every action, and every passing above or beneath."""
+    found = []
+    boxes = {thing.tid: thing.boxes() for thing in scene.objects}
+    for subject in scene.objects:
+        for action in subject.actions:
+            inside = slice(action.begin, action.end)
+            found.append(Event(subject, action.name, None, action.begin, action.end))
+            if action.name not in ("move_left", "move_right"):
+                continue
+            for other in scene.objects:
+                if other is subject or np.ptp(boxes[other.tid][inside], axis=0).max() > 0:
+                    continue
+                sides = np.sign(subject.center[inside, 0] - other.center[inside, 0])
+                if sides[0] == sides[-1]:
+                    continue
+                mine, its = boxes[subject.tid][inside], boxes[other.tid][inside]
+                for name, clear in (
+                    ("pass_above", (mine[:, 3] <= its[:, 1]).all()),
+                    ("pass_beneath", (mine[:, 1] >= its[:, 3]).all()),
+                ):
+                    if clear:
+                        found.append(Event(subject, name, other, action.begin, action.end))
+    return found

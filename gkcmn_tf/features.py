@@ -1,0 +1,193 @@
+"""The features of a video: the only place where they are made.
+
+`data.prepare` and the program that grounds a sentence in one's own video both call this module, so
+a model meets the same features that it was trained on. What decides them is written down in a
+*fingerprint*, which travels with the records and with a trained model.
+"""
+
+import concurrent.futures
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from gkcmn_tf import i3d_weights, steps, video
+from gkcmn_tf.i3d import load_i3d
+from gkcmn_tf.records import VideoFeatures
+
+ENDPOINT = "Mixed_5c"
+COMPUTE_DTYPES = ("float32", "bfloat16")
+
+
+def window_batches(
+    frames: Iterable[np.ndarray], batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Cuts a stream of frames into batches of windows; holds the frames of one batch at most.
+
+    Args:
+        frames: `[H, W, 3]` each, at least one.
+        batch_size: windows a batch.
+
+    Yields:
+        frames `[4 * batch_size + 4, H, W, 3]`, each once though windows share it, with zeros behind
+        the last; windows int32 `[batch_size, 8]`, rows of those frames; and how many of the
+        windows are real: the last batch is filled by repeating its last window.
+    """
+    held, offset, count, first = [], 0, 0, 0
+
+    def batch():
+        windows = steps.window_frames(count)[first : first + batch_size] - offset
+        missing = batch_size - len(windows)
+        span = steps.WINDOW_STRIDE * batch_size + steps.WINDOW_FRAMES - steps.WINDOW_STRIDE
+        stacked = np.zeros((span, *held[0].shape), held[0].dtype)
+        stacked[: len(held)] = held
+        filled = np.pad(windows, ((0, missing), (0, 0)), mode="edge")
+        return stacked, filled.astype(np.int32), len(windows)
+
+    def drop_frames():
+        begin = steps.WINDOW_STRIDE * first - steps.WINDOW_LEAD
+        del held[: begin - offset]
+        return begin
+
+    for frame in frames:
+        held.append(frame)
+        count += 1
+        # Now no later frame belongs to the batch's last window.
+        if count == steps.WINDOW_STRIDE * (first + batch_size) + steps.WINDOW_LEAD:
+            yield batch()
+            first += batch_size
+            offset = drop_frames()
+    total = steps.count_windows(count)
+    while first < total:
+        yield batch()
+        first += batch_size
+        offset = drop_frames()
+
+
+def differences(before: dict, now: dict) -> list[str]:
+    """Fields in which two fingerprints differ; where the same weights lie does not matter."""
+    return sorted(
+        key
+        for key in before.keys() | now.keys()
+        if key != "i3d_source" and before.get(key) != now.get(key)
+    )
+
+
+class FeatureExtractor:
+    """Makes the features of videos: I3D on windows of 8 frames, one every 4 frames.
+
+    Every batch has the same shape, so the network is compiled once and a window's features do not
+    depend on the windows beside it.
+
+    Attributes:
+        fingerprint: what decides the features; JSON.
+    """
+
+    def __init__(
+        self,
+        i3d: keras.Model,
+        weights: dict,
+        *,
+        compute_dtype: str = "float32",
+        batch_size: int = 8,
+    ):
+        """Wraps a network.
+
+        Args:
+            i3d: maps `[B, 8, 224, 224, 3]` in `[-1, 1]` to `[B, 1, h, w, C]`.
+            weights: `source` and `sha256` of its weights, for the fingerprint.
+            compute_dtype: what it computes in, for the fingerprint.
+            batch_size: windows a batch.
+
+        Raises:
+            ValueError: the network leaves more than one time step of a window.
+        """
+        self._i3d = i3d
+        self._batch_size = batch_size
+        size = video.FRAME_SIZE
+        span = steps.WINDOW_STRIDE * batch_size + steps.WINDOW_FRAMES - steps.WINDOW_STRIDE
+        self._compute = tf.function(self._compute_batch).get_concrete_function(
+            tf.TensorSpec([span, size, size, 3], tf.uint8),
+            tf.TensorSpec([batch_size, steps.WINDOW_FRAMES], tf.int32),
+        )
+        self.fingerprint = {
+            "i3d_source": weights["source"],
+            "i3d_sha256": weights["sha256"],
+            "endpoint": ENDPOINT,
+            "compute_dtype": compute_dtype,
+            "window_frames": steps.WINDOW_FRAMES,
+            "window_stride": steps.WINDOW_STRIDE,
+            "frame_size": size,
+            "resize": video.RESIZE,
+            "shape": self._compute.structured_outputs.shape[1:].as_list(),
+        }
+
+    @classmethod
+    def from_source(
+        cls, source: str, *, compute_dtype: str = "float32", batch_size: int = 8
+    ) -> "FeatureExtractor":
+        """An extractor with the I3D weights of `source`, anything that `i3d.load_i3d` takes."""
+        if compute_dtype not in COMPUTE_DTYPES:
+            raise ValueError(
+                f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}; got {compute_dtype!r}"
+            )
+        model = load_i3d(source, ENDPOINT, dtype=compute_dtype)
+        weights = {"source": source, "sha256": i3d_weights.source_fingerprint(source)}
+        return cls(model, weights, compute_dtype=compute_dtype, batch_size=batch_size)
+
+    def _compute_batch(self, frames, windows):
+        # The bytes travel to the device, once per frame, and become numbers there.
+        scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
+        features = self._i3d(tf.gather(scaled, windows), training=False)
+        if features.shape.rank != 5 or features.shape[1] != 1:
+            raise ValueError(
+                f"the network gives {features.shape} for a batch of windows, expected "
+                f"[{self._batch_size}, 1, h, w, C]"
+            )
+        return tf.cast(features[:, 0], tf.float16)
+
+    def extract(self, path: str, video_id: str | None = None) -> VideoFeatures:
+        """Features of a whole video, however long: memory holds two batches of frames.
+
+        Args:
+            path: the video.
+            video_id: its id; the file's name without suffix if None.
+
+        Returns:
+            float16 features `[windows, h, w, C]`. If the file breaks off, those of the frames
+            before the break, after a warning; `frame_count` says how many there were.
+
+        Raises:
+            FileNotFoundError: no such file.
+            video.VideoError: not one frame can be decoded.
+            ValueError: a feature is not a finite number.
+        """
+        stream = video.decode_frames(path)
+        batches = window_batches(stream, self._batch_size)
+        features = []
+        # One batch is decoded while the one before it is computed.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
+            ahead = decoder.submit(next, batches, None)
+            while (batch := ahead.result()) is not None:
+                ahead = decoder.submit(next, batches, None)
+                frames, windows, real = batch
+                computed = self._compute(tf.constant(frames), tf.constant(windows))
+                features.append(computed.numpy()[:real])
+        if stream.damage:
+            logging.warning("%s: %s", path, stream.damage)
+        features = np.concatenate(features)
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"{path}: features are not finite in float16; are the I3D weights sound?"
+            )
+        return VideoFeatures(
+            video_id=pathlib.Path(path).stem if video_id is None else video_id,
+            fps=stream.info.fps,
+            width=stream.info.width,
+            height=stream.info.height,
+            frame_count=stream.count,
+            features=features,
+        )

@@ -1,0 +1,146 @@
+"""Finds what a sentence describes in a video: from when to when, and where in every frame.
+
+Example:
+    python -m gkcmn_tf.ground --model_dir=runs/demo --video=park.mp4 \
+        --query="the red square moving left"
+
+Prints one line of JSON for each query: {"query", "begin", "end" (frames, half-open),
+"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Writes a
+video and a strip of stills with the tube drawn in to --output_dir.
+"""
+
+import json
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+
+from gkcmn_tf import features, input_pipeline, runs, text, tubes, visualization
+from gkcmn_tf.records import VideoFeatures
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.")
+flags.DEFINE_string("video", None, "Video file.")
+flags.DEFINE_multi_string("query", None, "Sentence; several share the work on the video.")
+flags.DEFINE_integer("begin", 0, "First frame of the clip to search.", lower_bound=0)
+flags.DEFINE_integer("end", None, "Frame behind the clip's last; default: the video's end.")
+flags.DEFINE_string("output_dir", None, "Where pictures go; default: MODEL_DIR/ground.")
+flags.DEFINE_boolean("pictures", True, "Write the overlay video and the strip of stills.")
+flags.DEFINE_string(
+    "i3d_weights", None, "Where the I3D weights lie now; default: where training had them from."
+)
+
+
+def main(argv):
+    """Encodes the video, grounds each query, prints and draws the tubes."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    logging.set_verbosity(logging.INFO)
+    run = runs.load(FLAGS.model_dir)
+    for query in FLAGS.query:
+        check_query(run.tokenizer, query)
+    encoded = create_extractor(run.features, FLAGS.i3d_weights).extract(FLAGS.video)
+    begin, end = clip_bounds(encoded, FLAGS.begin, FLAGS.end)
+    for query, tube in zip(FLAGS.query, ground(run, encoded, FLAGS.query, begin, end), strict=True):
+        print(json.dumps(describe(query, tube, encoded.fps)))
+        if FLAGS.pictures:
+            draw(FLAGS.video, query, tube)
+
+
+def check_query(tokenizer: text.Tokenizer, query: str) -> None:
+    """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
+    words = tokenizer.words(query)
+    if not words:
+        raise ValueError(f"--query={query!r}: holds no word; describe an object and what it does")
+    if unknown := tokenizer.unknown_words(query):
+        logging.warning("--query=%r: words that training never saw: %s", query, unknown)
+    if len(words) > tokenizer.max_words:
+        logging.warning(
+            "--query=%r: has %d words; only the first %d count",
+            query,
+            len(words),
+            tokenizer.max_words,
+        )
+
+
+def create_extractor(trained: dict, source: str | None = None) -> features.FeatureExtractor:
+    """The extractor whose features a model was trained on.
+
+    Args:
+        trained: the fingerprint saved with the run.
+        source: where the I3D weights lie now, if elsewhere.
+
+    Raises:
+        ValueError: the weights, or the way features are made, differ from those of training.
+    """
+    extractor = features.FeatureExtractor.from_source(
+        source or trained["i3d_source"], compute_dtype=trained["compute_dtype"]
+    )
+    if changed := features.differences(trained, extractor.fingerprint):
+        raise ValueError(
+            f"features would differ from those that the model was trained on, in {changed}: "
+            f"trained on {trained}, now {extractor.fingerprint}"
+        )
+    return extractor
+
+
+def clip_bounds(encoded: VideoFeatures, begin: int, end: int | None) -> tuple[int, int]:
+    """The clip `[begin, end)`; `ValueError` if it does not lie in the video."""
+    end = encoded.frame_count if end is None else end
+    if not 0 <= begin < end <= encoded.frame_count:
+        raise ValueError(
+            f"--begin={begin} --end={end}: not a range of the video's {encoded.frame_count} frames"
+        )
+    return begin, end
+
+
+def ground(
+    run: runs.Run, encoded: VideoFeatures, queries: list[str], begin: int, end: int
+) -> list[tubes.Tube]:
+    """The tube of each query in frames `[begin, end)` of an encoded video."""
+    step_features, step_mask = input_pipeline.clip_inputs(
+        encoded.features, begin, end, run.config.data.max_steps
+    )
+    inputs = {
+        "features": step_features[None],
+        "step_mask": step_mask[None],
+        "tokens": run.tokenizer(tf.constant(queries))[None],
+    }
+    decoded = run.model.decode(inputs, run.model(inputs, training=False))
+    num_steps = int(np.sum(step_mask))
+    return [
+        tubes.tube_from_steps(
+            decoded["segment"][0, i].numpy(),
+            decoded["boxes"][0, i, :num_steps].numpy(),
+            begin=begin,
+            end=end,
+            width=encoded.width,
+            height=encoded.height,
+            score=float(decoded["score"][0, i]),
+        )
+        for i in range(len(queries))
+    ]
+
+
+def describe(query: str, tube: tubes.Tube, fps: float) -> dict:
+    """The tube as JSON, in frames and in seconds."""
+    seconds = {"begin_seconds": tube.begin / fps, "end_seconds": tube.end / fps}
+    return {"query": query} | tubes.tube_to_json(tube) | seconds
+
+
+def draw(video_path: str, query: str, tube: tubes.Tube) -> None:
+    """Writes the overlay video and the strip of stills."""
+    folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, "ground")
+    stem = os.path.splitext(os.path.basename(video_path))[0]
+    slug = re.sub(r"\W+", "-", query.lower()).strip("-")[:60]
+    path = os.path.join(folder, f"{stem}-{slug}")
+    visualization.write_overlay(video_path, f"{path}.mp4", tube, query=query)
+    visualization.write_strip(video_path, f"{path}.png", tube, query=query)
+    logging.info("drawn: %s.mp4 and .png", path)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["model_dir", "video", "query"])
+    app.run(main)

@@ -1,0 +1,239 @@
+"""Batches for training and evaluation, from the records of `data.prepare`.
+
+A batch is `(inputs, labels)` as `GroundingModel` describes them; its shapes are static. Labels also
+carry what evaluation needs: `qtype` int32 `[B, Q]` (a place in `records.QTYPES`), `index` int64
+`[B, Q]` (the sentence's number in its split, -1 at filler) and `num_frames` float32 `[B]`.
+
+The order is a function of the seed and the step alone: neither the number of workers nor an
+interruption changes which sentences a global batch holds. Only after a batch is made up and shared
+out among workers are its features read.
+"""
+
+import os
+
+import tensorflow as tf
+
+from gkcmn_tf import records, steps
+from gkcmn_tf.config import DataConfig
+from gkcmn_tf.text import Tokenizer
+
+AUTOTUNE = tf.data.AUTOTUNE
+
+
+def from_config(
+    config: DataConfig,
+    split: str,
+    tokenizer: Tokenizer,
+    *,
+    global_batch_size: int,
+    training: bool,
+    seed: int = 0,
+    start_step: int = 0,
+    input_context: tf.distribute.InputContext | None = None,
+) -> tf.data.Dataset:
+    """Batches of a split.
+
+    Args:
+        config: says where the records are and what shape batches have.
+        split: its name.
+        tokenizer: makes `tokens`.
+        global_batch_size: clips a batch, over all replicas.
+        training: shuffled and without end; else every sentence once, in order, and the last batch
+            filled up.
+        seed: of the order.
+        start_step: number of the first batch to yield (training).
+        input_context: which share of the global batches to yield; the replicas' batches come one
+            after another.
+
+    Raises:
+        FileNotFoundError: the folder has no records of the split.
+        ValueError: the batch size is no multiple of the number of replicas.
+    """
+    pipelines, pipeline, replicas = 1, 0, 1
+    if input_context is not None:
+        pipelines = input_context.num_input_pipelines
+        pipeline = input_context.input_pipeline_id
+        replicas = input_context.num_replicas_in_sync
+    if global_batch_size % replicas:
+        raise ValueError(
+            f"train.global_batch_size: {global_batch_size} is not a multiple of the "
+            f"{replicas} replicas"
+        )
+    examples = _Examples(config, split, tokenizer)
+    dataset = (
+        examples.shuffled(seed, start_step * global_batch_size)
+        if training
+        else examples.in_order(global_batch_size)
+    )
+    share = global_batch_size // pipelines
+    dataset = (
+        dataset.batch(global_batch_size, drop_remainder=True)
+        .map(
+            lambda batch: tf.nest.map_structure(
+                lambda x: x[pipeline * share : (pipeline + 1) * share], batch
+            )
+        )
+        .unbatch()
+        .map(examples.with_features, num_parallel_calls=AUTOTUNE)
+        .batch(global_batch_size // replicas, drop_remainder=True)
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options).prefetch(2)
+
+
+def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The steps of a clip, from the features of its video.
+
+    Args:
+        features: `[windows, S, S, C]`.
+        begin: first frame of the clip.
+        end: frame behind its last.
+        max_steps: `T`.
+
+    Returns:
+        features `[T, S, S, C]`, zero beyond the clip's `T'` steps, and bool `[T]`, True at those.
+    """
+    begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
+    num_steps = count_steps(begin, end, max_steps)
+    step = tf.range(max_steps, dtype=tf.int64)
+    step_mask = step < num_steps
+    frames = steps.nearest_frames(tf.minimum(step, num_steps - 1), begin, end, num_steps)
+    gathered = tf.gather(features, steps.frame_windows(frames))
+    return gathered * tf.cast(step_mask, gathered.dtype)[:, None, None, None], step_mask
+
+
+def count_steps(begin: tf.Tensor, end: tf.Tensor, max_steps: int) -> tf.Tensor:
+    """`steps.count_steps` on int64 tensors."""
+    return tf.minimum(steps.windows_in(end - begin), max_steps)
+
+
+class _Examples:
+    """The groups of `Q` sentences of a split, each with the labels of its clip."""
+
+    def __init__(self, config, split, tokenizer):
+        self.config = config
+        self.tokenizer = tokenizer
+        self.clips = tf.data.TFRecordDataset(records.clip_shards(config.records_dir, split)).map(
+            records.parse_clip, num_parallel_calls=AUTOTUNE
+        )
+
+    def in_order(self, batch_size):
+        """Every sentence once, then filler for a whole batch less one."""
+        examples = self.clips.flat_map(lambda clip: self._groups(clip, None))
+        filler = tf.nest.map_structure(
+            lambda spec: tf.zeros(spec.shape, spec.dtype), examples.element_spec
+        )
+        filler |= {"index": -tf.ones_like(filler["index"]), "features_file": ""}
+        return examples.concatenate(tf.data.Dataset.from_tensors(filler).repeat(batch_size - 1))
+
+    def shuffled(self, seed, start):
+        """Epoch after epoch, each in an order of its own, from example number `start` on."""
+        first_epoch, skipped = 0, 0
+        if start:
+            counts = self.clips.map(self._count_groups)
+            per_epoch = int(counts.reduce(tf.constant(0, tf.int64), lambda a, b: a + b))
+            first_epoch, skipped = divmod(start, per_epoch)
+
+        def epoch_examples(epoch):
+            clips = tf.data.Dataset.zip(tf.data.Dataset.counter(), self.clips)
+            examples = clips.flat_map(
+                lambda number, clip: self._groups(clip, tf.stack([seed, epoch, number]))
+            )
+            return examples.shuffle(
+                self.config.shuffle_buffer,
+                seed=seed + epoch * 1_000_003,
+                reshuffle_each_iteration=False,
+            )
+
+        return tf.data.Dataset.counter(first_epoch).flat_map(epoch_examples).skip(skipped)
+
+    def _count_groups(self, clip):
+        sentences = tf.size(clip["sentence/index"], out_type=tf.int64)
+        return -(-sentences // self.config.queries_per_clip)
+
+    def _groups(self, clip, order_seed):
+        """A dataset of the groups of a clip's sentences; permuted if there is a seed `[3]`."""
+        Q = self.config.queries_per_clip
+        labels = self._labels(clip)
+        count = tf.size(labels["index"])
+        if order_seed is not None:
+            # A stateless seed has two numbers; the clip's number and the epoch share one.
+            mixed = tf.stack([order_seed[0], order_seed[1] * 1_000_003 + order_seed[2]])
+            order = tf.random.experimental.stateless_shuffle(tf.range(count), mixed)
+            labels = {name: tf.gather(value, order) for name, value in labels.items()}
+        missing = -count % Q
+        filled = {
+            name: tf.pad(
+                value,
+                [[0, missing]] + [[0, 0]] * (value.shape.rank - 1),
+                constant_values=tf.constant(-1 if name == "index" else 0, value.dtype)
+                if value.dtype != tf.bool
+                else False,
+            )
+            for name, value in labels.items()
+        }
+        shared = {key: clip[key] for key in ("begin", "end", "features_file")}
+        return (
+            tf.data.Dataset.from_tensor_slices(filled)
+            .batch(Q, drop_remainder=True)
+            .map(lambda group: group | shared)
+        )
+
+    def _labels(self, clip):
+        """Tokens and labels of each of a clip's `n` sentences, `[n, ...]`."""
+        T = self.config.max_steps
+        begin, end = clip["begin"], clip["end"]
+        num_steps = count_steps(begin, end, T)
+        segments = clip["sentence/segment"]
+        step = tf.range(T, dtype=tf.int64)
+        frames = steps.nearest_frames(step, begin, end, num_steps)
+        inside = (frames >= segments[:, :1]) & (frames < segments[:, 1:])
+        box_mask = inside & (step < num_steps)
+        lengths = segments[:, 1] - segments[:, 0]
+        rows = tf.cumsum(lengths, exclusive=True)[:, None] + frames - segments[:, :1]
+        rows = tf.where(box_mask, rows, 0)
+        size = tf.cast(
+            tf.stack([clip["width"], clip["height"], clip["width"], clip["height"]]), tf.float32
+        )
+        boxes = tf.clip_by_value(tf.gather(clip["sentence/boxes"], rows) / size, 0.0, 1.0)
+        begin, end, num_steps = (tf.cast(x, tf.float32) for x in (begin, end, num_steps))
+        segment = steps.frames_to_steps(tf.cast(segments, tf.float32), begin, end, num_steps)
+        qtypes = tf.constant(records.QTYPES)
+        return {
+            "tokens": self.tokenizer(clip["sentence/text"]),
+            "boxes": tf.where(box_mask[..., None], boxes, 0.0),
+            "box_mask": box_mask,
+            "segment": tf.clip_by_value(segment, 0.0, num_steps),
+            "query_mask": tf.ones(tf.shape(lengths), tf.bool),
+            "qtype": tf.argmax(
+                clip["sentence/qtype"][:, None] == qtypes, axis=1, output_type=tf.int32
+            ),
+            "index": clip["sentence/index"],
+        }
+
+    def with_features(self, example):
+        """`(inputs, labels)` of one group."""
+        config = self.config
+        labels = dict(example)
+        tokens, begin, end, file = (
+            labels.pop(key) for key in ("tokens", "begin", "end", "features_file")
+        )
+        shape = [config.max_steps, config.grid_size, config.grid_size, config.feature_channels]
+
+        def read():
+            path = tf.strings.join([config.records_dir, os.sep, file])
+            record = tf.data.TFRecordDataset(path).get_single_element()
+            features = records.parse_video_features(record)["features"]
+            return clip_inputs(features, begin, end, config.max_steps)
+
+        def fill():
+            return tf.zeros(shape, tf.float16), tf.zeros(shape[:1], tf.bool)
+
+        features, step_mask = tf.cond(file != "", read, fill)
+        inputs = {
+            "features": tf.ensure_shape(features, shape),
+            "step_mask": tf.ensure_shape(step_mask, shape[:1]),
+            "tokens": tokens,
+        }
+        return inputs, labels | {"num_frames": tf.cast(end - begin, tf.float32)}

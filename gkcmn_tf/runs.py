@@ -1,0 +1,185 @@
+"""A run's folder (`--model_dir`): its settings, and the trained model that comes out of it.
+
+params.yaml        the resolved config
+vocabulary.txt     the words that the model knows
+features.json      how the features were made that it was trained on
+ckpt-*             checkpoints
+versions.json      Python, package and source versions, of the newest start
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from gkcmn_tf import config as configs
+from gkcmn_tf import records, text
+from gkcmn_tf.atomic_files import read_json, write_json
+from gkcmn_tf.baseline import BM
+from gkcmn_tf.gkcmn import GKCMN
+from gkcmn_tf.grounding_model import GroundingModel
+
+VOCABULARY_FILE = "vocabulary.txt"
+FEATURES_FILE = "features.json"
+VERSIONS_FILE = "versions.json"
+MODELS = {"gkcmn": GKCMN, "bm": BM}
+PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model with what it takes to use it."""
+
+    config: configs.Experiment
+    tokenizer: text.Tokenizer
+    features: dict
+    model: GroundingModel
+    step: int
+
+
+def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:
+    """A model with fresh weights, seeded by `train.seed`, built for the config's shapes."""
+    keras.utils.set_random_seed(config.train.seed)
+    arguments = config.model.get().as_dict()
+    model = MODELS[config.model.type](
+        vocabulary_size, **arguments, dtype=config.runtime.precision, name=config.model.type
+    )
+    data = config.data
+    grid = (data.grid_size, data.grid_size)
+    model.build(
+        {
+            "features": (None, data.max_steps, *grid, data.feature_channels),
+            "step_mask": (None, data.max_steps),
+            "tokens": (None, data.queries_per_clip, data.max_words),
+        }
+    )
+    model.built = True
+    return model
+
+
+def records_features(config: configs.Experiment) -> dict:
+    """How the features of the config's records were made; `ValueError` if the config's differ."""
+    manifest_path = os.path.join(config.data.records_dir, records.MANIFEST)
+    features = read_json(manifest_path)["features"]
+    data = config.data
+    expected = [data.grid_size, data.grid_size, data.feature_channels]
+    if features["shape"] != expected:
+        raise ValueError(
+            f"{manifest_path}: features have shape {features['shape']} a step, but "
+            f"data.grid_size and data.feature_channels say {expected}"
+        )
+    return features
+
+
+def start(config: configs.Experiment, model_dir: str) -> tuple[text.Tokenizer, np.ndarray | None]:
+    """Writes a new run's settings, or checks that the run in `model_dir` has the same ones.
+
+    Returns:
+        the tokeniser, and the GloVe vectors of its words if the config names a file.
+
+    Raises:
+        ValueError: `model_dir` holds a run with another model, other data or another seed.
+    """
+    features = records_features(config)
+    if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
+        _check_same_run(config, features, model_dir)
+        tokenizer = text.Tokenizer.load(
+            os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
+        )
+    else:
+        tokenizer = text.Tokenizer.from_sentences(
+            [
+                sentence.text
+                for clip in records.read_clips(config.data.records_dir, config.data.train_split)
+                for sentence in clip.sentences
+            ],
+            max_words=config.data.max_words,
+            min_count=config.data.min_word_count,
+        )
+        tokenizer.save(os.path.join(model_dir, VOCABULARY_FILE))
+        write_json(os.path.join(model_dir, FEATURES_FILE), features)
+    configs.save(config, model_dir)
+    write_json(os.path.join(model_dir, VERSIONS_FILE), versions())
+    return tokenizer, _word_vectors(config, tokenizer)
+
+
+def _word_vectors(config, tokenizer):
+    if not config.data.glove_path:
+        return None
+    glove = text.load_glove(
+        config.data.glove_path,
+        tokenizer.vocabulary,
+        dim=config.model.get().word_width,
+        seed=config.train.seed,
+    )
+    logging.info(
+        "%d of %d words have no vector in %s and got a random one: %s",
+        len(glove.missing),
+        tokenizer.vocabulary_size,
+        config.data.glove_path,
+        ", ".join(glove.missing[:20]),
+    )
+    return glove.matrix
+
+
+def _check_same_run(config, features, model_dir):
+    old, new = configs.saved(model_dir).as_dict(), config.as_dict()
+    fixed = [(key, old[key], new[key]) for key in ("model", "data")]
+    fixed.append(("train.seed", old["train"]["seed"], new["train"]["seed"]))
+    batch = "global_batch_size"
+    fixed.append((f"train.{batch}", old["train"][batch], new["train"][batch]))
+    fixed.append(("features", read_json(os.path.join(model_dir, FEATURES_FILE)), features))
+    for key, before, now in fixed:
+        if before != now:
+            raise ValueError(
+                f"{model_dir}: holds a run with another {key}; take another --model_dir.\n"
+                f"before: {before}\nnow:    {now}"
+            )
+
+
+def versions() -> dict:
+    """Versions of Python, of the main packages and of this source tree."""
+    source = os.path.dirname(os.path.abspath(__file__))
+    commit = subprocess.run(
+        ["git", "-C", source, "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "command": sys.argv,
+        "commit": commit.stdout.strip() or "not a git checkout",
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def load(model_dir: str) -> Run:
+    """The run in `model_dir`, with the weights of its newest checkpoint.
+
+    Raises:
+        FileNotFoundError: the folder is no run, or has no checkpoint yet.
+    """
+    config = configs.saved(model_dir)
+    path = tf.train.latest_checkpoint(model_dir)
+    if path is None:
+        raise FileNotFoundError(f"{model_dir}: no checkpoint; has gkcmn_tf.train saved one?")
+    tokenizer = text.Tokenizer.load(os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words)
+    model = build_model(config, tokenizer.vocabulary_size)
+    step = tf.Variable(0, dtype=tf.int64)
+    status = tf.train.Checkpoint(model=model, step=step).restore(path)
+    status.assert_existing_objects_matched().expect_partial()
+    return Run(
+        config=config,
+        tokenizer=tokenizer,
+        features=read_json(os.path.join(model_dir, FEATURES_FILE)),
+        model=model,
+        step=int(step.numpy()),
+    )

@@ -1,0 +1,324 @@
+"""Making a records folder: accounting, damage, resuming."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from absl import logging
+
+from data import prepare, vidstg
+from gkcmn_tf import features, records
+
+ARGUMENTS = {"dataset": "vidstg"}
+
+
+def make_extractor(sha256="0" * 64):
+    clips = keras.Input((None, None, None, 3))
+    network = keras.Model(clips, keras.layers.AveragePooling3D((8, 32, 32))(clips))
+    weights = {"source": "mean", "sha256": sha256}
+    return features.FeatureExtractor(network, weights, batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return make_extractor()
+
+
+@pytest.fixture
+def output_dir(tmp_path):
+    return str(tmp_path / "records")
+
+
+def run(folder, extractor, output_dir, splits=("val",)):
+    folder.write()
+    paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
+    return prepare.prepare(
+        {split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits},
+        extractor,
+        dataset="vidstg",
+        video_dir=str(folder.video_dir),
+        output_dir=output_dir,
+        arguments=ARGUMENTS,
+    )
+
+
+def contents(output_dir):
+    """Bytes of every file, by path."""
+    root = pathlib.Path(output_dir)
+    paths = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def count_extractions(monkeypatch):
+    """Ids of the videos whose features are made from now on."""
+    made = []
+    original = features.FeatureExtractor.extract
+
+    def extract(self, path, video_id=None):
+        made.append(video_id)
+        return original(self, path, video_id)
+
+    monkeypatch.setattr(features.FeatureExtractor, "extract", extract)
+    return made
+
+
+@pytest.fixture
+def two_videos(folder, steady):
+    """Videos `a` (two clips) and `b` (one), all sound."""
+    for vid in "ab":
+        folder.add_vidor(vid, {0: steady})
+        folder.add_video(vid)
+    folder.add_record("a")
+    folder.add_record("b", questions=("who?", "what?"))
+    folder.add_record("a", clip=(8, 31))
+    return folder
+
+
+def test_records_hold_every_sentence_and_the_features_of_each_video_once(
+    two_videos, extractor, output_dir
+):
+    manifest = run(two_videos, extractor, output_dir)
+    clips = list(records.read_clips(output_dir, "val"))
+    assert [(c.video_id, c.begin, c.end) for c in clips] == [
+        ("a", 0, 40),
+        ("b", 0, 40),
+        ("a", 8, 32),
+    ]
+    assert [s.id for c in clips for s in c.sentences] == [
+        "val-00000-d0",
+        "val-00000-i0",
+        "val-00001-d0",
+        "val-00001-i0",
+        "val-00001-i1",
+        "val-00002-d0",
+        "val-00002-i0",
+    ]
+    assert (clips[0].frame_count, clips[0].width, clips[0].height, clips[0].fps) == (40, 64, 48, 25)
+    np.testing.assert_array_equal(clips[0].sentences[0].boxes, [(8, 8, 24, 32)] * 10)
+    for vid in "ab":
+        made = records.read_video_features(output_dir, vid)
+        path = str(two_videos.video_dir / "g0" / f"{vid}.mp4")
+        np.testing.assert_array_equal(made.features, extractor.extract(path).features)
+    assert json.loads(pathlib.Path(output_dir, "manifest.json").read_text()) == manifest
+    assert manifest["features"] == extractor.fingerprint
+    assert manifest["splits"]["val"] == {
+        "videos": 2,
+        "clips": 3,
+        "sentences": {
+            "total": 7,
+            "kept": 7,
+            "skipped": 0,
+            "declarative": 3,
+            "interrogative": 4,
+        },
+        "shards": ["clips/val-00000-of-00001.tfrecord"],
+        "notices": {
+            "boxes_without_area": 0,
+            "clipped_boxes": 0,
+            "held_boxes": 0,
+            "interpolated_boxes": 0,
+            "repeated_sentences": 0,
+            "segments_cut_to_clip": 0,
+            "sentences_with_cleaned_text": 0,
+            "unusable_boxes": 0,
+            "sentences_over_20_words": 0,
+            "videos_with_notice": 0,
+        },
+        "video_notices": [],
+        "skipped": [],
+        "arguments": ARGUMENTS,
+    }
+
+
+def test_the_summary_is_the_manifest_in_short(two_videos, extractor, output_dir):
+    summary = prepare.summarise(run(two_videos, extractor, output_dir), output_dir)
+    assert summary["output_dir"] == output_dir
+    assert summary["splits"]["val"]["clips"] == 3
+    assert summary["splits"]["val"]["sentences"]["total"] == 7
+
+
+def test_every_kind_of_damage_is_accounted_for(folder, steady, extractor, output_dir, caplog):
+    for vid in ("sound", "missing", "broken", "short", "cut"):
+        folder.add_vidor(vid, {0: steady})
+        folder.add_record(vid, truth=(10, 20))
+    folder.add_record("short", truth=(16, 30), questions=())
+    folder.add_record("short", truth=(30, 35), questions=())
+    folder.add_record("sound", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
+    folder.add_record("sound", target=5, questions=())
+    folder.records["val"].append("not a record")
+    for vid in ("sound", "broken", "short", "cut"):
+        folder.add_video(vid, frame_count=24 if vid == "short" else 40)
+    video_dir = folder.video_dir / "g0"
+    (video_dir / "broken.mp4").write_bytes(b"broken")
+    cut = (video_dir / "cut.mp4").read_bytes()
+    (video_dir / "cut.mp4").write_bytes(cut[: int(0.8 * len(cut))])
+    logging.get_absl_logger().addHandler(caplog.handler)
+    manifest = run(folder, extractor, output_dir)
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    split = manifest["splits"]["val"]
+    reasons = {skipped["id"]: skipped["reason"] for skipped in split["skipped"]}
+    expected = {
+        "val-00001-d0": "missing.mp4: no such file",
+        "val-00001-i0": "missing.mp4: no such file",
+        "val-00002-d0": "broken.mp4: cannot be opened as a video",
+        "val-00002-i0": "broken.mp4: cannot be opened as a video",
+        "val-00006-d0": "[30, 35) begins behind the 24 frames that can be decoded",
+        "val-00007-d1": "captions[1].description: expected a sentence",
+        "val-00008-d0": "trajectory 5 has no box in the video",
+        "val-00009-d0": "record 9: captions: expected a list",
+        "val-00009-i0": "record 9: questions: expected a list",
+    }
+    assert list(reasons) == list(expected)
+    for name, reason in expected.items():
+        assert reason in reasons[name]
+        assert reasons[name] in caplog.text
+    kept = {s.id: s for c in records.read_clips(output_dir, "val") for s in c.sentences}
+    assert split["sentences"] == {
+        "total": 17,
+        "kept": len(kept),
+        "skipped": len(expected),
+        "declarative": 5,
+        "interrogative": 3,
+    }
+    assert len(kept) == 8
+    assert (kept["val-00005-d0"].begin, kept["val-00005-d0"].end) == (16, 24)
+    assert split["notices"]["sentences_over_20_words"] == 1
+    notices = {notice["id"]: notice["notice"] for notice in split["video_notices"]}
+    assert sorted(notices) == ["cut", "short"]
+    assert notices["short"] == "24 of 40 frames can be decoded"
+    clips = {clip.video_id: clip for clip in records.read_clips(output_dir, "val")}
+    assert (clips["short"].end, clips["short"].frame_count) == (24, 24)
+    assert clips["cut"].end == records.read_video_features(output_dir, "cut").frame_count < 40
+
+
+def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, extractor, output_dir):
+    folder.add_vidor("a", {0: steady})
+    folder.add_record("a")
+    folder.add_video("a", width=48, height=64)
+    split = run(folder, extractor, output_dir)["splits"]["val"]
+    assert split["video_notices"] == [{"id": "a", "notice": "is 48x64, annotated as 64x48"}]
+    (clip,) = records.read_clips(output_dir, "val")
+    assert (clip.width, clip.height) == (64, 48)
+
+
+def test_a_second_run_makes_nothing_and_changes_nothing(
+    two_videos, extractor, output_dir, monkeypatch
+):
+    run(two_videos, extractor, output_dir)
+    before = contents(output_dir)
+    made = count_extractions(monkeypatch)
+    run(two_videos, extractor, output_dir)
+    assert made == []
+    assert contents(output_dir) == before
+
+
+@pytest.mark.parametrize("suffix", ["tfrecord", "json"])
+def test_what_is_deleted_is_made_again_to_the_byte(
+    two_videos, extractor, output_dir, monkeypatch, suffix
+):
+    run(two_videos, extractor, output_dir)
+    before = contents(output_dir)
+    os.remove(os.path.join(output_dir, "features", f"b.{suffix}"))
+    made = count_extractions(monkeypatch)
+    run(two_videos, extractor, output_dir)
+    assert made == ["b"]
+    assert contents(output_dir) == before
+
+
+def test_a_killed_run_goes_on_where_it_was(two_videos, extractor, output_dir, monkeypatch):
+    run(two_videos, extractor, output_dir)
+    undisturbed = contents(output_dir)
+    other = f"{output_dir}-killed"
+    original = records.write_video_features
+
+    def killed_at_b(folder, video):
+        if video.video_id == "b":
+            raise KeyboardInterrupt
+        return original(folder, video)
+
+    monkeypatch.setattr(records, "write_video_features", killed_at_b)
+    with pytest.raises(KeyboardInterrupt):
+        run(two_videos, extractor, other)
+    assert sorted(contents(other)) == [
+        "features/a.json",
+        "features/a.tfrecord",
+        "features/b.json",
+        "settings.json",
+    ]
+    monkeypatch.setattr(records, "write_video_features", original)
+    made = count_extractions(monkeypatch)
+    run(two_videos, extractor, other)
+    assert made == ["b"]
+    assert contents(other) == undisturbed
+
+
+def test_a_video_that_was_missing_is_tried_again(two_videos, extractor, output_dir):
+    path = two_videos.video_dir / "g0" / "b.mp4"
+    content = path.read_bytes()
+    path.unlink()
+    assert run(two_videos, extractor, output_dir)["splits"]["val"]["sentences"]["skipped"] == 3
+    path.write_bytes(content)
+    assert run(two_videos, extractor, output_dir)["splits"]["val"]["sentences"]["skipped"] == 0
+
+
+def test_splits_can_be_added_one_by_one(two_videos, steady, extractor, output_dir, monkeypatch):
+    two_videos.add_record("a", split="train")
+    together = run(two_videos, extractor, f"{output_dir}-together", ("train", "val"))
+    run(two_videos, extractor, output_dir, ("train",))
+    made = count_extractions(monkeypatch)
+    assert run(two_videos, extractor, output_dir, ("val",)) == together
+    assert made == ["b"]
+    assert contents(output_dir) == contents(f"{output_dir}-together")
+
+
+def test_a_folder_with_other_features_is_refused(two_videos, extractor, output_dir):
+    run(two_videos, extractor, output_dir)
+    before = contents(output_dir)
+    with pytest.raises(
+        ValueError, match=r"made with other settings \(i3d_sha256: '000.*take anoth"
+    ):
+        run(two_videos, make_extractor(sha256="1" * 64), output_dir)
+    assert contents(output_dir) == before
+
+
+def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, extractor, output_dir):
+    run(two_videos, extractor, output_dir)
+    os.remove(os.path.join(output_dir, "settings.json"))
+    with pytest.raises(ValueError, match=r"holds features but no settings\.json"):
+        run(two_videos, extractor, output_dir)
+
+
+def test_a_wrong_video_folder_is_an_error(two_videos, extractor, output_dir):
+    two_videos.video_dir = two_videos.video_dir / "elsewhere"
+    with pytest.raises(
+        ValueError, match=r"not one of 2 videos can be read; is --video_dir=.*elsewh"
+    ):
+        run(two_videos, extractor, output_dir)
+    assert "manifest.json" not in contents(output_dir)
+
+
+@pytest.mark.slow
+def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
+    two_videos.write()
+    command = [
+        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--splits=val", "--limit=1"),
+        f"--annotation_dir={two_videos.annotation_dir}",
+        f"--vidor_dir={two_videos.vidor_dir}",
+        f"--video_dir={two_videos.video_dir}",
+        f"--output_dir={output_dir}",
+        "--i3d_weights=random:0",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    summary = json.loads(done.stdout)
+    assert summary["splits"]["val"]["videos"] == 1
+    assert summary["splits"]["val"]["sentences"]["kept"] == 4
+    assert records.read_video_features(output_dir, "a").features.shape == (10, 7, 7, 1024)
+    manifest = json.loads(pathlib.Path(output_dir, "manifest.json").read_text())
+    assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
+    assert manifest["splits"]["val"]["arguments"]["limit"] == 1
+    assert "windows/s" in done.stderr

@@ -1,0 +1,169 @@
+"""Features of whole videos, with a network small enough to do by hand."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from absl import logging
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf import features, steps, video
+
+WEIGHTS = {"source": "mean", "sha256": "0" * 64}
+
+
+def mean_network(time=8, scale=1.0):
+    """Means over `time` frames and 32x32 pixels in place of I3D: `[B, 8 // time, 7, 7, 3]`."""
+    clips = keras.Input((None, None, None, 3))
+    means = keras.layers.AveragePooling3D((time, 32, 32))(clips)
+    return keras.Model(clips, keras.layers.Rescaling(scale)(means))
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return features.FeatureExtractor(mean_network(), WEIGHTS, batch_size=3)
+
+
+def write_noise(path, count):
+    """A video of `count` frames that all differ."""
+    frames = np.random.default_rng(count).integers(0, 256, (count, 6, 8, 1, 3), np.uint8)
+    video.write_video(
+        str(path), [np.kron(frame[:, :, 0], np.ones((8, 8, 1), np.uint8)) for frame in frames], 25
+    )
+    return str(path)
+
+
+def naive_features(path):
+    frames = np.stack(list(video.decode_frames(path))) / 127.5 - 1
+    windows = frames[steps.window_frames(len(frames))]
+    cells = windows.reshape(len(windows), 8, 7, 32, 7, 32, 3)
+    return cells.mean(axis=(1, 3, 5))
+
+
+@given(st.integers(1, 90), st.integers(1, 6))
+def test_batches_put_together_are_the_windows_of_the_video(num_frames, batch_size):
+    frames = [np.full((1, 1, 3), number, np.uint8) for number in range(num_frames)]
+    found = []
+    for rows, windows, real in features.window_batches(iter(frames), batch_size):
+        assert rows.shape == (4 * batch_size + 4, 1, 1, 3)
+        assert windows.shape == (batch_size, 8)
+        np.testing.assert_array_equal(
+            windows[real:], np.repeat(windows[real - 1 : real], batch_size - real, 0)
+        )
+        found.append(rows[windows[:real], 0, 0, 0])
+    np.testing.assert_array_equal(np.concatenate(found), steps.window_frames(num_frames))
+
+
+def test_no_frame_is_taken_before_it_is_needed():
+    taken = []
+
+    def frames():
+        for number in range(1000):
+            taken.append(number)
+            yield np.zeros((1, 1, 3), np.uint8)
+
+    batches = features.window_batches(frames(), 5)
+    next(batches)
+    assert len(taken) == 4 * 5 + 2
+    next(batches)
+    assert len(taken) == 4 * 10 + 2
+
+
+@pytest.mark.parametrize("num_frames", [1, 4, 13, 14, 40])
+def test_features_are_those_of_a_naive_reference(tmp_path, extractor, num_frames):
+    path = write_noise(tmp_path / "v.mp4", num_frames)
+    made = extractor.extract(path)
+    assert made.features.dtype == np.float16
+    assert made.features.shape == (steps.count_windows(num_frames), 7, 7, 3)
+    np.testing.assert_allclose(made.features, naive_features(path), atol=2e-3)
+    assert (made.video_id, made.fps, made.width, made.height) == ("v", 25.0, 64, 48)
+    assert made.frame_count == num_frames
+
+
+def test_the_batch_size_does_not_change_the_features(tmp_path, extractor):
+    path = write_noise(tmp_path / "v.mp4", 30)
+    other = features.FeatureExtractor(mean_network(), WEIGHTS, batch_size=8)
+    assert other.fingerprint == extractor.fingerprint
+    np.testing.assert_allclose(
+        other.extract(path).features, extractor.extract(path).features, atol=1e-3
+    )
+
+
+def test_the_same_video_gives_the_same_bytes(tmp_path, extractor):
+    path = write_noise(tmp_path / "v.mp4", 30)
+    first, second = extractor.extract(path, "a"), extractor.extract(path, "b")
+    assert first.features.tobytes() == second.features.tobytes()
+    assert (first.video_id, second.video_id) == ("a", "b")
+
+
+def test_a_broken_video_gives_the_features_of_its_beginning(tmp_path, extractor, caplog):
+    path = tmp_path / "v.mp4"
+    write_noise(path, 60)
+    path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
+    logging.get_absl_logger().addHandler(caplog.handler)
+    made = extractor.extract(str(path))
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    assert 10 < made.frame_count < 60
+    assert len(made.features) == steps.count_windows(made.frame_count)
+    assert f"v.mp4: {made.frame_count} of 60 frames can be decoded" in caplog.text
+
+
+def test_a_video_without_frames_is_an_error(tmp_path, extractor):
+    (tmp_path / "v.mp4").write_bytes(b"nothing")
+    with pytest.raises(video.VideoError, match=r"v\.mp4: cannot be opened"):
+        extractor.extract(str(tmp_path / "v.mp4"))
+
+
+def test_features_beyond_float16_are_an_error(tmp_path):
+    path = write_noise(tmp_path / "v.mp4", 4)
+    extractor = features.FeatureExtractor(mean_network(scale=1e9), WEIGHTS, batch_size=1)
+    with pytest.raises(ValueError, match=r"v\.mp4: features are not finite in float16"):
+        extractor.extract(path)
+
+
+def test_a_network_that_keeps_time_is_an_error():
+    with pytest.raises(ValueError, match=r"gives \(3, 2, 7, 7, 3\) for a batch of windows"):
+        features.FeatureExtractor(mean_network(time=4), WEIGHTS, batch_size=3)
+
+
+def test_the_fingerprint_says_what_decides_the_features(extractor):
+    assert json.loads(json.dumps(extractor.fingerprint)) == {
+        "i3d_source": "mean",
+        "i3d_sha256": "0" * 64,
+        "endpoint": "Mixed_5c",
+        "compute_dtype": "float32",
+        "window_frames": 8,
+        "window_stride": 4,
+        "frame_size": 224,
+        "resize": "swscale bilinear",
+        "shape": [7, 7, 3],
+    }
+
+
+def test_fingerprints_differ_in_all_but_the_place_of_the_weights(extractor):
+    before = extractor.fingerprint
+    assert features.differences(before, before | {"i3d_source": "elsewhere"}) == []
+    now = before | {"compute_dtype": "bfloat16", "i3d_sha256": "1" * 64, "new": 1}
+    assert features.differences(before, now) == ["compute_dtype", "i3d_sha256", "new"]
+
+
+def test_an_unknown_dtype_is_an_error():
+    with pytest.raises(ValueError, match="expected one of float32, bfloat16; got 'float8'"):
+        features.FeatureExtractor.from_source("random:0", compute_dtype="float8")
+
+
+@pytest.mark.slow
+def test_i3d_in_both_dtypes_gives_nearly_the_same_features(tmp_path):
+    path = write_noise(tmp_path / "v.mp4", 6)
+    full, half = (
+        features.FeatureExtractor.from_source("random:0", compute_dtype=dtype, batch_size=2)
+        for dtype in features.COMPUTE_DTYPES
+    )
+    expected, found = full.extract(path).features, half.extract(path).features
+    assert full.fingerprint["shape"] == [7, 7, 1024]
+    assert expected.shape == (2, 7, 7, 1024)
+    assert features.differences(full.fingerprint, half.fingerprint) == ["compute_dtype"]
+    correlation = np.corrcoef(expected.ravel().astype(float), found.ravel().astype(float))[0, 1]
+    assert correlation > 0.99
