@@ -17,7 +17,7 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
-from data import shapes_render, shapes_scene, shapes_sentences
+from data import shapes_contact_sheet, shapes_render, shapes_scene, shapes_sentences
 from gkcmn_tf.atomic_files import write_json
 from gkcmn_tf.video import write_video
 
@@ -38,6 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_frames", 96, "Frames a video.", lower_bound=MIN_CLIP)
     flags.DEFINE_integer("min_objects", 3, "Fewest objects wanted in a video.", lower_bound=1)
     flags.DEFINE_integer("max_objects", 4, "Most objects in a video.", lower_bound=1)
+    flags.DEFINE_string("contact_sheet", None, "PNG to draw some test sentences' tubes into.")
 
 
 def main(argv):
@@ -54,6 +55,8 @@ def main(argv):
         min_objects=FLAGS.min_objects,
         max_objects=FLAGS.max_objects,
     )
+    if FLAGS.contact_sheet:
+        shapes_contact_sheet.write_contact_sheet(FLAGS.contact_sheet, FLAGS.output_dir)
     print(json.dumps(counts))
 
 
@@ -93,8 +96,8 @@ def make_shapes(
         vid = str(1_000_000_000 + seed * 1_000_000 + number)
         path = f"{1000 + number // 100}/{vid}"
         vidor_path = os.path.join(output_dir, "vidor", VIDOR_FOLDERS[split], f"{path}.json")
-        if not os.path.exists(vidor_path):
-            video_path = os.path.join(output_dir, "videos", f"{path}.mp4")
+        video_path = os.path.join(output_dir, "videos", f"{path}.mp4")
+        if not (os.path.exists(video_path) and os.path.exists(vidor_path)):
             write_video(video_path, shapes_render.frames(scene), FPS)
             write_json(vidor_path, vidor_annotation(scene, vid, f"{path}.mp4"))
         annotations[split] += vidstg_records(wording, scene, vid)
@@ -159,7 +162,9 @@ def vidor_annotation(scene: shapes_scene.Scene, vid: str, video_path: str) -> di
             ]
             for frame in range(scene.num_frames)
         ],
-        "relation_instances": [_relation(event) for event in shapes_scene.events(scene)],
+        "relation_instances": [
+            _relation(event) for event in shapes_scene.events(scene) if event.clear
+        ],
     }
 
 
@@ -179,6 +184,8 @@ def vidstg_records(rng: np.random.Generator, scene: shapes_scene.Scene, vid: str
     found = []
     events = shapes_scene.events(scene)
     for event in events:
+        if not event.clear:
+            continue
         begin, end = _sample_clip(rng, event, scene.num_frames)
         caption = shapes_sentences.declarative(rng, event, events, begin, end)
         question = shapes_sentences.interrogative(rng, event, events, begin, end)

@@ -2,7 +2,8 @@
 
 A scene is drawn from a seed. Each object rests, except while it acts; the actions are those of
 `ACTIONS`. Passing is not drawn but observed: an object that moves sideways above (or beneath) a
-resting one, from one side of it to the other, passes above (beneath) it.
+resting one, from one side of it to the other, passes above (beneath) it. What comes near to that is
+observed too, so that no sentence leaves a choice between a passing and a near miss.
 """
 
 import dataclasses
@@ -18,8 +19,10 @@ COLOURS = {
     "white": (245, 245, 245),
 }
 SHAPES = ("square", "circle", "triangle", "star", "cross")
-# Diameter as a share of the frame's shorter side.
+# Diameter of the circle around a shape, as a share of the frame's shorter side.
 SIZES = {"small": (0.17, 0.21), "large": (0.29, 0.35)}
+# A square looks smaller than the circle around it. What is called small or large goes by `extent`.
+SMALL_UP_TO, LARGE_FROM = 0.19, 0.23
 FRAME_SIZES = ((320, 240), (256, 256), (240, 320), (288, 224))
 
 MOVES = {
@@ -57,10 +60,12 @@ class SceneObject:
         tid: its trajectory's number.
         shape: one of `SHAPES`.
         colour: one of `COLOURS`.
-        size: one of `SIZES`, of its diameter before it grows or shrinks.
+        size: one of `SIZES`, from which its diameter was drawn.
         actions: what it does, in order of time.
         center: float `[frames, 2]`, x and y in pixels.
         radius: float `[frames]`, of the circle around the shape.
+        extent: float `[frames]`, root of the area of its box before it turns, as a share of the
+            frame's shorter side.
         angle: float `[frames]`.
         bright: bool `[frames]`, False where blinking dims it.
     """
@@ -72,13 +77,21 @@ class SceneObject:
     actions: tuple[Action, ...]
     center: np.ndarray
     radius: np.ndarray
+    extent: np.ndarray
     angle: np.ndarray
     bright: np.ndarray
 
     @property
-    def keeps_size(self) -> bool:
-        """Whether one size is true of it all the time."""
-        return not {"grow", "shrink"} & {action.name for action in self.actions}
+    def sizes_always(self) -> tuple[str, ...]:
+        """The sizes that are true of it at every frame: one, or none."""
+        small, large = self.extent.max() <= SMALL_UP_TO, self.extent.min() >= LARGE_FROM
+        return ("small",) * bool(small) + ("large",) * bool(large)
+
+    @property
+    def sizes_ever(self) -> tuple[str, ...]:
+        """The sizes that a viewer might call it at some frame."""
+        small, large = self.extent.min() < LARGE_FROM, self.extent.max() > SMALL_UP_TO
+        return ("small",) * bool(small) + ("large",) * bool(large)
 
     def outline(self, frame: int) -> np.ndarray:
         """Corners of the shape at a frame, float `[corners, 2]`; a circle's, many."""
@@ -120,6 +133,9 @@ def _unit_outlines():
 
 
 UNIT_OUTLINES = _unit_outlines()
+UNIT_EXTENTS = {
+    shape: np.sqrt(np.prod(np.ptp(corners, axis=0))) for shape, corners in UNIT_OUTLINES.items()
+}
 
 
 def outline(shape: str, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
@@ -227,7 +243,8 @@ def _animate(rng, tid, shape, colour, size, actions, width, height, num_frames):
     if (low > high).any():
         return None
     center = rng.uniform(low, high) + path
-    return SceneObject(tid, shape, colour, size, actions, center, radius, angle, bright)
+    extent = radius * UNIT_EXTENTS[shape] / short
+    return SceneObject(tid, shape, colour, size, actions, center, radius, extent, angle, bright)
 
 
 def _hides(a, b):
@@ -244,36 +261,58 @@ def _hides(a, b):
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """An object's action as a sentence may tell it; `other` is what it passes, else None."""
+    """An object's action as a sentence may tell it.
+
+    Attributes:
+        subject: who acts.
+        name: one of `ACTIONS` or `PASSES`.
+        other: what it passes, else None.
+        begin: first frame.
+        end: frame after the last.
+        clear: False for a near miss, which no sentence tells, but which a sentence about a clear
+            event must exclude.
+    """
 
     subject: SceneObject
     name: str
     other: SceneObject | None
     begin: int
     end: int
+    clear: bool = True
 
 
 def events(scene: Scene) -> list[Event]:
-    """All that happens in a scene: every action, and every passing above or beneath."""
+    """All that happens in a scene: every action, and every passing, clear or not."""
     found = []
     boxes = {thing.tid: thing.boxes() for thing in scene.objects}
     for subject in scene.objects:
         for action in subject.actions:
-            inside = slice(action.begin, action.end)
             found.append(Event(subject, action.name, None, action.begin, action.end))
-            if action.name not in ("move_left", "move_right"):
-                continue
-            for other in scene.objects:
-                if other is subject or np.ptp(boxes[other.tid][inside], axis=0).max() > 0:
-                    continue
-                sides = np.sign(subject.center[inside, 0] - other.center[inside, 0])
-                if sides[0] == sides[-1]:
-                    continue
-                mine, its = boxes[subject.tid][inside], boxes[other.tid][inside]
-                for name, clear in (
-                    ("pass_above", (mine[:, 3] <= its[:, 1]).all()),
-                    ("pass_beneath", (mine[:, 1] >= its[:, 3]).all()),
-                ):
-                    if clear:
-                        found.append(Event(subject, name, other, action.begin, action.end))
+            if action.name in ("move_left", "move_right"):
+                for other in scene.objects:
+                    if other is not subject:
+                        found += _passes(subject, action, other, boxes)
     return found
+
+
+def _passes(subject, action, other, boxes):
+    """Passings of `other` during a sideways move.
+
+    One is clear if `other` rests, the subject gets from one side of its centre to the other, and
+    its box is wholly above (beneath) all along. It is a near miss if at some frame the boxes share
+    columns and the subject's centre is the higher (lower) one.
+    """
+    inside = slice(action.begin, action.end)
+    mine, its = boxes[subject.tid][inside], boxes[other.tid][inside]
+    shares_columns = (mine[:, 0] < its[:, 2]) & (its[:, 0] < mine[:, 2])
+    lower_by = subject.center[inside, 1] - other.center[inside, 1]
+    sides = np.sign(subject.center[inside, 0] - other.center[inside, 0])
+    across = np.ptp(its, axis=0).max() == 0 and sides[0] != sides[-1]
+    return [
+        Event(subject, name, other, action.begin, action.end, clear=bool(across and wholly.all()))
+        for name, wholly, at_all in (
+            ("pass_above", mine[:, 3] <= its[:, 1], lower_by < 0),
+            ("pass_beneath", mine[:, 1] >= its[:, 3], lower_by > 0),
+        )
+        if (shares_columns & at_all).any()
+    ]

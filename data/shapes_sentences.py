@@ -1,8 +1,8 @@
 """Sentences about scenes, each true of exactly one tube.
 
 A sentence's meaning is a `Query`: attributes of the subject, an action, and for passing the
-attributes of the other object. A sentence is used only if one event of the clip, and no other,
-answers to its meaning.
+attributes of the other object. A sentence is used only if it is true of one event of the clip
+beyond doubt, and no viewer could take it to mean another one.
 """
 
 import dataclasses
@@ -36,33 +36,33 @@ class Query:
     other: tuple[tuple[str, str], ...] | None = None
 
 
-def describes(attributes: Sequence[tuple[str, str]], thing: SceneObject) -> bool:
-    """Whether an object has all the attributes; of one that grows or shrinks no size is true."""
+def may_describe(attributes: Sequence[tuple[str, str]], thing: SceneObject) -> bool:
+    """Whether a viewer could think that an object has all the attributes."""
     return all(
-        getattr(thing, name) == value and (name != "size" or thing.keeps_size)
+        value in thing.sizes_ever if name == "size" else value == getattr(thing, name)
         for name, value in attributes
     )
 
 
 def answers(query: Query, events: Sequence[Event], begin: int, end: int) -> list[Event]:
-    """The events that a query is true of and that reach into frames `[begin, end)`."""
+    """The events of frames `[begin, end)` that a viewer could take a query to mean."""
     return [
         event
         for event in events
         if event.name == query.name
         and event.begin < end
         and event.end > begin
-        and describes(query.subject, event.subject)
-        and (query.other is None or describes(query.other, event.other))
+        and may_describe(query.subject, event.subject)
+        and (query.other is None or may_describe(query.other, event.other))
     ]
 
 
 def _descriptions(thing: SceneObject) -> Iterator[tuple[tuple[str, str], ...]]:
-    """All descriptions that are true of an object, short ones first."""
-    names = ("size", "colour", "shape") if thing.keeps_size else ("colour", "shape")
-    for count in range(len(names) + 1):
-        for chosen in itertools.combinations(names, count):
-            yield tuple((name, getattr(thing, name)) for name in chosen)
+    """All descriptions that are true of an object at every frame, short ones first."""
+    true = [("size", size) for size in thing.sizes_always]
+    true += [("colour", thing.colour), ("shape", thing.shape)]
+    for count in range(len(true) + 1):
+        yield from itertools.combinations(true, count)
 
 
 def _noun(attributes: Sequence[tuple[str, str]]) -> str:
@@ -78,7 +78,7 @@ def _choose(rng, items):
 def declarative(
     rng: np.random.Generator, event: Event, events: Sequence[Event], begin: int, end: int
 ) -> str | None:
-    """A statement that is true of `event` alone in frames `[begin, end)`; None if there is none.
+    """A statement that means `event` alone in frames `[begin, end)`; None if there is none.
 
     It names the subject by two attributes at least.
     """
@@ -132,7 +132,7 @@ def _queries(event: Event, events: Sequence[Event]) -> Iterator[Query]:
             attributes
             for attributes in _descriptions(event.other)
             if attributes
-            and [t.tid for t in things.values() if describes(attributes, t)] == [event.other.tid]
+            and [t.tid for t in things.values() if may_describe(attributes, t)] == [event.other.tid]
         ]
     for other in named:
         for subject in _descriptions(event.subject):

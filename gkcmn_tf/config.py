@@ -83,7 +83,6 @@ class DataConfig(hyperparams.Config):
         grid_size: `S`, cells along each side of the features.
         feature_channels: `C`, channels of the features.
         queries_per_clip: `Q`, sentences of one clip that share a pass of the visual branch.
-        shuffle_buffer: groups of queries that shuffling holds at a time (without features).
         min_word_count: rarer words of the training split count as unknown.
         glove_path: GloVe text file (plain or .gz); empty trains word vectors from scratch.
     """
@@ -96,7 +95,6 @@ class DataConfig(hyperparams.Config):
     grid_size: int = 7
     feature_channels: int = 1024
     queries_per_clip: int = 1
-    shuffle_buffer: int = 20000
     min_word_count: int = 1
     glove_path: str = ""
 

@@ -17,14 +17,20 @@ from gkcmn_tf import input_pipeline, metrics, prediction, records, runs, tubes
 from gkcmn_tf.atomic_files import write_json
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.")
-flags.DEFINE_string("records_dir", None, "Records to evaluate on; default: those trained on.")
-flags.DEFINE_string("split", "test", "Split to evaluate.")
-flags.DEFINE_string("output_dir", None, "Where results go; default: --model_dir.")
-flags.DEFINE_boolean("temporal_ground_truth", False, "Give the true segment (Table 2).")
-flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess in place of the model.")
-flags.DEFINE_enum("protocol", "all_frames", list(metrics.PROTOCOLS), "Which frames are scored.")
-flags.DEFINE_integer("batch_size", 16, "Clips a batch.", lower_bound=1)
+# Groups of sentences in a metrics file, and their row in the table.
+ROWS = {"overall": "all"} | {qtype: qtype for qtype in records.QTYPES}
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("records_dir", None, "Records to evaluate on; default: the run's own.")
+    flags.DEFINE_string("split", "test", "Split to evaluate.")
+    flags.DEFINE_string("output_dir", None, "Where results go; default: --model_dir.")
+    flags.DEFINE_boolean("temporal_ground_truth", False, "Give the true segment (Table 2).")
+    flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess, not the model.")
+    flags.DEFINE_enum("protocol", "all_frames", list(metrics.PROTOCOLS), "Frames that are scored.")
+    flags.DEFINE_integer("batch_size", 16, "Clips a batch.", lower_bound=1)
 
 
 def main(argv):
@@ -38,12 +44,12 @@ def main(argv):
     runs.check_features(run)
     clips = list(records.read_clips(run.config.data.records_dir, FLAGS.split))
     predicted = predict(run, clips)
-    truth = [tubes.ground_truth_entry(clip, s) for clip in clips for s in clip.sentences]
-    scores = metrics.evaluate_predictions(truth, predicted, FLAGS.protocol)
+    scores = metrics.evaluate_predictions(tubes.true_tubes(clips), predicted, FLAGS.protocol)
     output_dir = FLAGS.output_dir or FLAGS.model_dir
     write_json(os.path.join(output_dir, "predictions.json"), tubes.predictions_to_json(predicted))
     write_json(os.path.join(output_dir, "metrics.json"), scores)
-    print(metrics.format_table(scores))
+    print(f"Protocol {FLAGS.protocol}, {len(predicted)} sentences of split {FLAGS.split}:")
+    print(metrics.format_table({title: scores[group] for group, title in ROWS.items()}))
 
 
 def predict(run: runs.Run, clips: list[records.Clip]) -> dict[str, tubes.Tube]:
@@ -66,5 +72,5 @@ def predict(run: runs.Run, clips: list[records.Clip]) -> dict[str, tubes.Tube]:
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("model_dir")
+    define_flags()
     app.run(main)

@@ -1,4 +1,4 @@
-"""Finds what a sentence describes in a video: from when to when, and where in every frame.
+r"""Finds what a sentence describes in a video: from when to when, and where in every frame.
 
 Example:
     python -m gkcmn_tf.ground --model_dir=runs/demo --video=park.mp4 \
@@ -21,16 +21,20 @@ from gkcmn_tf import features, input_pipeline, runs, text, tubes, visualization
 from gkcmn_tf.records import VideoFeatures
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.")
-flags.DEFINE_string("video", None, "Video file.")
-flags.DEFINE_multi_string("query", None, "Sentence; several share the work on the video.")
-flags.DEFINE_integer("begin", 0, "First frame of the clip to search.", lower_bound=0)
-flags.DEFINE_integer("end", None, "Frame behind the clip's last; default: the video's end.")
-flags.DEFINE_string("output_dir", None, "Where pictures go; default: MODEL_DIR/ground.")
-flags.DEFINE_boolean("pictures", True, "Write the overlay video and the strip of stills.")
-flags.DEFINE_string(
-    "i3d_weights", None, "Where the I3D weights lie now; default: where training had them from."
-)
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("video", None, "Video file.", required=True)
+    flags.DEFINE_multi_string(
+        "query", None, "Sentence; several share the work on the video.", required=True
+    )
+    flags.DEFINE_integer("begin", 0, "First frame of the clip to search.", lower_bound=0)
+    flags.DEFINE_integer("end", None, "Frame behind the clip's last; default: the video's end.")
+    flags.DEFINE_string("output_dir", None, "Where pictures go; default: MODEL_DIR/ground.")
+    flags.DEFINE_boolean("pictures", True, "Write the overlay video and the strip of stills.")
+    flags.DEFINE_string("i3d_weights", None, "Where the I3D weights lie now, if elsewhere.")
 
 
 def main(argv):
@@ -46,7 +50,7 @@ def main(argv):
     for query, tube in zip(FLAGS.query, ground(run, encoded, FLAGS.query, begin, end), strict=True):
         print(json.dumps(describe(query, tube, encoded.fps)))
         if FLAGS.pictures:
-            draw(FLAGS.video, query, tube)
+            draw(FLAGS.video, query, tube, encoded.frame_count)
 
 
 def check_query(tokenizer: text.Tokenizer, query: str) -> None:
@@ -130,17 +134,18 @@ def describe(query: str, tube: tubes.Tube, fps: float) -> dict:
     return {"query": query} | tubes.tube_to_json(tube) | seconds
 
 
-def draw(video_path: str, query: str, tube: tubes.Tube) -> None:
+def draw(video_path: str, query: str, tube: tubes.Tube, num_frames: int) -> None:
     """Writes the overlay video and the strip of stills."""
     folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, "ground")
     stem = os.path.splitext(os.path.basename(video_path))[0]
     slug = re.sub(r"\W+", "-", query.lower()).strip("-")[:60]
     path = os.path.join(folder, f"{stem}-{slug}")
-    visualization.write_overlay(video_path, f"{path}.mp4", tube, query=query)
-    visualization.write_strip(video_path, f"{path}.png", tube, query=query)
+    drawn = {"query": query, "num_frames": num_frames}
+    visualization.write_overlay(video_path, f"{path}.mp4", tube, **drawn)
+    visualization.write_strip(video_path, f"{path}.png", tube, **drawn)
     logging.info("drawn: %s.mp4 and .png", path)
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["model_dir", "video", "query"])
+    define_flags()
     app.run(main)

@@ -11,6 +11,7 @@ out among workers are its features read.
 
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from gkcmn_tf import records, steps
@@ -109,76 +110,90 @@ def count_steps(begin: tf.Tensor, end: tf.Tensor, max_steps: int) -> tf.Tensor:
 
 
 class _Examples:
-    """The groups of `Q` sentences of a split, each with the labels of its clip."""
+    """The groups of `Q` sentences of a split, each with the labels of its clip.
+
+    Clips are held in memory as they are stored (VidSTG's training split: some 300 MB), without
+    their features; so any order costs the same, and skipping costs nothing.
+    """
 
     def __init__(self, config, split, tokenizer):
         self.config = config
         self.tokenizer = tokenizer
-        self.clips = tf.data.TFRecordDataset(records.clip_shards(config.records_dir, split)).map(
-            records.parse_clip, num_parallel_calls=AUTOTUNE
-        )
+        paths = records.clip_shards(config.records_dir, split)
+        self.clips = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+        sentences = [records.count_sentences(clip) for clip in self.clips]
+        groups = [-(-count // config.queries_per_clip) for count in sentences]
+        # Which clip an example belongs to, and which group of it it is.
+        self.clip_numbers = np.repeat(np.arange(len(groups)), groups)
+        self.group_numbers = np.concatenate([np.arange(count) for count in groups])
 
     def in_order(self, batch_size):
-        """Every sentence once, then filler for a whole batch less one."""
-        examples = self.clips.flat_map(lambda clip: self._groups(clip, None))
+        """Every sentence once, then filler up to a whole batch."""
+        numbers = tf.data.Dataset.range(len(self.clip_numbers))
+        examples = numbers.map(self._example(None), num_parallel_calls=AUTOTUNE)
         filler = tf.nest.map_structure(
             lambda spec: tf.zeros(spec.shape, spec.dtype), examples.element_spec
         )
-        filler |= {"index": -tf.ones_like(filler["index"]), "features_file": ""}
-        return examples.concatenate(tf.data.Dataset.from_tensors(filler).repeat(batch_size - 1))
+        filler |= {"index": -tf.ones_like(filler["index"])}
+        missing = -len(self.clip_numbers) % batch_size
+        return examples.concatenate(tf.data.Dataset.from_tensors(filler).repeat(missing))
 
     def shuffled(self, seed, start):
         """Epoch after epoch, each in an order of its own, from example number `start` on."""
-        first_epoch, skipped = 0, 0
-        if start:
-            counts = self.clips.map(self._count_groups)
-            per_epoch = int(counts.reduce(tf.constant(0, tf.int64), lambda a, b: a + b))
-            first_epoch, skipped = divmod(start, per_epoch)
+        count = len(self.clip_numbers)
+        first_epoch, skipped = divmod(start, count)
 
-        def epoch_examples(epoch):
-            clips = tf.data.Dataset.zip(tf.data.Dataset.counter(), self.clips)
-            examples = clips.flat_map(
-                lambda number, clip: self._groups(clip, tf.stack([seed, epoch, number]))
+        def epoch_numbers(epoch):
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(count, dtype=tf.int64), tf.stack([seed, epoch])
             )
-            return examples.shuffle(
-                self.config.shuffle_buffer,
-                seed=seed + epoch * 1_000_003,
-                reshuffle_each_iteration=False,
+            return tf.data.Dataset.from_tensor_slices(order).map(
+                lambda number: tf.stack([number, epoch])
             )
 
-        return tf.data.Dataset.counter(first_epoch).flat_map(epoch_examples).skip(skipped)
-
-    def _count_groups(self, clip):
-        sentences = tf.size(clip["sentence/index"], out_type=tf.int64)
-        return -(-sentences // self.config.queries_per_clip)
-
-    def _groups(self, clip, order_seed):
-        """A dataset of the groups of a clip's sentences; permuted if there is a seed `[3]`."""
-        Q = self.config.queries_per_clip
-        labels = self._labels(clip)
-        count = tf.size(labels["index"])
-        if order_seed is not None:
-            # A stateless seed has two numbers; the clip's number and the epoch share one.
-            mixed = tf.stack([order_seed[0], order_seed[1] * 1_000_003 + order_seed[2]])
-            order = tf.random.experimental.stateless_shuffle(tf.range(count), mixed)
-            labels = {name: tf.gather(value, order) for name, value in labels.items()}
-        missing = -count % Q
-        filled = {
-            name: tf.pad(
-                value,
-                [[0, missing]] + [[0, 0]] * (value.shape.rank - 1),
-                constant_values=tf.constant(-1 if name == "index" else 0, value.dtype)
-                if value.dtype != tf.bool
-                else False,
-            )
-            for name, value in labels.items()
-        }
-        shared = {key: clip[key] for key in ("begin", "end", "features_file")}
-        return (
-            tf.data.Dataset.from_tensor_slices(filled)
-            .batch(Q, drop_remainder=True)
-            .map(lambda group: group | shared)
+        numbers = tf.data.Dataset.counter(first_epoch).flat_map(epoch_numbers).skip(skipped)
+        example = self._example(seed)
+        return numbers.map(
+            lambda number: example(number[0], number[1]), num_parallel_calls=AUTOTUNE
         )
+
+    def _example(self, seed):
+        """The function that maps an example's number, and epoch, to its labels and clip.
+
+        With a seed, the sentences of a clip are put into groups anew in every epoch.
+        """
+        clips = tf.constant(self.clips)
+        clip_numbers = tf.constant(self.clip_numbers)
+        group_numbers = tf.constant(self.group_numbers)
+        Q = self.config.queries_per_clip
+
+        def example(number, epoch=None):
+            clip_number = clip_numbers[number]
+            clip = records.parse_clip(clips[clip_number])
+            labels = self._labels(clip)
+            count = tf.size(labels["index"])
+            order = tf.range(count)
+            if seed is not None:
+                key = tf.stack([seed + epoch * 2**32, clip_number])
+                order = tf.random.experimental.stateless_shuffle(order, key)
+            places = tf.cast(group_numbers[number], tf.int32) * Q + tf.range(Q)
+            chosen = tf.gather(order, tf.minimum(places, count - 1))
+            group = {name: tf.gather(value, chosen) for name, value in labels.items()}
+            group = self._clear(group, places < count)
+            return group | {key: clip[key] for key in ("begin", "end", "features_file")}
+
+        return example
+
+    @staticmethod
+    def _clear(group, real):
+        """The group with filler where it is not `real`, bool `[Q]`."""
+
+        def clear(name, value):
+            mask = tf.reshape(real, [-1] + [1] * (value.shape.rank - 1))
+            filler = -1 if name == "index" else 0
+            return tf.where(mask, value, tf.cast(filler, value.dtype))
+
+        return {name: clear(name, value) for name, value in group.items()}
 
     def _labels(self, clip):
         """Tokens and labels of each of a clip's `n` sentences, `[n, ...]`."""

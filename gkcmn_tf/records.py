@@ -291,6 +291,12 @@ def parse_clip(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return parsed
 
 
+def count_sentences(serialized: bytes) -> int:
+    """How many sentences a `Clip` record holds."""
+    fields = tf.train.Example.FromString(serialized).features.feature
+    return len(fields["sentence/index"].int64_list.value)
+
+
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
     """Yields a split's clips as `Clip`, shard after shard."""
     for record in tf.data.TFRecordDataset(clip_shards(folder, split)):

@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import logging
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import records, text
+from gkcmn_tf import features, records, text
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.baseline import BM
 from gkcmn_tf.gkcmn import GKCMN
@@ -67,15 +67,15 @@ def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingMo
 def records_features(config: configs.Experiment) -> dict:
     """How the features of the config's records were made; `ValueError` if the config's differ."""
     manifest_path = os.path.join(config.data.records_dir, records.MANIFEST)
-    features = read_json(manifest_path)["features"]
+    fingerprint = read_json(manifest_path)["features"]
     data = config.data
     expected = [data.grid_size, data.grid_size, data.feature_channels]
-    if features["shape"] != expected:
+    if fingerprint["shape"] != expected:
         raise ValueError(
-            f"{manifest_path}: features have shape {features['shape']} a step, but "
+            f"{manifest_path}: features have shape {fingerprint['shape']} a step, but "
             f"data.grid_size and data.feature_channels say {expected}"
         )
-    return features
+    return fingerprint
 
 
 def start(config: configs.Experiment, model_dir: str) -> tuple[text.Tokenizer, np.ndarray | None]:
@@ -87,9 +87,9 @@ def start(config: configs.Experiment, model_dir: str) -> tuple[text.Tokenizer, n
     Raises:
         ValueError: `model_dir` holds a run with another model, other data or another seed.
     """
-    features = records_features(config)
+    fingerprint = records_features(config)
     if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
-        _check_same_run(config, features, model_dir)
+        _check_same_run(config, fingerprint, model_dir)
         tokenizer = text.Tokenizer.load(
             os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
         )
@@ -104,7 +104,7 @@ def start(config: configs.Experiment, model_dir: str) -> tuple[text.Tokenizer, n
             min_count=config.data.min_word_count,
         )
         tokenizer.save(os.path.join(model_dir, VOCABULARY_FILE))
-        write_json(os.path.join(model_dir, FEATURES_FILE), features)
+        write_json(os.path.join(model_dir, FEATURES_FILE), fingerprint)
     configs.save(config, model_dir)
     write_json(os.path.join(model_dir, VERSIONS_FILE), versions())
     return tokenizer, _word_vectors(config, tokenizer)
@@ -129,19 +129,31 @@ def _word_vectors(config, tokenizer):
     return glove.matrix
 
 
-def _check_same_run(config, features, model_dir):
+def _check_same_run(config, fingerprint, model_dir):
     old, new = configs.saved(model_dir).as_dict(), config.as_dict()
     fixed = [(key, old[key], new[key]) for key in ("model", "data")]
     fixed.append(("train.seed", old["train"]["seed"], new["train"]["seed"]))
     batch = "global_batch_size"
     fixed.append((f"train.{batch}", old["train"][batch], new["train"][batch]))
-    fixed.append(("features", read_json(os.path.join(model_dir, FEATURES_FILE)), features))
+    trained = read_json(os.path.join(model_dir, FEATURES_FILE))
+    if features.differences(trained, fingerprint):
+        fixed.append(("features", trained, fingerprint))
     for key, before, now in fixed:
         if before != now:
             raise ValueError(
                 f"{model_dir}: holds a run with another {key}; take another --model_dir.\n"
                 f"before: {before}\nnow:    {now}"
             )
+
+
+def check_features(run: Run) -> None:
+    """Raises `ValueError` if the config's records were made otherwise than a run's."""
+    now = records_features(run.config)
+    if changed := features.differences(run.features, now):
+        raise ValueError(
+            f"{run.config.data.records_dir}: features differ from those that the model was "
+            f"trained on, in {changed}: trained on {run.features}, now {now}"
+        )
 
 
 def versions() -> dict:

@@ -150,16 +150,16 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: in
             if number == 1 and len(line.split()) == 2:
                 continue
             word = parts[0]
-            row = rows.get(word.lower())
-            if len(parts) == dim + 1 and row is None:
-                continue
-            # Numbers left over behind the word: the file's vectors are wider than `dim`.
-            wider = any(_is_number(part) for part in word.split(" ")[1:])
+            # Numbers left over behind the first word: the file's vectors are wider than `dim`.
+            wider = number <= 2 and any(_is_number(part) for part in word.split(" ")[1:])
             if len(parts) != dim + 1 or wider:
                 raise ValueError(
                     f"{path}, line {number}: expected a word and {dim} numbers, "
                     f"got {len(line.split()) - 1} numbers after {line.split()[:1]}"
                 )
+            row = rows.get(word.lower())
+            if row is None:
+                continue
             found = exact if word == vocabulary[row] else cased
             if row not in found:
                 try:

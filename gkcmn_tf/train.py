@@ -1,4 +1,4 @@
-"""Trains a grounding model on the records of data.prepare.
+r"""Trains a grounding model on the records of data.prepare.
 
 Example:
     python -m gkcmn_tf.train --experiment=gkcmn --config_file=configs/shapes.yaml \
@@ -20,11 +20,17 @@ from gkcmn_tf import config as configs
 from gkcmn_tf import input_pipeline, runs, training
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("experiment", "gkcmn", "Registered experiment: gkcmn, or bm, the baseline.")
-flags.DEFINE_multi_string("config_file", [], "YAML file of changes; several apply in order.")
-flags.DEFINE_string("params_override", None, "Further changes: YAML, or key.subkey=value,...")
-flags.DEFINE_string("model_dir", None, "Folder of settings, checkpoints and TensorBoard logs.")
-flags.DEFINE_enum("mode", "train_and_eval", ["train", "eval", "train_and_eval"], "What to do.")
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("experiment", "gkcmn", "Registered experiment: gkcmn, or bm, the baseline.")
+    flags.DEFINE_multi_string("config_file", [], "YAML file of changes; several apply in order.")
+    flags.DEFINE_string("params_override", None, "Further changes: YAML, or key.subkey=value,...")
+    flags.DEFINE_string(
+        "model_dir", None, "Folder of settings, checkpoints and TensorBoard logs.", required=True
+    )
+    flags.DEFINE_enum("mode", "train_and_eval", ["train", "eval", "train_and_eval"], "What to do.")
 
 
 def main(argv):
@@ -108,5 +114,5 @@ def create_controller(
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("model_dir")
+    define_flags()
     app.run(main)

@@ -1,0 +1,55 @@
+# The two commands that matter: `make demo` and `make test`. Both make the environment if need be.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+RECORDS := --params_override=data.records_dir=$(DEMO)/records
+EXAMPLE := $(DEMO)/shapes/videos/1000/1000000008.mp4
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PYTHONUNBUFFERED := 1
+
+RUN := $(BIN)/python -W ignore::UserWarning -m
+
+.PHONY: help demo test lint format clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+# The stamp is made last, so an environment that was left half-made is made anew.
+$(VENV)/ready: requirements.txt
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	touch $@
+
+demo: $(VENV)/ready ## Shapes data set, features, training, evaluation, one sentence grounded.
+	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=180 --seed=0
+	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
+	  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
+	  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
+	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)
+	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml $(RECORDS) \
+	  --model_dir=$(DEMO)/bm
+	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)
+	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/bm
+	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO) --trivial_guess --output_dir=$(DEMO)/trivial
+	$(RUN) gkcmn_tf.ground --model_dir=$(DEMO) --video=$(EXAMPLE) --query="TODO"
+	$(RUN) gkcmn_tf.compare GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
+	  "trivial guess=$(DEMO)/trivial/metrics.json"
+
+test: lint ## Check the form of the code, and run all tests.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready ## Check the form of the code.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/ready ## Put the code in form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and all runs.
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache

@@ -1,0 +1,186 @@
+"""The programs one after another, as a user runs them, on a shapes data set of ten videos."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gkcmn_tf import features, ground, records, runs, video
+from gkcmn_tf.atomic_files import read_json
+
+ROOT = pathlib.Path(__file__).parents[2]
+MODEL = (
+    "model: {TYPE: {word_width: 8, sentence_width: 8, fusion_width: 8, attention_heads: 2}}\n"
+    "data: {max_steps: 16}\n"
+    "train: {steps: 6, global_batch_size: 4, steps_per_loop: 2, checkpoint_interval: 2, "
+    "eval_interval: 4}\n"
+)
+
+
+def call(module, *arguments, fails=False):
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stderr if fails else done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Shapes, records, and both models trained for a few steps."""
+    folder = tmp_path_factory.mktemp("run")
+    shapes = folder / "shapes"
+    call(
+        "data.make_shapes",
+        f"--output_dir={shapes}",
+        "--num_videos=10",
+        "--num_frames=64",
+        "--max_objects=3",
+    )
+    call(
+        "data.prepare",
+        "--dataset=vidstg",
+        f"--annotation_dir={shapes}/annotations",
+        f"--vidor_dir={shapes}/vidor",
+        f"--video_dir={shapes}/videos",
+        f"--output_dir={folder}/records",
+        "--i3d_weights=random:0",
+    )
+    for model in ("gkcmn", "bm"):
+        (folder / f"{model}.yaml").write_text(MODEL.replace("TYPE", model))
+        call("gkcmn_tf.train", *train_arguments(folder, model))
+    return folder
+
+
+def train_arguments(folder, model):
+    return (
+        f"--experiment={model}",
+        f"--config_file={folder}/{model}.yaml",
+        f"--params_override=data.records_dir={folder}/records",
+        f"--model_dir={folder}/{model}",
+    )
+
+
+@pytest.fixture(scope="module")
+def example(folder):
+    """A test video and one of the sentences about it."""
+    clip = next(iter(records.read_clips(str(folder / "records"), "test")))
+    path = next((folder / "shapes" / "videos").glob(f"*/{clip.video_id}.mp4"))
+    return path, clip.sentences[0].text
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_training_leaves_everything_that_a_run_needs(folder):
+    for model in ("gkcmn", "bm"):
+        names = {path.name for path in (folder / model).iterdir()}
+        expected = {"params.yaml", "vocabulary.txt", "features.json", "versions.json", "checkpoint"}
+        assert expected <= names
+        assert list((folder / model / "train").glob("events*"))
+        assert list((folder / model / "eval").glob("events*"))
+        assert runs.load(str(folder / model)).step == 6
+
+
+def test_training_again_does_nothing_and_further_goes_on(folder):
+    before = runs.load(str(folder / "bm")).model.get_weights()
+    call("gkcmn_tf.train", *train_arguments(folder, "bm"))
+    for a, b in zip(before, runs.load(str(folder / "bm")).model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    more = MODEL.replace("TYPE", "bm").replace("steps: 6", "steps: 8")
+    (folder / "bm.yaml").write_text(more)
+    call("gkcmn_tf.train", *train_arguments(folder, "bm"))
+    assert runs.load(str(folder / "bm")).step == 8
+
+
+def test_a_run_keeps_its_settings(folder):
+    (folder / "other.yaml").write_text(MODEL.replace("TYPE", "gkcmn").replace("16", "12"))
+    arguments = list(train_arguments(folder, "gkcmn"))
+    arguments[1] = f"--config_file={folder}/other.yaml"
+    assert "holds a run with another data" in call("gkcmn_tf.train", *arguments, fails=True)
+
+
+@pytest.mark.parametrize("model", ["gkcmn", "bm"])
+def test_evaluate(folder, model):
+    table = call("gkcmn_tf.evaluate", f"--model_dir={folder}/{model}")
+    assert "interrogative" in table
+    scores = read_json(str(folder / model / "metrics.json"))
+    predictions = read_json(str(folder / model / "predictions.json"))
+    clips = list(records.read_clips(str(folder / "records"), "test"))
+    assert set(predictions) == {s.id for clip in clips for s in clip.sentences}
+    assert scores["sentences"] == len(predictions) and scores["missing_predictions"] == 0
+    values = [scores["per_sentence"][key]["vIoU"] for key in predictions]
+    assert scores["overall"]["m_vIoU"] == pytest.approx(np.mean(values))
+
+
+def test_evaluate_with_the_true_segments_and_the_trivial_guess(folder):
+    output = folder / "out"
+    common = (f"--model_dir={folder}/gkcmn", f"--output_dir={output}", "--temporal_ground_truth")
+    call("gkcmn_tf.evaluate", *common)
+    assert read_json(str(output / "metrics.json"))["overall"]["m_tIoU"] == 1
+    call("gkcmn_tf.evaluate", *common, "--trivial_guess")
+    assert read_json(str(output / "metrics.json"))["overall"]["m_tIoU"] == 1
+    table = call("gkcmn_tf.compare", f"Guess={output}/metrics.json", f"Same={output}/metrics.json")
+    assert "| Guess |" in table.replace("  ", " ")
+
+
+def test_ground(folder, example):
+    path, query = example
+    line = call(
+        "gkcmn_tf.ground",
+        f"--model_dir={folder}/gkcmn",
+        f"--video={path}",
+        f"--query={query}",
+        "--query=what is the flurble doing?",
+        f"--output_dir={folder}/drawn",
+    )
+    answers = [json.loads(text) for text in line.splitlines()]
+    assert [answer["query"] for answer in answers] == [query, "what is the flurble doing?"]
+    for answer in answers:
+        assert 0 <= answer["begin"] < answer["end"] <= 64
+        frames = [str(frame) for frame in range(answer["begin"], answer["end"])]
+        assert list(answer["boxes"]) == frames
+        assert answer["begin_seconds"] == pytest.approx(answer["begin"] / 25)
+    drawn = sorted((folder / "drawn").iterdir())
+    assert [file.suffix for file in drawn] == [".mp4", ".png"] * 2
+    assert len(list(video.decode_frames(str(drawn[0]), size=None))) == 64
+
+
+def test_ground_makes_the_features_that_training_had(folder, example):
+    path, _ = example
+    trained = read_json(str(folder / "gkcmn" / "features.json"))
+    made = ground.create_extractor(trained).extract(str(path))
+    stored = records.read_video_features(str(folder / "records"), path.stem)
+    np.testing.assert_array_equal(made.features, stored.features)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": " ?! "}, "holds no word"),
+        ({"video": "none.mp4"}, "none.mp4: no such file"),
+        ({"end": "99"}, "--begin=0 --end=99: not a range of the video's 64 frames"),
+        ({"i3d_weights": "random:1"}, "i3d_sha256"),
+        ({"model_dir": "none"}, "is none a --model_dir"),
+    ],
+)
+def test_ground_refuses_bad_input(change, message, folder, example):
+    path, query = example
+    flags = {"model_dir": folder / "gkcmn", "video": path, "query": query} | change
+    error = call("gkcmn_tf.ground", *(f"--{k}={v}" for k, v in flags.items()), fails=True)
+    assert message in error
+
+
+def test_features_of_other_weights_are_refused(folder):
+    trained = read_json(str(folder / "gkcmn" / "features.json"))
+    assert features.differences(trained, trained | {"i3d_source": "elsewhere"}) == []
+    assert features.differences(trained, trained | {"i3d_sha256": "0"}) == ["i3d_sha256"]

@@ -1,0 +1,230 @@
+"""Tubes from steps, and prediction and ground truth files."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf import steps, tubes
+from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf.records import Clip, Sentence
+
+CLIP = {"begin": 100, "end": 116, "width": 200, "height": 100, "score": 0.5}
+
+
+def grow(num_steps):
+    """Boxes that grow step by step: `[0, 0, (s + 1) / 10, (s + 1) / 10]`."""
+    corner = (np.arange(num_steps) + 1) / 10
+    return np.stack([0 * corner, 0 * corner, corner, corner], axis=1)
+
+
+def test_boxes_are_interpolated_between_step_centres_and_held_at_the_ends():
+    # 4 steps of 4 frames stand at frames 102, 106, 110 and 114.
+    tube = tubes.tube_from_steps(np.array([0, 4]), grow(4), **CLIP)
+    assert (tube.begin, tube.end, tube.score) == (100, 116, 0.5)
+    right = [20, 20, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 80]
+    np.testing.assert_allclose(tube.boxes[:, 2], right)
+    np.testing.assert_allclose(tube.boxes[:, 3], np.array(right) / 2)
+    np.testing.assert_array_equal(tube.boxes[:, :2], 0)
+
+
+def test_a_segment_takes_its_frames_of_the_whole_track():
+    whole = tubes.tube_from_steps(np.array([0, 4]), grow(4), **CLIP)
+    # Steps 1.1 and 2.2 are frames 104.4 and 108.8.
+    part = tubes.tube_from_steps(np.array([1.1, 2.2]), grow(4), **CLIP)
+    assert (part.begin, part.end) == (104, 109)
+    np.testing.assert_array_equal(part.boxes, whole.boxes[4:9])
+
+
+def test_given_frames_replace_the_segment():
+    tube = tubes.tube_from_steps(np.array([0, 1]), grow(4), **CLIP, frames=(113, 116))
+    assert (tube.begin, tube.end) == (113, 116)
+    np.testing.assert_allclose(tube.boxes[:, 2], [75, 80, 80])
+
+
+@pytest.mark.parametrize(
+    ("segment", "frames"),
+    [
+        ([1.05, 1.1], (104, 105)),  # rounds to no frame: the one that holds the middle
+        ([0, 0], (100, 101)),
+        ([4, 4], (115, 116)),
+        ([3, 2], (110, 111)),
+        ([-5, 9], (100, 116)),
+        ([0.125, 1.125], (101, 105)),  # both ends half-way: both go the same way
+    ],
+)
+def test_a_tube_has_at_least_one_frame_inside_the_clip(segment, frames):
+    tube = tubes.tube_from_steps(np.array(segment), grow(4), **CLIP)
+    assert (tube.begin, tube.end) == frames
+
+
+def test_boxes_are_clipped_to_the_picture():
+    boxes = np.array([[-0.1, 0.2, 1.3, 1.1]])
+    tube = tubes.tube_from_steps(np.array([0, 1]), boxes, **CLIP | {"end": 101})
+    np.testing.assert_array_equal(tube.boxes, [[0, 20, 200, 100]])
+
+
+def test_a_segment_that_is_not_finite_is_an_error():
+    with pytest.raises(ValueError, match="segment: expected two finite step coordinates"):
+        tubes.tube_from_steps(np.array([0, np.nan]), grow(4), **CLIP)
+
+
+@given(st.integers(0, 500), st.integers(1, 900), st.data())
+def test_a_true_tube_survives_steps(begin, length, data):
+    """Steps that know a linear motion give back its segment exactly and its boxes closely."""
+    end = begin + length
+    first = data.draw(st.integers(begin, end - 1))
+    behind = data.draw(st.integers(first + 1, end))
+    num_steps = steps.count_steps(begin, end, max_steps=200)
+    segment = steps.frames_to_steps(np.array([first, behind]), begin, end, num_steps)
+    anchors = (steps.step_frames(begin, end, num_steps) - begin) / length
+    boxes = np.stack([anchors / 2, anchors / 4, anchors / 2 + 0.5, anchors / 4 + 0.5], axis=1)
+    arguments = {"begin": begin, "end": end, "width": 640, "height": 480, "score": 1.0}
+    tube = tubes.tube_from_steps(segment.astype("float32"), boxes, **arguments)
+    assert (tube.begin, tube.end) == (first, behind)
+    moved = (np.arange(first, behind) - begin) / length
+    # Before the first and behind the last centre boxes are held, for half a step at most.
+    np.testing.assert_allclose(tube.boxes[:, 0], 320 * moved, atol=320 / num_steps + 0.01)
+    np.testing.assert_allclose(tube.boxes[:, 3] - tube.boxes[:, 1], 240, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "boxes", "message"),
+    [
+        (5, 5, np.zeros((0, 4)), r"0 <= begin < end, got \[5, 5\)"),
+        (-1, 1, np.zeros((2, 4)), r"0 <= begin < end, got \[-1, 1\)"),
+        (5, 7, np.zeros((1, 4)), r"frames \[5, 7\) need shape \(2, 4\), got \(1, 4\)"),
+        (5, 6, np.full((1, 4), np.nan), "expected finite numbers"),
+    ],
+)
+def test_parts_that_do_not_make_a_tube_are_an_error(begin, end, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        tubes.Tube(begin, end, boxes)
+
+
+def predictions():
+    """A predictions file with one tube and one sentence without."""
+    boxes = {"3": [0, 1, 2.5, 3], "4": [0, 1, 2, 3]}
+    return {"a": {"begin": 3, "end": 5, "boxes": boxes, "score": 0.25}, "b": None}
+
+
+def ground_truth():
+    """A ground truth file with one sentence."""
+    boxes = {"3": [0.0, 1.0, 2.5, 3.0], "4": [0.0, 1.0, 2.0, 3.0]}
+    return [
+        {
+            "id": "a",
+            "vid": "v",
+            "qtype": "interrogative",
+            "width": 64,
+            "height": 48,
+            "fps": 29.97,
+            "frame_count": 40,
+            "clip": {"begin": 2, "end": 30},
+            "gt": {"begin": 3, "end": 5, "boxes": boxes},
+        }
+    ]
+
+
+def test_predictions_survive_a_file(tmp_path):
+    path = str(tmp_path / "pred.json")
+    write_json(path, predictions())
+    loaded = tubes.load_predictions(path)
+    assert loaded["b"] is None
+    assert (loaded["a"].begin, loaded["a"].end, loaded["a"].score) == (3, 5, 0.25)
+    np.testing.assert_array_equal(loaded["a"].boxes, [[0, 1, 2.5, 3], [0, 1, 2, 3]])
+    assert tubes.predictions_to_json(loaded) == predictions()
+
+
+def test_ground_truth_survives_a_file(tmp_path):
+    path = str(tmp_path / "gt.json")
+    write_json(path, ground_truth())
+    (entry,) = loaded = tubes.load_ground_truth(path)
+    assert (entry.id, entry.qtype, entry.fps) == ("a", "interrogative", 29.97)
+    assert (entry.clip_begin, entry.clip_end, entry.tube.begin, entry.tube.end) == (2, 30, 3, 5)
+    assert tubes.ground_truth_to_json(loaded) == ground_truth()
+
+
+def test_the_true_tubes_of_clips():
+    boxes = np.array([[0, 1, 2.5, 3], [0, 1, 2, 3]], "float32")
+    sentence = Sentence(0, "a", "who?", "interrogative", 1, 3, 5, boxes)
+    clip = Clip("v", 2, 30, 29.97, 64, 48, 40, (sentence,))
+    assert tubes.ground_truth_to_json(tubes.true_tubes([clip])) == ground_truth()
+
+
+PREDICTION_FAULTS = [
+    (lambda p: p.pop("score"), "has no field 'score'"),
+    (lambda p: p.update(score="high"), "score: expected a number, got 'high'"),
+    (lambda p: p.update(score=float("nan")), "score: expected a finite number"),
+    (lambda p: p.update(begin=3.5), "begin: expected an integer, got 3.5"),
+    (lambda p: p.update(begin=True), "begin: expected an integer, got True"),
+    (lambda p: p.update(end=3), r"expected 0 <= begin < end, got \[3, 3\)"),
+    (lambda p: p.update(begin=-3), r"expected 0 <= begin < end, got \[-3, 5\)"),
+    (lambda p: p.update(end=10**15), "boxes: frame 5 has none"),
+    (lambda p: p.update(boxes=[[0, 0, 1, 1]]), "boxes: expected an object"),
+    (lambda p: p["boxes"].pop("4"), r"boxes: frame 4 has none; every frame of \[3, 5\)"),
+    (lambda p: p["boxes"].update({"7": [0, 0, 1, 1]}), "boxes: key '7' is no frame"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1]}), r"frame 4: expected \[x1, y1, x2, y2\]"),
+    (lambda p: p["boxes"].update({"4": [5, 0, 1, 1]}), "frame 4: expected .* x1 <= x2"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1, None]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1, float("inf")]}), "frame 4: expected"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), PREDICTION_FAULTS)
+def test_errors_name_file_id_and_field_of_a_prediction(tmp_path, damage, message):
+    path = tmp_path / "pred.json"
+    content = predictions()
+    damage(content["a"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        tubes.load_predictions(str(path))
+    assert f"{path}: prediction 'a'" in str(error.value)
+
+
+GROUND_TRUTH_FAULTS = [
+    (lambda g: g.pop("fps"), "has no field 'fps'"),
+    (lambda g: g.update(vid=3), "vid: expected a string, got 3"),
+    (lambda g: g.update(qtype="x"), "qtype: expected one of"),
+    (lambda g: g.update(width=0), "width: expected more than 0, got 0"),
+    (lambda g: g["clip"].update(end=41), r"clip: expected .* frame_count=40, got \[2, 41\)"),
+    (lambda g: g["clip"].pop("end"), "clip: has no field 'end'"),
+    (lambda g: g["clip"].update(end=4), r"\[3, 5\) does not lie in the clip \[2, 4\)"),
+    (lambda g: g["gt"]["boxes"].pop("3"), "gt, boxes: frame 3 has none"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), GROUND_TRUTH_FAULTS)
+def test_errors_name_file_id_and_field_of_a_true_tube(tmp_path, damage, message):
+    path = tmp_path / "gt.json"
+    content = ground_truth()
+    damage(content[0])
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        tubes.load_ground_truth(str(path))
+    assert f"{path}: sentence 'a'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("load", "content", "message"),
+    [
+        (tubes.load_predictions, [], "expected an object of tubes by sentence id"),
+        (tubes.load_predictions, {"a": 3}, "'a': expected an object, got 3"),
+        (tubes.load_ground_truth, {}, "expected a list of sentences"),
+        (tubes.load_ground_truth, [{}], "entry 0: has no field 'id'"),
+        (tubes.load_ground_truth, ground_truth() * 2, "id 'a' occurs twice"),
+    ],
+)
+def test_files_of_another_form_are_errors(tmp_path, load, content, message):
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        load(str(path))
+
+
+@pytest.mark.parametrize("load", [tubes.load_predictions, tubes.load_ground_truth])
+def test_a_missing_file_is_an_error(tmp_path, load):
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        load(str(tmp_path / "none.json"))
