@@ -34,11 +34,11 @@ MOVES = {
 PASSES = ("pass_above", "pass_beneath")
 ACTIONS = (*MOVES, "grow", "shrink", "spin", "blink")
 
-GROWTH = 1.6  # diameter after growing over that before
+GROWTH = 1.8  # diameter after growing over that before
 TURN = np.pi / 12  # a frame
 BLINK_PERIOD = 6  # frames, half of them dim
-SPEED = (1.6, 3.0)  # pixels a frame, where the shorter side has 224
-MIN_ACTION, MAX_ACTION = 12, 44  # frames
+SPEED = (2.0, 3.4)  # pixels a frame, where the shorter side has 224
+MIN_ACTION, MAX_ACTION = 12, 36  # frames
 GAP = 8  # frames of rest between two actions of an object
 MAX_HIDDEN = 0.12  # of the smaller box, by another box
 

@@ -293,16 +293,20 @@ def load(
     return config
 
 
+def as_dict(config: Experiment) -> dict:
+    """The config as YAML knows it: without tuples."""
+    return _without_tuples(config.as_dict())
+
+
 def save(config: Experiment, folder: str) -> None:
     """Writes the resolved config to `folder/params.yaml`."""
-    text = yaml.safe_dump(_plain(config.as_dict()), sort_keys=False)
+    text = yaml.safe_dump(as_dict(config), sort_keys=False)
     write_text(os.path.join(folder, PARAMS_FILE), text)
 
 
-def _plain(value):
-    """YAML has no tuples."""
+def _without_tuples(value):
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _without_tuples(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 

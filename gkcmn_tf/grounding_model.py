@@ -3,6 +3,7 @@
 import abc
 
 import keras
+import numpy as np
 from keras import ops
 
 from gkcmn_tf import step_metrics
@@ -147,6 +148,19 @@ class GroundingModel(keras.Model, abc.ABC):
             name: ops.reshape(value, (-1, queries, *value.shape[1:]))
             for name, value in outputs.items()
         }
+
+    def adapt(self, dataset, batches=8):
+        """Sets the statistics that features are standardised by; before training.
+
+        Args:
+            dataset: yields `(inputs, labels)`, shuffled.
+            batches: how many of its batches to look at.
+        """
+        seen = []
+        for _, (inputs, _) in zip(range(batches), dataset, strict=False):
+            features = ops.convert_to_numpy(inputs["features"])
+            seen.append(features[ops.convert_to_numpy(inputs["step_mask"])])
+        self.video_encoder.adapt(np.concatenate(seen))
 
     def normalized_losses(self, inputs, labels, outputs):
         """Each loss term over the global batch, and their weighted sum `loss` (Eq. 10).

@@ -48,7 +48,10 @@ def from_config(
 
     Raises:
         FileNotFoundError: the folder has no records of the split.
-        ValueError: the batch size is no multiple of the number of replicas.
+        ValueError: the split holds no sentence, or the batch size is no multiple of the number of
+            replicas.
+        tf.errors.NotFoundError: (when iterated) a video's features are missing.
+        tf.errors.InvalidArgumentError: (when iterated) they end before the clip; the file is named.
     """
     pipelines, pipeline, replicas = 1, 0, 1
     if input_context is not None:
@@ -97,11 +100,10 @@ def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Ten
     """
     begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
     num_steps = count_steps(begin, end, max_steps)
-    step = tf.range(max_steps, dtype=tf.int64)
-    step_mask = step < num_steps
-    frames = steps.nearest_frames(tf.minimum(step, num_steps - 1), begin, end, num_steps)
+    frames = steps.nearest_frames(tf.range(num_steps), begin, end, num_steps)
     gathered = tf.gather(features, steps.frame_windows(frames))
-    return gathered * tf.cast(step_mask, gathered.dtype)[:, None, None, None], step_mask
+    padded = tf.pad(gathered, [[0, max_steps - num_steps], [0, 0], [0, 0], [0, 0]])
+    return padded, tf.range(max_steps, dtype=tf.int64) < num_steps
 
 
 def count_steps(begin: tf.Tensor, end: tf.Tensor, max_steps: int) -> tf.Tensor:
@@ -120,9 +122,15 @@ class _Examples:
         self.config = config
         self.tokenizer = tokenizer
         paths = records.clip_shards(config.records_dir, split)
-        self.clips = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
-        sentences = [records.count_sentences(clip) for clip in self.clips]
+        clips = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+        sentences = [records.count_sentences(clip) for clip in clips]
+        if not sum(sentences):
+            raise ValueError(
+                f"{config.records_dir}: split {split!r} holds no sentence; manifest.json says what "
+                "data.prepare skipped, and why"
+            )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
+        self.clips = tf.constant(clips)
         # Which clip an example belongs to, and which group of it it is.
         self.clip_numbers = np.repeat(np.arange(len(groups)), groups)
         self.group_numbers = np.concatenate([np.arange(count) for count in groups])
@@ -162,14 +170,13 @@ class _Examples:
 
         With a seed, the sentences of a clip are put into groups anew in every epoch.
         """
-        clips = tf.constant(self.clips)
         clip_numbers = tf.constant(self.clip_numbers)
         group_numbers = tf.constant(self.group_numbers)
         Q = self.config.queries_per_clip
 
         def example(number, epoch=None):
             clip_number = clip_numbers[number]
-            clip = records.parse_clip(clips[clip_number])
+            clip = records.parse_clip(self.clips[clip_number])
             labels = self._labels(clip)
             count = tf.size(labels["index"])
             order = tf.range(count)
@@ -240,6 +247,11 @@ class _Examples:
             path = tf.strings.join([config.records_dir, os.sep, file])
             record = tf.data.TFRecordDataset(path).get_single_element()
             features = records.parse_video_features(record)["features"]
+            windows = tf.shape(features, tf.int64)[0]
+            tf.debugging.Assert(
+                steps.windows_in(end) <= windows,
+                [path, "has too few windows for a clip: windows, begin, end", windows, begin, end],
+            )
             return clip_inputs(features, begin, end, config.max_steps)
 
         def fill():

@@ -130,7 +130,7 @@ def _word_vectors(config, tokenizer):
 
 
 def _check_same_run(config, fingerprint, model_dir):
-    old, new = configs.saved(model_dir).as_dict(), config.as_dict()
+    old, new = configs.as_dict(configs.saved(model_dir)), configs.as_dict(config)
     fixed = [(key, old[key], new[key]) for key in ("model", "data")]
     fixed.append(("train.seed", old["train"]["seed"], new["train"]["seed"]))
     batch = "global_batch_size"

@@ -28,9 +28,11 @@ def standardize(sentences):
     "Who plays(instrument) next_to the  child?" becomes "who plays instrument next to the child".
     """
     sentences = tf.strings.lower(sentences, encoding="utf-8")
-    sentences = tf.strings.regex_replace(sentences, r"[’`]", "'")
+    sentences = tf.strings.regex_replace(sentences, r"[‘’ʼ`]", "'")
     sentences = tf.strings.regex_replace(sentences, r"[^\pL\pM\pN']+", " ")
-    sentences = tf.strings.regex_replace(sentences, r"(^|\s)'+|'+(\s|$)", " ")
+    # One side after the other, for both may lie at the same space: "dogs' 'cats".
+    sentences = tf.strings.regex_replace(sentences, r"(^|\s)'+", " ")
+    sentences = tf.strings.regex_replace(sentences, r"'+(\s|$)", " ")
     return tf.strings.strip(tf.strings.regex_replace(sentences, r"\s+", " "))
 
 
@@ -42,7 +44,7 @@ class Tokenizer:
         max_words: `N`; longer sentences are cut.
 
     Raises:
-        ValueError: the vocabulary is empty or has a word twice.
+        ValueError: the vocabulary is empty, or has a word twice or one that no sentence can hold.
     """
 
     def __init__(self, vocabulary: Sequence[str], max_words: int):
@@ -51,6 +53,15 @@ class Tokenizer:
         repeated = [word for word, n in collections.Counter(self.vocabulary).items() if n > 1]
         if repeated or not vocabulary:
             raise ValueError(f"vocabulary: expected distinct words, got {repeated or 'none'}")
+        standard = standardize(tf.constant(vocabulary)).numpy()
+        if odd := [
+            word
+            for word, form in zip(vocabulary, standard, strict=True)
+            if form.decode() != word or " " in word
+        ]:
+            raise ValueError(
+                f"vocabulary: expected single words in the form `standardize` gives, got {odd[:5]}"
+            )
         self._layer = keras.layers.TextVectorization(
             standardize=standardize,
             split="whitespace",
@@ -64,7 +75,8 @@ class Tokenizer:
     ) -> "Tokenizer":
         """Knows the words that occur `min_count` times or more, frequent ones first."""
         counts = collections.Counter()
-        for batch in tf.data.Dataset.from_tensor_slices(list(sentences)).batch(4096):
+        tensor = tf.constant(list(sentences), tf.string)
+        for batch in tf.data.Dataset.from_tensor_slices(tensor).batch(4096):
             counts.update(tf.strings.split(standardize(batch)).flat_values.numpy().tolist())
         known = sorted((-n, word.decode()) for word, n in counts.items() if n >= min_count)
         return cls([word for _, word in known], max_words)
@@ -83,10 +95,9 @@ class Tokenizer:
         """Reads what `save` wrote; errors name the file."""
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no vocabulary there")
-        with open(path, encoding="utf-8") as file:
-            words = file.read().splitlines()
         try:
-            return cls(words, max_words)
+            with open(path, encoding="utf-8") as file:
+                return cls(file.read().splitlines(), max_words)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -117,7 +128,9 @@ class WordVectors:
     missing: list[str]
 
 
-def load_glove(path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: int = 0):
+def load_glove(
+    path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: int = 0
+) -> WordVectors:
     """Reads the vectors of a vocabulary from a GloVe text file.
 
     Takes plain files and .gz, the layout of 6B and that of 840B (cased, with tokens that hold
@@ -136,17 +149,18 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: in
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is not a word and `dim` numbers (named by its number), or not one word
-            of the vocabulary was found.
+        ValueError: a line is not a word and `dim` finite numbers (named by its number), or not one
+            word of the vocabulary was found.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such GloVe file (data.glove_path)")
-    rows = {word: row for row, word in enumerate(vocabulary)}
+    rows = {word: row for row, word in enumerate(vocabulary) if row > UNKNOWN_TOKEN}
     exact, cased = {}, {}
     opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as file:
+    # A word that is no UTF-8 is a word of no sentence: no reason to stop.
+    with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(tqdm.tqdm(file, desc=os.path.basename(path), unit="line"), 1):
-            parts = line.rstrip("\n").rsplit(" ", dim)
+            parts = line.rstrip().rsplit(" ", dim)
             if number == 1 and len(line.split()) == 2:
                 continue
             word = parts[0]
@@ -155,7 +169,7 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: in
             if len(parts) != dim + 1 or wider:
                 raise ValueError(
                     f"{path}, line {number}: expected a word and {dim} numbers, "
-                    f"got {len(line.split()) - 1} numbers after {line.split()[:1]}"
+                    f"got {max(len(line.split()) - 1, 0)} numbers after {line.split()[:1]}"
                 )
             row = rows.get(word.lower())
             if row is None:
@@ -163,13 +177,20 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: in
             found = exact if word == vocabulary[row] else cased
             if row not in found:
                 try:
-                    found[row] = np.array(parts[1:], np.float32)
+                    found[row] = _finite_vector(parts[1:])
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: {error}") from error
     vectors = cased | exact
     if not vectors:
         raise ValueError(f"{path}: has no vector for any of {len(vocabulary)} words")
     return _fill(vectors, vocabulary, dim, seed)
+
+
+def _finite_vector(numbers):
+    vector = np.array(numbers, np.float32)
+    if not np.isfinite(vector).all():
+        raise ValueError("expected finite numbers")
+    return vector
 
 
 def _is_number(text):

@@ -98,6 +98,8 @@ def create_controller(
     eval_data = orbit.utils.make_distributed_dataset(
         strategy, lambda input_context: dataset(input_context, training=False)
     )
+    if first_step == 0:
+        model.adapt(dataset(None, training=True))
     sample = next(iter(dataset(None, training=False)))
     return orbit.Controller(
         strategy=strategy,

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from gkcmn_tf.layers.group_normalization import ClipGroupNormalization
+
 
 def mask_steps(x, step_mask):
     """Sets padded steps of `x` `[B, T, ...]` to zero; `step_mask` is bool `[B, T]`."""
@@ -15,9 +17,9 @@ class ConvolutionBlock(keras.layers.Layer):
     """Convolution, group normalisation, ReLU: one block of the mixed network (section 2.2).
 
     With `rank=2` every frame is convolved by itself (`reshape` and `reshape'` of Eq. 2 are in
-    here); with `rank=3` the kernel spans time too. Normalisation takes its statistics from one
-    frame of one sample, so neither other samples, other replicas nor padded steps can change a
-    result; and padded steps enter a temporal kernel as the zeros that stand beyond a clip's end.
+    here); with `rank=3` the kernel spans time too. Padded steps enter a temporal kernel as the
+    zeros that stand beyond a clip's end, and the statistics of the normalisation not at all: they
+    cannot change a result.
 
     Args:
         filters: channels out.
@@ -56,26 +58,24 @@ class ConvolutionBlock(keras.layers.Layer):
             name="convolution",
         )
         groups = max(g for g in range(1, max_groups + 1) if filters % g == 0)
-        self.normalization = keras.layers.GroupNormalization(
+        self.normalization = ClipGroupNormalization(
             groups, dtype=self.dtype_policy, name="normalization"
         )
 
     def build(self, x_shape):
         """Creates the weights for inputs of shape `[B, T, H, W, C]`."""
-        frame_shape = (None, *x_shape[2:])
-        self.convolution.build(frame_shape if self.rank == 2 else x_shape)
-        self.normalization.build((*frame_shape[:-1], self.filters))
+        self.convolution.build((None, *x_shape[2:]) if self.rank == 2 else x_shape)
+        self.normalization.build((*x_shape[:-1], self.filters))
 
     def call(self, x, step_mask):
         """Applies the block; see the class."""
-        T, H, W = x.shape[1:4]
         if self.rank == 3:
             x = self.convolution(mask_steps(x, step_mask))
-        x = ops.reshape(x, (-1, H, W, x.shape[-1]))
-        if self.rank == 2:
-            x = self.convolution(x)
-        x = ops.relu(self.normalization(x))
-        return ops.reshape(x, (-1, T, H, W, self.filters))
+        else:
+            T, *frame_shape = x.shape[1:]
+            x = self.convolution(ops.reshape(x, (-1, *frame_shape)))
+            x = ops.reshape(x, (-1, T, *x.shape[1:]))
+        return ops.relu(self.normalization(x, step_mask))
 
     def compute_output_shape(self, x_shape):
         """`[B, T, H, W, filters]`."""

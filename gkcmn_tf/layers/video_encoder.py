@@ -1,12 +1,17 @@
 """The trained part of the video encoder (section 2.1)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
 @keras.saving.register_keras_serializable("gkcmn")
 class VideoEncoder(keras.layers.Layer):
-    """Projects stored I3D features to the visual width `d` of section 2.1.
+    """Standardises stored I3D features and projects them to the visual width `d` (section 2.1).
+
+    I3D's features follow a ReLU: each channel has a mean of its own, far from 0, in which all that
+    differs between objects would drown. Means and deviations are those of the training features;
+    `adapt` sets them, and they are saved with the weights.
 
     Args:
         width: `d`.
@@ -25,11 +30,28 @@ class VideoEncoder(keras.layers.Layer):
 
     def build(self, features_shape):
         """Creates the weights for features of shape `[B, T, S, S, C]`."""
+        channels = features_shape[-1:]
+        self.mean = self.add_weight(
+            name="mean", shape=channels, initializer="zeros", trainable=False
+        )
+        self.deviation = self.add_weight(
+            name="deviation", shape=channels, initializer="ones", trainable=False
+        )
         self.projection.build(features_shape)
+
+    def adapt(self, features):
+        """Sets the statistics of a built layer to those of `features`, `[..., C]`."""
+        features = np.asarray(features, np.float32).reshape(-1, self.mean.shape[0])
+        self.mean.assign(features.mean(axis=0))
+        # A channel that never fires stays as it is.
+        deviation = features.std(axis=0)
+        self.deviation.assign(np.where(deviation > 0, deviation, 1))
 
     def call(self, features):
         """Projects; see the class."""
-        return self.projection(ops.cast(features, self.compute_dtype))
+        features = ops.cast(features, self.compute_dtype)
+        mean, deviation = (ops.cast(x, self.compute_dtype) for x in (self.mean, self.deviation))
+        return self.projection((features - mean) / deviation)
 
     def compute_output_shape(self, features_shape):
         """`[B, T, S, S, d]`."""

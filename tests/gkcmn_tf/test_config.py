@@ -68,6 +68,7 @@ def test_saved_config_round_trips(name, tmp_path):
     config.save(experiment, str(tmp_path))
     again = config.saved(str(tmp_path))
     assert again.train.seed == 7
+    assert config.as_dict(again) == config.as_dict(experiment)
     config.save(again, str(tmp_path / "again"))
     texts = [(folder / "params.yaml").read_text() for folder in (tmp_path, tmp_path / "again")]
     assert texts[0] == texts[1]

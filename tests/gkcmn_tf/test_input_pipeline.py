@@ -195,6 +195,46 @@ def test_missing_files_are_named(folder, clips, tokenizer, tmp_path):
         batches(str(tmp_path), tokenizer)
 
 
+def test_features_that_end_before_the_clip_are_named(clips, videos, tokenizer, tmp_path):
+    short = records.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
+    records.write_video_features(str(tmp_path), short)
+    records.write_clips(str(tmp_path), "train", clips[1:2], 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"features/b.tfrecord.*too few"):
+        batches(str(tmp_path), tokenizer)
+
+
+def test_a_split_without_sentences_is_an_error(tokenizer, tmp_path):
+    records.write_clips(str(tmp_path), "train", [], 2)
+    with pytest.raises(ValueError, match="split 'train' holds no sentence"):
+        batches(str(tmp_path), tokenizer)
+
+
+def test_groups_change_from_epoch_to_epoch(folder, clips, tokenizer):
+    groups = sum(-(-len(clip.sentences) // 2) for clip in clips)
+    total = sum(len(clip.sentences) for clip in clips)
+    made = indices(
+        batches(folder, tokenizer, 4 * groups, queries=2, batch_size=1, training=True, seed=0)
+    )
+    epochs = [made[i : i + groups] for i in range(0, 4 * groups, groups)]
+    for epoch in epochs:
+        assert sorted(i for group in epoch for i in group if i >= 0) == list(range(total))
+    assert len({frozenset(map(frozenset, epoch)) for epoch in epochs}) > 1
+
+
+def test_shapes_are_static(folder, tokenizer):
+    config = DataConfig(
+        records_dir=folder, max_steps=T, max_words=N, grid_size=S, feature_channels=C
+    )
+    for training in (True, False):
+        dataset = input_pipeline.from_config(
+            config, "train", tokenizer, global_batch_size=4, training=training
+        )
+        inputs, labels = dataset.element_spec
+        assert inputs["features"] == tf.TensorSpec([4, T, S, S, C], tf.float16)
+        assert labels["boxes"] == tf.TensorSpec([4, 1, T, 4], tf.float32)
+        assert all(spec.shape.is_fully_defined() for spec in (inputs | labels).values())
+
+
 def test_clip_inputs_equal_the_batch(folder, clips, videos, tokenizer):
     """What `ground` feeds is what training fed."""
     inputs, _ = batches(folder, tokenizer)[0]

@@ -1,8 +1,13 @@
+"""Tokens and word vectors: golden sentences, odd files."""
+
 import gzip
+import unicodedata
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gkcmn_tf import text
 
@@ -18,6 +23,8 @@ from gkcmn_tf import text
         ("a ball/sports_ball next_to  the adult ", "a ball sports ball next to the adult"),
         ("the dog\u00a0is  here", "the dog is here"),
         ("what's the man's 'thing'?", "what's the man's thing"),
+        ("dogs' 'cats' ''x'' y", "dogs cats x y"),
+        ("the man’s rock ‘n’ roll", "the man's rock n roll"),
         ("Élan 2 chiens", "élan 2 chiens"),
         (" ?! ", ""),
         ("", ""),
@@ -25,6 +32,21 @@ from gkcmn_tf import text
 )
 def test_standardize(sentence, words):
     assert text.standardize(tf.constant(sentence)).numpy().decode() == words
+
+
+WORD_LIKE = st.text(st.sampled_from("aBİßΣé2 '’_/(-.\u00a0\u0301"), max_size=20)
+# Without surrogates, and without what only TensorFlow's newer Unicode tables know.
+ANY = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=20)
+
+
+@settings(max_examples=100, deadline=None)
+@given(WORD_LIKE | ANY)
+def test_standard_sentences_are_words_and_stay_as_they_are(sentence):
+    standard = text.standardize(tf.constant(sentence)).numpy().decode()
+    assert text.standardize(tf.constant(standard)).numpy().decode() == standard
+    for word in standard.split(" ") if standard else []:
+        assert word.strip("'") == word != ""
+        assert all(unicodedata.category(c)[0] in "LMN" or c == "'" for c in word)
 
 
 @pytest.fixture
@@ -66,6 +88,33 @@ def test_words(tokenizer):
     assert tokenizer.words(" . ") == []
 
 
+def test_words_are_what_tokens_stand_for(tokenizer):
+    sentence = "The cat's dog/cat runs"
+    tokens = tokenizer(tf.constant(sentence)).numpy()
+    assert tokenizer.words(sentence) == ["the", "cat's", "dog", "cat", "runs"]
+    assert [tokenizer.vocabulary[token] for token in tokens] == ["the", "[UNK]", "dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "got none"),
+        (["a", "b", "a"], r"got \['a'\]"),
+        (["a", ""], r"got \[''\]"),
+        (["a", "Dog", "two words", "b."], r"got \['Dog', 'two words', 'b.'\]"),
+    ],
+)
+def test_impossible_vocabularies_are_refused(words, message):
+    with pytest.raises(ValueError, match=f"vocabulary: expected .*{message}"):
+        text.Tokenizer(words, 4)
+
+
+def test_sentences_without_words_give_no_vocabulary():
+    for sentences in ([], ["", " ?"]):
+        with pytest.raises(ValueError, match="got none"):
+            text.Tokenizer.from_sentences(sentences, max_words=4)
+
+
 def test_save_and_load(tokenizer, tmp_path):
     path = str(tmp_path / "vocabulary.txt")
     tokenizer.save(path)
@@ -75,6 +124,9 @@ def test_save_and_load(tokenizer, tmp_path):
         text.Tokenizer.load(str(tmp_path / "missing.txt"), 4)
     (tmp_path / "vocabulary.txt").write_text("a\nb\na\n")
     with pytest.raises(ValueError, match=r"vocabulary.txt: vocabulary: expected distinct words"):
+        text.Tokenizer.load(path, 4)
+    (tmp_path / "vocabulary.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(ValueError, match=r"vocabulary.txt: 'utf-8' codec"):
         text.Tokenizer.load(path, 4)
 
 
@@ -107,12 +159,27 @@ def test_load_glove(name, header, tmp_path):
     assert (other.matrix[4] != vectors.matrix[4]).any()
 
 
+def test_load_glove_passes_over_words_that_are_not_utf8(tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_bytes(b"caf\xe9 1 2 3\ndog 4 5 6\n")
+    assert text.load_glove(str(path), VOCABULARY, dim=3).matrix[2].tolist() == [4, 5, 6]
+
+
+def test_load_glove_takes_trailing_spaces(tmp_path):
+    path = write(tmp_path / "wiki.vec", ["6 3", *(f"{line} " for line in LINES)])
+    matrix = text.load_glove(path, VOCABULARY, dim=3).matrix
+    assert matrix[2].tolist() == [4, 5, 6]
+    assert matrix[3].tolist() == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         (["the 1 2 3", "dog 1 2"], "line 2: expected a word and 3 numbers"),
         (["the 1 2 3 4"], "line 1: expected a word and 3 numbers, got 4"),
         (["the 1 2 x"], "line 1: could not convert"),
+        (["the 1 2 3", "dog 1 nan 3"], "line 2: expected finite numbers"),
+        (["the 1 2 3", ""], "line 2: expected a word and 3 numbers, got 0"),
         (["other 1 2 3"], "has no vector for any of 6 words"),
     ],
 )
