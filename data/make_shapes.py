@@ -18,7 +18,7 @@ import tqdm
 from absl import app, flags
 
 from data import shapes_contact_sheet, shapes_render, shapes_scene, shapes_sentences
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.video import write_video
 
 FLAGS = flags.FLAGS
@@ -75,7 +75,8 @@ def make_shapes(
         counts of videos, records, captions and questions by split.
 
     Raises:
-        ValueError: `output_dir` holds shapes of another seed or other settings.
+        ValueError: `output_dir` holds shapes of another seed, or of other settings or another
+            version of this program.
     """
     settings = {
         "seed": seed,
@@ -97,9 +98,13 @@ def make_shapes(
         path = f"{1000 + number // 100}/{vid}"
         vidor_path = os.path.join(output_dir, "vidor", VIDOR_FOLDERS[split], f"{path}.json")
         video_path = os.path.join(output_dir, "videos", f"{path}.mp4")
+        vidor = vidor_annotation(scene, vid, f"{path}.mp4")
         if not (os.path.exists(video_path) and os.path.exists(vidor_path)):
             write_video(video_path, shapes_render.frames(scene), FPS)
-            write_json(vidor_path, vidor_annotation(scene, vid, f"{path}.mp4"))
+            write_json(vidor_path, vidor)
+        elif read_json(vidor_path) != vidor:
+            # Another version of the program drew it: new sentences would be false of it.
+            raise ValueError(f"{vidor_path}: holds another scene; use an empty --output_dir")
         annotations[split] += vidstg_records(wording, scene, vid)
         files[split].append(vid)
     for split in SPLITS:
@@ -120,8 +125,7 @@ def make_shapes(
 def _claim_folder(output_dir, settings):
     path = os.path.join(output_dir, "settings.json")
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            before = json.load(file)
+        before = read_json(path)
         if before != settings:
             raise ValueError(f"{output_dir}: holds shapes with {before}, not {settings}")
     write_json(path, settings)

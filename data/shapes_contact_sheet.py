@@ -1,90 +1,93 @@
 """A picture of a shapes data set: sentences above stills with their true boxes."""
 
 import os
+import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data import vidstg
-from gkcmn_tf.records import Clip, Sentence
+from gkcmn_tf.atomic_files import read_json
 from gkcmn_tf.video import decode_frames
 
 STILLS = 8
-STILL_HEIGHT = 84
-LINE_HEIGHT = 18
+STILL_HEIGHT = 96
+LINE_HEIGHT = 20
+GUTTER = 3
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 BOX_COLOUR = (0, 255, 255)
 PAPER, INK = (255, 255, 255), (0, 0, 0)
-PALETTE_SIZE = 64  # colours of the file, which keeps it small
 
 
 def write_contact_sheet(
     path: str, dataset_dir: str, *, split: str = "test", videos: int = 3, sentences: int = 2
 ) -> None:
-    """Draws the first sentences of the first videos from what is on disk, as a PNG.
+    """Draws the first sentences of a split's first videos from the files on disk, as a PNG.
 
-    The row of a sentence has stills spaced evenly over its clip; those of its true segment carry
-    the true box. Annotations are read as `data.prepare` reads them.
+    A row has stills spaced evenly over the clip of a sentence; those in its true segment carry the
+    true box.
 
     Args:
         path: of the picture.
         dataset_dir: what `data.make_shapes` wrote.
         split: whose videos.
-        videos: how many.
-        sentences: how many a video, of different objects or times as far as there are.
+        videos: how many to show.
+        sentences: how many a video, of different records.
+
+    Raises:
+        ValueError: the split has no records.
     """
-    vidor_paths = vidstg.find_vidor_annotations(os.path.join(dataset_dir, "vidor"))
-    annotations = vidstg.read_split(
-        split, os.path.join(dataset_dir, "annotations"), vidor_paths, limit=videos
-    )
-    chosen = {}
-    for clip in annotations.clips:
-        tubes = chosen.setdefault(clip.video_id, {})
-        for sentence in clip.sentences:
-            tube = (sentence.target_id, sentence.begin, sentence.end)
-            # A statement and a question ask for each tube: show one of them, in turn.
-            if sentence.qtype == ("declarative", "interrogative")[len(tubes) % 2]:
-                tubes.setdefault(tube, (clip, sentence))
+    annotations_path = os.path.join(dataset_dir, "annotations", f"{split}_annotations.json")
+    records = read_json(annotations_path)
+    if not records:
+        raise ValueError(f"{annotations_path}: has no records to draw")
     rows = []
-    for vid, tubes in chosen.items():
-        frames = list(
-            decode_frames(os.path.join(dataset_dir, "videos", annotations.videos[vid]), size=None)
-        )
-        rows += [_row(frames, *shown) for shown in list(tubes.values())[:sentences]]
+    for vid in list(dict.fromkeys(record["vid"] for record in records))[:videos]:
+        (vidor_path,) = pathlib.Path(dataset_dir, "vidor").glob(f"*/*/{vid}.json")
+        vidor = read_json(str(vidor_path))
+        video_path = os.path.join(dataset_dir, "videos", vidor["video_path"])
+        frames = list(decode_frames(video_path, size=None))
+        shown = [record for record in records if record["vid"] == vid][:sentences]
+        for number, record in enumerate(shown):
+            # A record has a statement and mostly a question: show one of them, in turn.
+            asked = (record["captions"] + record["questions"])[-(number % 2)]
+            rows.append(_row(frames, vidor["trajectories"], record, asked))
     _save(path, rows)
 
 
-def _row(frames: list[np.ndarray], clip: Clip, sentence: Sentence) -> Image.Image:
-    width = round(STILL_HEIGHT * clip.width / clip.height)
-    row = Image.new("RGB", (STILLS * (width + 2), LINE_HEIGHT + STILL_HEIGHT + 16), PAPER)
+def _row(frames, trajectories, record, asked):
+    height, width, _ = frames[0].shape
+    scale = STILL_HEIGHT / height
+    pitch = round(width * scale) + GUTTER
+    row = Image.new("RGB", (STILLS * pitch, LINE_HEIGHT + STILL_HEIGHT + 18), PAPER)
     draw = ImageDraw.Draw(row)
-    font, small = ImageFont.load_default(13), ImageFont.load_default(10)
-    span = f"frames {sentence.begin} to {sentence.end} of clip {clip.begin} to {clip.end}"
-    draw.text((0, 1), f"{sentence.text}   [{span}]", INK, font)
-    for place, number in enumerate(np.linspace(clip.begin, clip.end - 1, STILLS).round()):
-        still = Image.fromarray(frames[int(number)])
-        if sentence.begin <= number < sentence.end:
-            box = sentence.boxes[int(number) - sentence.begin]
-            # A box's right and bottom edges are exclusive, a drawn line's pixels are not.
-            corners = tuple(box - [0, 0, 1, 1])
-            ImageDraw.Draw(still).rectangle(corners, outline=BOX_COLOUR, width=3)
-        still = still.resize((width, STILL_HEIGHT), Image.Resampling.LANCZOS)
-        row.paste(still, (place * (width + 2), LINE_HEIGHT))
-        draw.text(
-            (place * (width + 2), LINE_HEIGHT + STILL_HEIGHT + 1), f"{number:.0f}", INK, small
-        )
+    begin, end = record["used_segment"]["begin_fid"], record["used_segment"]["end_fid"] + 1
+    true_begin, true_end = (record["temporal_gt"][name] for name in ("begin_fid", "end_fid"))
+    text = f"{asked['description']}  [{true_begin}, {true_end}) of [{begin}, {end})"
+    draw.text((0, 2), text, INK, ImageFont.load_default(13))
+    for place, number in enumerate(np.linspace(begin, end - 1, STILLS).round().astype(int)):
+        left = place * pitch
+        still = Image.fromarray(frames[number]).resize((pitch - GUTTER, STILL_HEIGHT))
+        row.paste(still, (left, LINE_HEIGHT))
+        if true_begin <= number < true_end:
+            boxes = {entry["tid"]: entry["bbox"] for entry in trajectories[number]}
+            box = np.array([boxes[asked["target_id"]][side] for side in SIDES]) * scale
+            # Drawn outside the box, so that what is in it can be seen.
+            margin = np.array([left - 2, LINE_HEIGHT - 2, left + 1, LINE_HEIGHT + 1])
+            draw.rectangle(tuple(box.round() + margin), outline=BOX_COLOUR, width=2)
+        draw.text((left, LINE_HEIGHT + STILL_HEIGHT + 2), str(number), INK)
     return row
 
 
 def _save(path, rows):
-    sheet = Image.new(
-        "RGB", (max(row.width for row in rows), sum(row.height for row in rows)), PAPER
-    )
+    size = max(row.width for row in rows), sum(row.height for row in rows)
+    sheet = Image.new("RGB", size, PAPER)
     top = 0
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}.tmp-{os.getpid()}"
-    few = sheet.quantize(PALETTE_SIZE, dither=Image.Dither.NONE)
+    # A palette makes the file small; this method keeps rare colours, which the objects' are.
+    few = sheet.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(temporary, format="PNG", optimize=True)
     os.replace(temporary, path)

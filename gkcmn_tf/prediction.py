@@ -66,6 +66,8 @@ def trivial_guess(
         for clip in train_clips
         for sentence in clip.sentences
     ]
+    if not means:
+        raise ValueError("the trivial guess needs a mean box, but there are no training sentences")
     box = np.mean(means, axis=0)
     predictions = {}
     for clip in clips:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gkcmn_tf import config as configs
 from gkcmn_tf import step_metrics, visualization
-from gkcmn_tf.grounding_model import GroundingModel
+from gkcmn_tf.grounding_model import GroundingModel, global_sum
 
 IMAGES_PER_EVALUATION = 4
 
@@ -142,8 +142,11 @@ class Evaluator(orbit.StandardEvaluator):
     def _replica_step(self, inputs, labels):
         outputs = self.model(inputs, training=False)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        # Batches weigh by their queries. A weight that did not hang on the data would be counted
+        # once more at the dataset's end, before the graph finds that there is no further batch.
+        queries = global_sum(tf.reduce_sum(tf.cast(labels["query_mask"], tf.float32)))
         for name, loss in self.model.normalized_losses(inputs, labels, outputs).items():
-            self.losses[name].update_state(loss * replicas)
+            self.losses[name].update_state(loss * replicas, sample_weight=queries)
         decoded = self.model.decode(inputs, outputs)
         values = step_metrics.values(decoded["segment"], decoded["boxes"], labels)
         step_metrics.update(self.metrics, values, labels["query_mask"])

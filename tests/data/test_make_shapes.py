@@ -1,0 +1,160 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from data import make_shapes, vidstg
+from gkcmn_tf import video
+
+SETTINGS = {"seed": 1, "num_frames": 48}
+EXCERPT = pathlib.Path(__file__).with_name("vidstg_excerpt.json")
+
+
+def files(root):
+    """Every file's bytes by path."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shapes")
+    counts = make_shapes.make_shapes(str(root), num_videos=10, **SETTINGS)
+    return root, counts
+
+
+def annotations(root, split):
+    return json.loads((root / "annotations" / f"{split}_annotations.json").read_text())
+
+
+def test_records_have_the_fields_of_real_ones(made):
+    root, _ = made
+    real = json.loads(EXCERPT.read_text())[0]
+    for split in make_shapes.SPLITS:
+        for record in annotations(root, split):
+            assert list(record) == list(real)
+            for field in ("used_segment", "used_relation", "temporal_gt"):
+                assert list(record[field]) == list(real[field])
+            for entry in record["captions"] + record["questions"]:
+                assert list(entry) == list(real["captions"][0])
+                assert entry["target_id"] == record["used_relation"]["subject_tid"]
+            assert record["used_segment"]["end_fid"] < record["frame_count"] == 48
+
+
+def test_the_reader_of_vidstg_takes_every_sentence_as_it_is(made):
+    root, counts = made
+    paths = vidstg.find_vidor_annotations(str(root / "vidor"))
+    for split in make_shapes.SPLITS:
+        found = vidstg.read_split(split, str(root / "annotations"), paths)
+        assert found.skipped == []
+        assert found.kept == counts[split]["declarative"] + counts[split]["interrogative"] > 0
+        assert sum(found.notices.values()) == found.notices["repeated_sentences"]
+        for clip in found.clips:
+            for sentence in clip.sentences:
+                assert clip.begin <= sentence.begin < sentence.end <= clip.end
+                assert (sentence.boxes[:, :2] < sentence.boxes[:, 2:]).all()
+                assert (sentence.boxes[:, 2:] <= [clip.width, clip.height]).all()
+
+
+def test_splits_and_folders_are_those_of_vidor(made):
+    root, counts = made
+    assert [counts[split]["videos"] for split in make_shapes.SPLITS] == [7, 1, 2]
+    names = {
+        folder: sorted(path.stem for path in (root / "vidor" / folder).glob("*/*.json"))
+        for folder in ("training", "validation")
+    }
+    listed = {
+        split: json.loads((root / "annotations" / f"{split}_files.json").read_text())
+        for split in make_shapes.SPLITS
+    }
+    assert names["training"] == sorted(listed["train"] + listed["val"])
+    assert names["validation"] == sorted(listed["test"])
+    assert all(name.isdigit() for found in listed.values() for name in found)
+
+
+def test_videos_are_what_their_annotation_says(made):
+    root, _ = made
+    paths = sorted((root / "vidor").glob("*/*/*.json"))
+    assert len(paths) == 10
+    for path in paths[:3]:
+        vidor = json.loads(path.read_text())
+        stream = video.decode_frames(str(root / "videos" / vidor["video_path"]), size=None)
+        assert len(list(stream)) == vidor["frame_count"] == len(vidor["trajectories"])
+        assert (stream.info.width, stream.info.height) == (vidor["width"], vidor["height"])
+        assert stream.info.fps == vidor["fps"]
+        tids = [entry["tid"] for entry in vidor["subject/objects"]]
+        for objects in vidor["trajectories"]:
+            assert [entry["tid"] for entry in objects] == tids
+
+
+def test_what_an_object_does_alone_it_does_to_itself(made):
+    root, _ = made
+    predicates = set()
+    for path in (root / "vidor").glob("*/*/*.json"):
+        for relation in json.loads(path.read_text())["relation_instances"]:
+            alone = not relation["predicate"].startswith("pass")
+            assert (relation["subject_tid"] == relation["object_tid"]) == alone
+            assert 0 <= relation["begin_fid"] < relation["end_fid"] <= 48
+            predicates.add(relation["predicate"])
+    assert len(predicates) > 3
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_larger_set_holds_a_smaller(made, tmp_path):
+    root, _ = made
+    make_shapes.make_shapes(str(tmp_path), num_videos=12, **SETTINGS)
+    small, large = files(root), files(tmp_path)
+    for path in small:
+        if not path.startswith("annotations/"):
+            assert small[path] == large[path], path
+    for split in make_shapes.SPLITS:
+        before, after = annotations(root, split), annotations(tmp_path, split)
+        assert after[: len(before)] == before
+    assert len(large) == len(small) + 4  # two videos with an annotation each
+
+
+@pytest.mark.parametrize("lost", ["videos/*/*.mp4", "vidor/training/*/*.json"])
+def test_what_is_lost_is_made_again_and_the_rest_is_kept(made, lost):
+    root, _ = made
+    before = files(root)
+    kept, gone = sorted(root.glob(lost))[:2]
+    inode = kept.stat().st_ino
+    gone.unlink()
+    make_shapes.make_shapes(str(root), num_videos=10, **SETTINGS)
+    assert files(root) == before
+    assert kept.stat().st_ino == inode
+
+
+def test_other_settings_are_refused(made):
+    root, _ = made
+    before = files(root)
+    with pytest.raises(ValueError, match="holds shapes with"):
+        make_shapes.make_shapes(str(root), num_videos=10, seed=2, num_frames=48)
+    assert files(root) == before
+
+
+def test_videos_of_another_version_of_the_program_are_refused(made, monkeypatch):
+    root, _ = made
+    before = files(root)
+    monkeypatch.setattr("data.shapes_scene.SPEED", (5.0, 6.0))
+    monkeypatch.setattr("data.shapes_scene.GROWTH", 1.2)
+    with pytest.raises(ValueError, match="holds another scene; use an empty --output_dir"):
+        make_shapes.make_shapes(str(root), num_videos=10, **SETTINGS)
+    assert files(root) == before
+
+
+def test_boxes_are_whole_pixels_around_the_exact_ones():
+    scene = make_shapes.shapes_scene.sample_scene(
+        np.random.default_rng(0), num_frames=48, min_objects=2, max_objects=2
+    )
+    vidor = make_shapes.vidor_annotation(scene, "7", "1000/7.mp4")
+    for number, thing in enumerate(scene.objects):
+        for frame, exact in enumerate(thing.boxes()):
+            box = list(vidor["trajectories"][frame][number]["bbox"].values())
+            assert all(isinstance(side, int) for side in box)
+            outward = np.array([-1, -1, 1, 1]) * (box - exact)
+            assert (outward >= 0).all()
+            assert (outward < 1).all()
