@@ -24,6 +24,7 @@ class EncoderConfig(hyperparams.Config):
     """What GKCMN and the baseline share; arguments of `GroundingModel`, which describes them."""
 
     video_width: int = 32
+    feature_dropout: float = 0.0
     word_width: int = 300
     sentence_width: int = 128
     fusion_width: int = 128
@@ -179,12 +180,13 @@ MAY_BE_ZERO = (
     "clip_norm",
     "seed",
     "num_gpus",
+    "feature_dropout",
     "focal_alpha",
     "focal_beta",
     "score_threshold",
     "loss_weights",
 )
-FRACTIONS = ("positive_heat", "score_threshold", "high_score_ratio")
+FRACTIONS = ("feature_dropout", "positive_heat", "score_threshold", "high_score_ratio")
 EVEN = ("sentence_width", "fusion_width", "temporal_width")
 
 

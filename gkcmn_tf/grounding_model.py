@@ -45,6 +45,7 @@ class GroundingModel(keras.Model, abc.ABC):
     Args:
         vocabulary_size: rows of the word embedding, padding and unknown word included.
         video_width: `d`.
+        feature_dropout: share of the features' channels that training leaves out of a clip.
         word_width: width of a word vector.
         sentence_width: `D`.
         fusion_width: `D'`.
@@ -63,6 +64,7 @@ class GroundingModel(keras.Model, abc.ABC):
         vocabulary_size,
         *,
         video_width=32,
+        feature_dropout=0.0,
         word_width=300,
         sentence_width=128,
         fusion_width=128,
@@ -77,6 +79,7 @@ class GroundingModel(keras.Model, abc.ABC):
             raise ValueError(f"loss_weights needs one value for each of {self.loss_names}")
         self.vocabulary_size = vocabulary_size
         self.video_width = video_width
+        self.feature_dropout = feature_dropout
         self.word_width = word_width
         self.sentence_width = sentence_width
         self.fusion_width = fusion_width
@@ -85,7 +88,10 @@ class GroundingModel(keras.Model, abc.ABC):
         self.train_word_vectors = train_word_vectors
         self.loss_weights = tuple(loss_weights)
         self.video_encoder = VideoEncoder(
-            video_width, dtype=self.dtype_policy, name="video_encoder"
+            video_width,
+            dropout=feature_dropout,
+            dtype=self.dtype_policy,
+            name="video_encoder",
         )
         self.sentence_encoder = SentenceEncoder(
             vocabulary_size,
@@ -201,6 +207,7 @@ class GroundingModel(keras.Model, abc.ABC):
         return super().get_config() | {
             "vocabulary_size": self.vocabulary_size,
             "video_width": self.video_width,
+            "feature_dropout": self.feature_dropout,
             "word_width": self.word_width,
             "sentence_width": self.sentence_width,
             "fusion_width": self.fusion_width,

@@ -173,6 +173,18 @@ def versions() -> dict:
     }
 
 
+def checkpoint(
+    model: GroundingModel, *, step: tf.Variable, optimizer: keras.Optimizer | None = None
+) -> tf.train.Checkpoint:
+    """What is saved of a run: the weights, the step, and the optimizer's state.
+
+    Weights are listed one by one, since TensorFlow does not see those of layers that a Keras layer
+    holds in a list or a dictionary.
+    """
+    state = {} if optimizer is None else {"optimizer": [v.value for v in optimizer.variables]}
+    return tf.train.Checkpoint(weights=[v.value for v in model.weights], step=step, **state)
+
+
 def load(model_dir: str) -> Run:
     """The run in `model_dir`, with the weights of its newest checkpoint.
 
@@ -186,7 +198,7 @@ def load(model_dir: str) -> Run:
     tokenizer = text.Tokenizer.load(os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words)
     model = build_model(config, tokenizer.vocabulary_size)
     step = tf.Variable(0, dtype=tf.int64)
-    status = tf.train.Checkpoint(model=model, step=step).restore(path)
+    status = checkpoint(model, step=step).restore(path)
     status.assert_existing_objects_matched().expect_partial()
     return Run(
         config=config,

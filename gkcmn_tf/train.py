@@ -71,7 +71,7 @@ def create_controller(
         optimizer = training.create_optimizer(config.train, model)
     step = optimizer.iterations.value
     manager = tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, optimizer=optimizer, step=step),
+        runs.checkpoint(model, step=step, optimizer=optimizer),
         model_dir,
         max_to_keep=config.train.max_checkpoints,
         step_counter=step,

@@ -15,6 +15,8 @@ class VideoEncoder(keras.layers.Layer):
 
     Args:
         width: `d`.
+        dropout: share of the channels that training leaves out, other ones for each clip, the same
+            at all of its steps and cells. Against overfitting where videos are few.
 
     Call arguments:
         features: `[B, T, S, S, C]`, any float type.
@@ -23,9 +25,13 @@ class VideoEncoder(keras.layers.Layer):
         `V`, `[B, T, S, S, d]`.
     """
 
-    def __init__(self, width, **kwargs):
+    def __init__(self, width, *, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.width = width
+        self.dropout = dropout
+        self.channel_dropout = keras.layers.Dropout(
+            dropout, noise_shape=(None, 1, 1, 1, None), dtype=self.dtype_policy
+        )
         self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
 
     def build(self, features_shape):
@@ -51,7 +57,7 @@ class VideoEncoder(keras.layers.Layer):
         """Projects; see the class."""
         features = ops.cast(features, self.compute_dtype)
         mean, deviation = (ops.cast(x, self.compute_dtype) for x in (self.mean, self.deviation))
-        return self.projection((features - mean) / deviation)
+        return self.projection(self.channel_dropout((features - mean) / deviation))
 
     def compute_output_shape(self, features_shape):
         """`[B, T, S, S, d]`."""
@@ -59,4 +65,4 @@ class VideoEncoder(keras.layers.Layer):
 
     def get_config(self):
         """Constructor arguments."""
-        return super().get_config() | {"width": self.width}
+        return super().get_config() | {"width": self.width, "dropout": self.dropout}

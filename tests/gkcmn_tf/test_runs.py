@@ -1,0 +1,114 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gkcmn_tf import config, records, runs, training
+
+FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [2, 2, 3]}
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The config of a run on records of one sentence."""
+    folder = tmp_path / "records"
+    boxes = np.tile(np.float32([1, 2, 3, 4]), (4, 1))
+    sentence = records.Sentence(0, "s", "the dog runs.", "declarative", 0, 2, 6, boxes)
+    clip = records.Clip("v", 0, 8, 25.0, 64, 48, 8, (sentence,))
+    records.write_clips(str(folder), "train", [clip], 1)
+    (folder / "manifest.json").write_text(json.dumps({"features": FEATURES}))
+    return config.load(
+        "gkcmn",
+        [],
+        f"""
+        model: {{gkcmn: {{word_width: 8, sentence_width: 8, fusion_width: 8, temporal_width: 8}}}}
+        data: {{records_dir: {folder}, max_steps: 4, grid_size: 2, feature_channels: 3}}
+        """,
+    )
+
+
+def save(experiment, model_dir):
+    """A run whose weights are all different from a new model's."""
+    tokenizer, _ = runs.start(experiment, model_dir)
+    model = runs.build_model(experiment, tokenizer.vocabulary_size)
+    rng = np.random.default_rng(0)
+    model.set_weights([w + rng.normal(size=w.shape) for w in model.get_weights()])
+    optimizer = training.create_optimizer(experiment.train, model)
+    step = optimizer.iterations.value
+    step.assign(7)
+    saved = runs.checkpoint(model, step=step, optimizer=optimizer)
+    tf.train.CheckpointManager(saved, model_dir, max_to_keep=1).save(7)
+    return model, optimizer
+
+
+def test_load_restores_every_weight(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    model, _ = save(experiment, model_dir)
+    loaded = runs.load(model_dir)
+    assert loaded.step == 7
+    assert loaded.tokenizer.vocabulary[2:] == ["dog", "runs", "the"]
+    assert loaded.features == FEATURES
+    assert len(model.get_weights()) > 50
+    for a, b in zip(model.get_weights(), loaded.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_restores_the_optimizer(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    model, optimizer = save(experiment, model_dir)
+    for variable in optimizer.variables:
+        variable.assign(variable + 3)
+    path = tf.train.latest_checkpoint(model_dir)
+    before = [variable.numpy() - 3 for variable in optimizer.variables]
+    step = optimizer.iterations.value
+    status = runs.checkpoint(model, step=step, optimizer=optimizer).restore(path)
+    status.assert_consumed()
+    for a, b in zip(before, optimizer.variables, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), atol=1e-6)
+
+
+def test_a_new_model_is_seeded(experiment):
+    one, two = (runs.build_model(experiment, 5).get_weights() for _ in range(2))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.seed=1", "another train.seed"),
+        ("train.global_batch_size=3", "another train.global_batch_size"),
+        ("data.max_words=7", "another data"),
+        ("model.gkcmn.sigma=3", "another model"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_only(override, message, experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    runs.start(experiment, model_dir)
+    runs.start(experiment, model_dir)
+    saved = f"{model_dir}/params.yaml"
+    with pytest.raises(ValueError, match=message):
+        runs.start(config.load("gkcmn", [saved], override), model_dir)
+    runs.start(config.load("gkcmn", [saved], "train.steps=60000"), model_dir)
+
+
+def test_other_features_are_refused(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    save(experiment, model_dir)
+    manifest = tmp_path / "records" / "manifest.json"
+    manifest.write_text(json.dumps({"features": FEATURES | {"i3d_sha256": "b"}}))
+    with pytest.raises(ValueError, match="another features"):
+        runs.start(experiment, model_dir)
+    with pytest.raises(ValueError, match="i3d_sha256"):
+        runs.check_features(runs.load(model_dir))
+    manifest.write_text(json.dumps({"features": FEATURES | {"shape": [7, 7, 3]}}))
+    with pytest.raises(ValueError, match=r"data.grid_size and .* say"):
+        runs.start(experiment, model_dir)
+
+
+def test_load_needs_a_checkpoint(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    runs.start(experiment, model_dir)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        runs.load(model_dir)
