@@ -36,8 +36,12 @@ demo: $(VENV)/ready ## Shapes data set, features, training, evaluation, one sent
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO) --trivial_guess --output_dir=$(DEMO)/trivial
-	$(RUN) gkcmn_tf.ground --model_dir=$(DEMO) --video=$(EXAMPLE) --query="TODO"
-	$(RUN) gkcmn_tf.compare GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
+	$(RUN) gkcmn_tf.ground --model_dir=$(DEMO) --video=$(EXAMPLE) \
+	  --query="the large blue cross turns around." \
+	  --query="the small purple object goes to the left." >$(DEMO)/ground.jsonl
+	cut --characters=1-160 $(DEMO)/ground.jsonl
+	@echo; echo "Results are under $(DEMO). The test videos:"
+	@$(RUN) gkcmn_tf.compare GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
 	  "trivial guess=$(DEMO)/trivial/metrics.json"
 
 test: lint ## Check the form of the code, and run all tests.
