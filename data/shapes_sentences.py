@@ -80,12 +80,14 @@ def declarative(
 ) -> str | None:
     """A statement that means `event` alone in frames `[begin, end)`; None if there is none.
 
-    It names the subject by two attributes at least.
+    It names the subject's colour and one attribute more.
     """
     fitting = [
         query
         for query in _queries(event, events)
-        if len(query.subject) >= 2 and answers(query, events, begin, end) == [event]
+        if len(query.subject) >= 2
+        and "colour" in dict(query.subject)
+        and answers(query, events, begin, end) == [event]
     ]
     if not fitting:
         return None

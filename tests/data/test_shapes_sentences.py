@@ -86,15 +86,15 @@ def could_be(words, scene, thing):
     return not (
         words & COLOURS - {thing.colour}
         or words & SHAPES - {thing.shape}
-        or ("small" in words and share.min() > 0.23)
-        or ("large" in words and share.max() < 0.19)
+        or ("small" in words and share.min() > 0.26)
+        or ("large" in words and share.max() < 0.22)
     )
 
 
 def surely_is(words, scene, thing):
     share = extents(scene, thing)
     return could_be(words, scene, thing) and not (
-        ("small" in words and share.max() > 0.1901) or ("large" in words and share.min() < 0.2299)
+        ("small" in words and share.max() > 0.2201) or ("large" in words and share.min() < 0.2599)
     )
 
 

@@ -1,0 +1,86 @@
+"""Prints the numbers of data/shapes.md, from scenes and sentences alone: no video is drawn.
+
+Example:
+    python -m benchmarks.shapes_statistics
+"""
+
+import re
+
+import numpy as np
+import tqdm
+from absl import app
+
+from data import make_shapes, shapes_scene
+
+NUM_VIDEOS, SEED, NUM_FRAMES = 1000, 0, 64
+
+
+def main(argv):
+    """Draws the scenes of 1,000 videos, and counts."""
+    del argv
+    videos = [_records(number) for number in tqdm.trange(NUM_VIDEOS)]
+    for name, value in statistics(videos).items():
+        print(f"| {name} | {value} |")
+
+
+def _records(number):
+    drawing, wording = (np.random.default_rng([SEED, number, part]) for part in range(2))
+    scene = shapes_scene.sample_scene(drawing, num_frames=NUM_FRAMES, min_objects=2, max_objects=3)
+    return make_shapes.vidstg_records(wording, scene, str(number))
+
+
+def statistics(videos: list[list[dict]]) -> dict[str, str]:
+    """The numbers, by name."""
+    records = [record for video in videos for record in video]
+    texts = [
+        [asked["description"] for asked in record["captions"] + record["questions"]]
+        for record in records
+    ]
+    per_video = [sum(len(r["captions"] + r["questions"]) for r in video) for video in videos]
+    spans = np.array(
+        [[r["temporal_gt"]["begin_fid"], r["temporal_gt"]["end_fid"]] for r in records]
+    )
+    clips = np.array(
+        [[r["used_segment"]["begin_fid"], r["used_segment"]["end_fid"] + 1] for r in records]
+    )
+    weights = np.array([len(text) for text in texts])
+    lengths = np.repeat(spans[:, 1] - spans[:, 0], weights)
+    whole = np.average((spans[:, 1] - spans[:, 0]) / (clips[:, 1] - clips[:, 0]), weights=weights)
+    margin = (clips[:, 1] - clips[:, 0]) * 0.15
+    middle = np.stack([clips[:, 0] + margin, clips[:, 1] - margin], axis=1)
+    shared = np.minimum(middle[:, 1], spans[:, 1]) - np.maximum(middle[:, 0], spans[:, 0])
+    shared = np.maximum(shared, 0)
+    union = (middle[:, 1] - middle[:, 0]) + (spans[:, 1] - spans[:, 0]) - shared
+    guess = np.average(shared / union, weights=weights)
+    passing = np.mean([r["used_relation"]["predicate"].startswith("pass") for r in records])
+    words = {word for text in texts for one in text for word in re.findall(r"\w+", one)}
+    questions = sum(len(record["questions"]) for record in records)
+    quartiles = np.percentile(lengths, [25, 75])
+    return {
+        "sentences": f"{np.mean(per_video):.1f} a video ({min(per_video)} to {max(per_video)}): "
+        f"{len(records):,} statements, {questions:,} questions",
+        "vocabulary": f"{len(words)} words",
+        "length of the true segment": f"mean {lengths.mean():.1f} frames; half of them "
+        f"{quartiles[0]:.0f} to {quartiles[1]:.0f}",
+        "videos that ask for different objects at overlapping times": _share(videos, False),
+        "videos that ask for one object at different times": _share(videos, True),
+        "records that tell a passing": f"{passing:.0%}",
+        "m_tIoU of guessing the whole clip": f"{whole:.2f}",
+        "m_tIoU of guessing the middle 70 % of the clip": f"{guess:.2f}",
+    }
+
+
+def _share(videos, one_object):
+    """Share of the videos with two records of one object apart, or of two that overlap."""
+
+    def fits(a, b):
+        target = [r["captions"][0]["target_id"] for r in (a, b)]
+        spans = [r["temporal_gt"] for r in (a, b)]
+        overlap = min(s["end_fid"] for s in spans) > max(s["begin_fid"] for s in spans)
+        return (target[0] == target[1]) == one_object and overlap != one_object
+
+    return f"{np.mean([any(fits(a, b) for a in v for b in v if a is not b) for v in videos]):.0%}"
+
+
+if __name__ == "__main__":
+    app.run(main)
