@@ -24,7 +24,7 @@ from absl import app, flags, logging
 
 from data import vidstg
 from data.annotations import Skipped, SplitAnnotations
-from gkcmn_tf import features, records, steps, video
+from gkcmn_tf import features, records, steps, text, video
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.records import Clip
 
@@ -285,7 +285,8 @@ def _write_split(split, annotations, videos, failures, output_dir):
     sentences = [sentence for clip in clips for sentence in clip.sentences]
     qtypes = collections.Counter(sentence.qtype for sentence in sentences)
     video_notices = _video_notices(annotations.clips, videos)
-    long = sum(len(sentence.text.split()) > PAPER_MAX_WORDS for sentence in sentences)
+    words = text.split_words([sentence.text for sentence in sentences])
+    long = sum(len(sentence) > PAPER_MAX_WORDS for sentence in words)
     reasons = collections.Counter(sentence.reason for sentence in skipped)
     for reason, count in reasons.items():
         logging.warning("%s: %d sentence(s) left out: %s", split, count, reason)

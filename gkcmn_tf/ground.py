@@ -55,7 +55,7 @@ def main(argv):
 
 def check_query(tokenizer: text.Tokenizer, query: str) -> None:
     """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
-    words = tokenizer.words(query)
+    (words,) = text.split_words([query])
     if not words:
         raise ValueError(f"--query={query!r}: holds no word; describe an object and what it does")
     if unknown := tokenizer.unknown_words(query):

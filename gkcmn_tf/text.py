@@ -6,6 +6,7 @@ Tokenising is a TensorFlow graph from beginning to end, so it can be exported wi
 import collections
 import dataclasses
 import gzip
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 
@@ -34,6 +35,14 @@ def standardize(sentences):
     sentences = tf.strings.regex_replace(sentences, r"(^|\s)'+", " ")
     sentences = tf.strings.regex_replace(sentences, r"'+(\s|$)", " ")
     return tf.strings.strip(tf.strings.regex_replace(sentences, r"\s+", " "))
+
+
+def split_words(sentences: Sequence[str]) -> list[list[str]]:
+    """All the words of each sentence, however many."""
+    if not sentences:
+        return []
+    words = tf.strings.split(standardize(tf.constant(sentences, tf.string))).to_list()
+    return [[word.decode() for word in sentence] for sentence in words]
 
 
 class Tokenizer:
@@ -74,11 +83,8 @@ class Tokenizer:
         cls, sentences: Iterable[str], *, max_words: int, min_count: int = 1
     ) -> "Tokenizer":
         """Knows the words that occur `min_count` times or more, frequent ones first."""
-        counts = collections.Counter()
-        tensor = tf.constant(list(sentences), tf.string)
-        for batch in tf.data.Dataset.from_tensor_slices(tensor).batch(4096):
-            counts.update(tf.strings.split(standardize(batch)).flat_values.numpy().tolist())
-        known = sorted((-n, word.decode()) for word, n in counts.items() if n >= min_count)
+        counts = collections.Counter(itertools.chain(*split_words(list(sentences))))
+        known = sorted((-n, word) for word, n in counts.items() if n >= min_count)
         return cls([word for _, word in known], max_words)
 
     @property
@@ -110,14 +116,10 @@ class Tokenizer:
         tokens.set_shape([*sentences.shape, self.max_words])
         return tokens
 
-    def words(self, sentence: str) -> list[str]:
-        """All the words of a sentence, however many."""
-        return [word.decode() for word in tf.strings.split(standardize(sentence)).numpy()]
-
     def unknown_words(self, sentence: str) -> list[str]:
-        """Those words of a sentence that the vocabulary lacks."""
+        """Those words of a sentence that the vocabulary lacks, each once."""
         known = set(self.vocabulary)
-        return [word for word in self.words(sentence) if word not in known]
+        return [word for word in dict.fromkeys(*split_words([sentence])) if word not in known]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,23 +75,22 @@ def test_tokens_of_any_shape_and_in_graph(tokenizer):
     assert tokenizer(tf.constant("dog")).numpy().tolist() == [2, 0, 0, 0]
 
 
-def test_words(tokenizer):
-    assert tokenizer.words("The dog, runs over it all!") == [
-        "the",
-        "dog",
-        "runs",
-        "over",
-        "it",
-        "all",
+def test_split_words():
+    sentences = ["The dog, runs!", " . ", "The cat's dog/cat runs"]
+    assert text.split_words(sentences) == [
+        ["the", "dog", "runs"],
+        [],
+        ["the", "cat's", "dog", "cat", "runs"],
     ]
-    assert tokenizer.unknown_words("the zebra runs") == ["zebra"]
-    assert tokenizer.words(" . ") == []
+    assert text.split_words([]) == []
+
+
+def test_unknown_words_are_named_once(tokenizer):
+    assert tokenizer.unknown_words("the zebra runs, and the zebra and I") == ["zebra", "and", "i"]
 
 
 def test_words_are_what_tokens_stand_for(tokenizer):
-    sentence = "The cat's dog/cat runs"
-    tokens = tokenizer(tf.constant(sentence)).numpy()
-    assert tokenizer.words(sentence) == ["the", "cat's", "dog", "cat", "runs"]
+    tokens = tokenizer(tf.constant("The cat's dog/cat runs")).numpy()
     assert [tokenizer.vocabulary[token] for token in tokens] == ["the", "[UNK]", "dog", "cat"]
 
 
