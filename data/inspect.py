@@ -10,6 +10,7 @@ draws histograms.png; with it, prints the sentence as a line of JSON and draws i
 copy of its video and a strip of stills. Pictures go to --output_dir.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -164,7 +165,7 @@ def draw_histograms(path: str, measured: dict[str, SplitMeasures], *, title: str
             if whole
             else np.histogram_bin_edges(together, bins=BINS)
         )
-        for split, of_split, color in zip(measured, values, COLORS, strict=False):
+        for split, of_split, color in zip(measured, values, itertools.cycle(COLORS), strict=False):
             weights = np.full(of_split.size, 100 / max(of_split.size, 1))
             axes.hist(of_split, edges, weights=weights, histtype="step", color=color, label=split)
         axes.set(xlabel=label, ylabel="% of clips" if name.startswith("clip") else "% of sentences")
