@@ -28,7 +28,7 @@ CELL_PIXELS = 6
 def write_overlay(
     video_path: str,
     output_path: str,
-    tube: Tube,
+    tube: Tube | None,
     *,
     query: str,
     num_frames: int,
@@ -37,7 +37,7 @@ def write_overlay(
     """Writes a copy of a video with tubes drawn in, at its own size, one frame at a time.
 
     At the top stand the query and the frame's number; at the bottom a bar shows the predicted
-    segment, below it the true one, and the current frame.
+    segment, below it the true one, and the current frame. One of the two tubes may be None.
 
     Args:
         video_path: the video.
@@ -71,7 +71,7 @@ def write_overlay(
 def write_strip(
     video_path: str,
     output_path: str,
-    tube: Tube,
+    tube: Tube | None,
     *,
     query: str,
     num_frames: int,
@@ -79,6 +79,8 @@ def write_strip(
     num_stills: int = 8,
 ) -> None:
     """Writes a strip of stills, evenly spaced from a little before the tubes to a little after.
+
+    One of the two tubes may be None.
 
     Args:
         video_path: the video.
@@ -160,8 +162,11 @@ def _heat_row(heatmaps):
 
 
 def _named_tubes(tube, true_tube):
-    named = [("predicted", tube, PREDICTED)]
-    return named if true_tube is None else [*named, ("true", true_tube, TRUE)]
+    named = [("predicted", tube, PREDICTED), ("true", true_tube, TRUE)]
+    given = [entry for entry in named if entry[1] is not None]
+    if not given:
+        raise ValueError("expected a predicted tube, a true tube, or both")
+    return given
 
 
 def _still_frames(named_tubes, num_frames, count):

@@ -55,6 +55,27 @@ def test_the_overlay_without_truth_has_one_lane_and_one_box(grey_video, tmp_path
     np.testing.assert_allclose([colored[0], colored[-1]], [72, 167], atol=3)
 
 
+def test_a_true_tube_alone_is_drawn_as_such(grey_video, tmp_path):
+    drawn = {"query": "a box", "num_frames": 20, "true_tube": TRUE}
+    visualization.write_overlay(grey_video, str(tmp_path / "overlay.mp4"), None, **drawn)
+    frames = list(video.decode_frames(str(tmp_path / "overlay.mp4"), size=None))
+    true = [shows(frame[76:144, 116:184], visualization.TRUE) for frame in frames]
+    assert true == [4 <= number < 10 for number in range(20)]
+    visualization.write_strip(grey_video, str(tmp_path / "strip.png"), None, **drawn)
+    # Frames 3 to 10, a still each.
+    strip = np.asarray(Image.open(tmp_path / "strip.png"))[-2 * 244 :]
+    stills = strip.reshape(2, 244, 4, 324, 3).swapaxes(1, 2).reshape(8, 244, 324, 3)
+    assert [shows(s, visualization.TRUE) for s in stills] == [4 <= f < 10 for f in range(3, 11)]
+    assert not any(shows(picture, visualization.PREDICTED) for picture in (strip, *frames))
+
+
+def test_no_tube_at_all_is_an_error(grey_video, tmp_path):
+    with pytest.raises(ValueError, match="expected a predicted tube, a true tube, or both"):
+        visualization.write_overlay(
+            grey_video, str(tmp_path / "overlay.mp4"), None, query="a box", num_frames=20
+        )
+
+
 def test_the_query_is_written_at_the_top(grey_video, tmp_path):
     path = str(tmp_path / "overlay.mp4")
     visualization.write_overlay(grey_video, path, PREDICTED, query="a box " * 12, num_frames=20)

@@ -1,0 +1,129 @@
+r"""The data sets as TensorFlow Datasets, made of the records that `data.prepare` wrote.
+
+Example:
+    PYTHONPATH=. tfds build vidstg --imports=data.tfds_builders \
+        --manual_dir=runs/vidstg/records --data_dir=runs/tfds
+
+`data.prepare` remains the one place where annotations are read and sentences are left out; a
+builder only copies what it kept, one example a sentence. Once built, `tfds.load` needs nothing of
+this project. Features stay in the records folder, once per video: `features_file` says where.
+"""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from gkcmn_tf import records
+from gkcmn_tf.atomic_files import read_json
+
+
+class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Sentences with their clips and tubes, in frames (half-open) and pixels.
+
+    Building raises `FileNotFoundError` if the manual folder is no records folder, and `ValueError`
+    if its records are of another data set.
+    """
+
+    VERSION = tfds.core.Version(f"{records.SCHEMA_VERSION}.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Get the data set's files, turn them into records with data.prepare, and give the records "
+        "folder as manual folder: `tfds build --manual_dir=RECORDS`, or "
+        "`tfds.download.DownloadConfig(manual_dir=RECORDS)`."
+    )
+    HOMEPAGE: str | None = None
+    SUMMARY: str
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "id": tfds.features.Text(doc="The sentence's id, unique."),
+            "index": tfds.features.Scalar(np.int64, doc="Its number within the split."),
+            "text": tfds.features.Text(),
+            "qtype": tfds.features.ClassLabel(names=records.QTYPES),
+            "target_id": tfds.features.Scalar(np.int64, doc="The trajectory that it is about."),
+            "segment": tfds.features.Tensor(
+                shape=(2,), dtype=np.int64, doc="True begin and end, in frames of the video."
+            ),
+            "boxes": tfds.features.Tensor(
+                shape=(None, 4),
+                dtype=np.float32,
+                doc="x1 y1 x2 y2 in pixels, for each frame of the segment.",
+            ),
+            "clip": tfds.features.Tensor(
+                shape=(2,), dtype=np.int64, doc="Begin and end of the clip to search, in frames."
+            ),
+            "video_id": tfds.features.Text(),
+            "fps": tfds.features.Scalar(np.float32, doc="Frames a second."),
+            "width": tfds.features.Scalar(np.int64, doc="Of the video, in pixels."),
+            "height": tfds.features.Scalar(np.int64, doc="Of the video, in pixels."),
+            "frame_count": tfds.features.Scalar(np.int64, doc="Frames that can be decoded."),
+            "features_file": tfds.features.Text(
+                doc="The video's features (gkcmn_tf.records), below the records folder."
+            ),
+        }
+        return self.dataset_info_from_configs(
+            description=self.SUMMARY,
+            homepage=self.HOMEPAGE,
+            features=tfds.features.FeaturesDict(features),
+        )
+
+    def _split_generators(self, dl_manager):
+        folder = os.fspath(dl_manager.manual_dir)
+        path = os.path.join(folder, records.MANIFEST)
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path}: no such file. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+        manifest = read_json(path)
+        if manifest["dataset"] != self.name:
+            raise ValueError(
+                f"{path}: records of data set {manifest['dataset']!r}, expected {self.name!r}; "
+                f"build {manifest['dataset']!r}, or give another --manual_dir"
+            )
+        return {
+            split: self._generate_examples(folder, split)
+            for split, counts in manifest["splits"].items()
+            if counts["sentences"]["kept"]  # TFDS takes no empty split
+        }
+
+    def _generate_examples(self, folder: str, split: str) -> Iterator[tuple[str, dict]]:
+        for clip in records.read_clips(folder, split):
+            for sentence in clip.sentences:
+                yield (
+                    sentence.id,
+                    {
+                        "id": sentence.id,
+                        "index": sentence.index,
+                        "text": sentence.text,
+                        "qtype": sentence.qtype,
+                        "target_id": sentence.target_id,
+                        "segment": [sentence.begin, sentence.end],
+                        "boxes": sentence.boxes,
+                        "clip": [clip.begin, clip.end],
+                        "video_id": clip.video_id,
+                        "fps": clip.fps,
+                        "width": clip.width,
+                        "height": clip.height,
+                        "frame_count": clip.frame_count,
+                        "features_file": records.features_file(clip.video_id),
+                    },
+                )
+
+
+class Vidstg(_RecordsBuilder):
+    """VidSTG: sentences about VidOR's videos."""
+
+    HOMEPAGE = "https://github.com/Guaranteer/VidSTG-Dataset"
+    SUMMARY = "VidSTG: statements and questions about objects in VidOR's videos, with their tubes."
+
+
+class Hcstvg(_RecordsBuilder):
+    """HC-STVG: sentences about people in films."""
+
+    HOMEPAGE = "https://github.com/tzhhhh123/HC-STVG"
+    SUMMARY = "HC-STVG: statements about people in clips of films, with their tubes."
+
+
+class Custom(_RecordsBuilder):
+    """One's own videos and sentences."""
+
+    SUMMARY = "One's own sentences about one's own videos, with their tubes."
