@@ -26,7 +26,7 @@ $(VENV)/ready: requirements.txt
 	touch $@
 
 demo: $(VENV)/ready ## Shapes data set, features, training, evaluation, one sentence grounded.
-	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=240 --seed=0
+	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=340 --seed=0
 	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
 	  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16

@@ -12,7 +12,7 @@ from absl import app
 
 from data import make_shapes, shapes_scene
 
-NUM_VIDEOS, SEED, NUM_FRAMES = 1000, 0, 64
+NUM_VIDEOS, SEED, NUM_FRAMES = 1000, 0, 48
 
 
 def main(argv):

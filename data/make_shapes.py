@@ -27,7 +27,7 @@ SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
 SPLITS = ("train", "val", "test")
 VIDOR_FOLDERS = {"train": "training", "val": "training", "test": "validation"}
 SHORT_CLIP = 0.25  # share of the records that ask about a part of the video
-MIN_CLIP = 48  # frames
+MIN_CLIP = 36  # frames
 
 
 def define_flags() -> None:
@@ -35,7 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder of the data set.", required=True)
     flags.DEFINE_integer("num_videos", 200, "Videos in all three splits.", lower_bound=10)
     flags.DEFINE_integer("seed", 0, "Seed of everything drawn.", lower_bound=0, upper_bound=999)
-    flags.DEFINE_integer("num_frames", 64, "Frames a video.", lower_bound=MIN_CLIP)
+    flags.DEFINE_integer("num_frames", 48, "Frames a video.", lower_bound=48)
     flags.DEFINE_integer("min_objects", 2, "Fewest objects wanted in a video.", lower_bound=1)
     flags.DEFINE_integer("max_objects", 3, "Most objects in a video.", lower_bound=1)
     flags.DEFINE_string("contact_sheet", None, "PNG to draw some test sentences' tubes into.")
@@ -65,7 +65,7 @@ def make_shapes(
     *,
     num_videos: int,
     seed: int = 0,
-    num_frames: int = 64,
+    num_frames: int = 48,
     min_objects: int = 2,
     max_objects: int = 3,
 ) -> dict:

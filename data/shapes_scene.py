@@ -37,9 +37,9 @@ ACTIONS = (*MOVES, "grow", "shrink", "spin", "blink")
 GROWTH = 1.8  # diameter after growing over that before
 TURN = np.pi / 12  # a frame
 BLINK_PERIOD = 6  # frames, half of them dim
-SPEED = (2.0, 3.4)  # pixels a frame, where the shorter side has 224
-MIN_ACTION, MAX_ACTION = 12, 36  # frames
-GAP = 8  # frames of rest between two actions of an object
+SPEED = (2.4, 3.8)  # pixels a frame, where the shorter side has 224
+MIN_ACTION, MAX_ACTION = 10, 24  # frames
+GAP = 6  # frames of rest between two actions of an object
 MAX_HIDDEN = 0.12  # of the smaller box, by another box
 
 

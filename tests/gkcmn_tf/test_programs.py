@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
         "data.make_shapes",
         f"--output_dir={shapes}",
         "--num_videos=10",
-        "--num_frames=64",
+        "--num_frames=48",
         "--max_objects=3",
     )
     call(
@@ -146,13 +146,13 @@ def test_ground(folder, example):
     answers = [json.loads(text) for text in line.splitlines()]
     assert [answer["query"] for answer in answers] == [query, "what is the flurble doing?"]
     for answer in answers:
-        assert 0 <= answer["begin"] < answer["end"] <= 64
+        assert 0 <= answer["begin"] < answer["end"] <= 48
         frames = [str(frame) for frame in range(answer["begin"], answer["end"])]
         assert list(answer["boxes"]) == frames
         assert answer["begin_seconds"] == pytest.approx(answer["begin"] / 25)
     drawn = sorted((folder / "drawn").iterdir())
     assert [file.suffix for file in drawn] == [".mp4", ".png"] * 2
-    assert len(list(video.decode_frames(str(drawn[0]), size=None))) == 64
+    assert len(list(video.decode_frames(str(drawn[0]), size=None))) == 48
 
 
 def test_ground_makes_the_features_that_training_had(folder, example):
@@ -168,7 +168,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
     [
         ({"query": " ?! "}, "holds no word"),
         ({"video": "none.mp4"}, "none.mp4: no such file"),
-        ({"end": "99"}, "--begin=0 --end=99: not a range of the video's 64 frames"),
+        ({"end": "99"}, "--begin=0 --end=99: not a range of the video's 48 frames"),
         ({"i3d_weights": "random:1"}, "i3d_sha256"),
         ({"model_dir": "none"}, "is none a --model_dir"),
     ],
@@ -178,6 +178,15 @@ def test_ground_refuses_bad_input(change, message, folder, example):
     flags = {"model_dir": folder / "gkcmn", "video": path, "query": query} | change
     error = call("gkcmn_tf.ground", *(f"--{k}={v}" for k, v in flags.items()), fails=True)
     assert message in error
+
+
+def test_the_notebook_runs(folder, capfd):
+    cells = read_json(str(ROOT / "notebooks" / "trained_run.ipynb"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    code = code.replace('"runs/demo"', repr(str(folder / "gkcmn")))
+    code = code.replace('"runs/demo/shapes/videos"', repr(str(folder / "shapes" / "videos")))
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert "m_vIoU" in capfd.readouterr().out
 
 
 def test_features_of_other_weights_are_refused(folder):
