@@ -20,9 +20,9 @@ COLOURS = {
 }
 SHAPES = ("square", "circle", "triangle", "star", "cross")
 # Diameter of the circle around a shape, as a share of the frame's shorter side.
-SIZES = {"small": (0.20, 0.24), "large": (0.34, 0.40)}
+SIZES = {"small": (0.23, 0.27), "large": (0.38, 0.44)}
 # A square looks smaller than the circle around it. What is called small or large goes by `extent`.
-SMALL_UP_TO, LARGE_FROM = 0.22, 0.26
+SMALL_UP_TO, LARGE_FROM = 0.25, 0.29
 FRAME_SIZES = ((320, 240), (256, 256), (240, 320), (288, 224))
 
 MOVES = {

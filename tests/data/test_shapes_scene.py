@@ -94,10 +94,10 @@ def test_one_that_moves_down_does_not_pass():
     ("extent", "always", "ever"),
     [
         (0.15, ("small",), ("small",)),
-        (0.24, (), ("small", "large")),
-        (0.30, ("large",), ("large",)),
-        (np.linspace(0.15, 0.30, FRAMES), (), ("small", "large")),
-        (np.linspace(0.27, 0.30, FRAMES), ("large",), ("large",)),
+        (0.27, (), ("small", "large")),
+        (0.35, ("large",), ("large",)),
+        (np.linspace(0.15, 0.35, FRAMES), (), ("small", "large")),
+        (np.linspace(0.30, 0.35, FRAMES), ("large",), ("large",)),
     ],
 )
 def test_the_sizes_that_may_be_said(extent, always, ever):

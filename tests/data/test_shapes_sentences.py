@@ -86,15 +86,15 @@ def could_be(words, scene, thing):
     return not (
         words & COLOURS - {thing.colour}
         or words & SHAPES - {thing.shape}
-        or ("small" in words and share.min() > 0.26)
-        or ("large" in words and share.max() < 0.22)
+        or ("small" in words and share.min() > 0.29)
+        or ("large" in words and share.max() < 0.25)
     )
 
 
 def surely_is(words, scene, thing):
     share = extents(scene, thing)
     return could_be(words, scene, thing) and not (
-        ("small" in words and share.max() > 0.2201) or ("large" in words and share.min() < 0.2599)
+        ("small" in words and share.max() > 0.2501) or ("large" in words and share.min() < 0.2899)
     )
 
 
@@ -235,7 +235,7 @@ def test_nothing_is_said_of_one_of_two_that_are_alike():
 
 @pytest.mark.parametrize(
     ("extent", "told_apart"),
-    [(0.30, True), (0.21, False), (np.linspace(0.15, 0.3, FRAMES), False)],
+    [(0.35, True), (0.26, False), (np.linspace(0.15, 0.35, FRAMES), False)],
 )
 def test_a_size_tells_apart_only_from_what_is_surely_of_another(extent, told_apart):
     twin = Event(make_object(1, "square", "red", extent=extent), "spin", None, 30, 40)
