@@ -11,7 +11,7 @@ export PYTHONUNBUFFERED := 1
 
 RUN := $(BIN)/python -W ignore::UserWarning -m
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo tables records test lint format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -25,11 +25,7 @@ $(VENV)/ready: requirements.txt
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	touch $@
 
-demo: $(VENV)/ready ## Shapes data set, features, training, evaluation, one sentence grounded.
-	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=340 --seed=0
-	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
-	  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
-	  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
+demo: records ## Shapes data set, features, training, evaluation, one sentence grounded.
 	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml $(RECORDS) \
 	  --model_dir=$(DEMO)/bm
@@ -43,6 +39,15 @@ demo: $(VENV)/ready ## Shapes data set, features, training, evaluation, one sent
 	@echo; echo "Results are under $(DEMO). The test videos:"
 	@$(RUN) gkcmn_tf.compare GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
 	  "trivial guess=$(DEMO)/trivial/metrics.json"
+
+tables: records ## The paper's Tables 1 to 3 on the shapes data set, under runs/tables.
+	$(RUN) gkcmn_tf.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
+
+records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
+	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=340 --seed=0
+	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
+	  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
+	  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
 test: lint ## Check the form of the code, and run all tests.
 	$(BIN)/python -m pytest

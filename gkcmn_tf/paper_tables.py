@@ -1,0 +1,200 @@
+r"""Trains and evaluates all that the paper's Tables 1 to 3 compare, and writes the tables.
+
+Example:
+    python -m gkcmn_tf.paper_tables --config_file=configs/shapes.yaml \
+        --params_override=data.records_dir=runs/demo/records --output_dir=runs/tables
+
+Every variant is trained once a seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
+the temporal ground truth. A run that was stopped goes on where it was: give the same command again.
+Writes tables.md and tables.json: mean and standard deviation over the seeds, beside the paper's
+figures, which are of VidSTG whatever data set this is.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import app, flags, logging
+
+from gkcmn_tf import config as configs
+from gkcmn_tf.atomic_files import read_json, write_json, write_text
+from gkcmn_tf.metrics import TABLE_METRICS
+
+FLAGS = flags.FLAGS
+ABLATIONS = "configs/ablations"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A row of a table: how it is trained, and the paper's figures on VidSTG in percent.
+
+    Attributes:
+        experiment: registered experiment.
+        ablation: name of a file in configs/ablations.
+        paper: of Tables 1 and 3: `TABLE_METRICS` in order.
+        paper_given: of Table 2, with the temporal ground truth: all of them but m_tIoU.
+    """
+
+    title: str
+    experiment: str = "gkcmn"
+    ablation: str | None = None
+    paper: tuple[float, ...] = ()
+    paper_given: tuple[float, ...] = ()
+
+
+VARIANTS = {
+    "bm": Variant("BM", "bm", None, (32.62, 7.21, 9.03, 3.87), (22.37, 34.92, 16.33)),
+    "full": Variant("GKCMN", "gkcmn", None, (55.01, 19.26, 23.53, 15.41), (37.25, 52.67, 34.51)),
+    "without_sc": Variant("w/o SC", ablation="without_sc", paper=(54.16, 18.76, 22.35, 13.86)),
+    "without_pc": Variant("w/o PC", ablation="without_pc", paper=(54.22, 18.62, 22.17, 13.28)),
+    "without_mn": Variant("w/o MN", ablation="without_mn", paper=(53.27, 17.28, 21.59, 12.86)),
+    "without_ta": Variant("w/o TA", ablation="without_ta", paper=(53.13, 18.88, 22.81, 14.73)),
+    "without_sk": Variant("w/o SK", ablation="without_sk", paper=(54.95, 18.29, 22.68, 14.27)),
+}
+ANCHOR_FREE = ("bm", "full")
+ABLATED = ("without_sc", "without_pc", "without_mn", "without_ta", "without_sk", "full")
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_multi_string("config_file", [], "YAML file of changes; several apply in order.")
+    flags.DEFINE_string("params_override", None, "Further changes: key.subkey=value,...")
+    flags.DEFINE_string("output_dir", None, "Folder of the runs and the tables.", required=True)
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of training.")
+    flags.DEFINE_list("variants", list(VARIANTS), "Which to train; a table needs all of its own.")
+    flags.DEFINE_string("split", "test", "Split to evaluate.")
+
+
+def main(argv):
+    """Trains and evaluates what is not done yet, then writes and prints the tables."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    if unknown := sorted(set(FLAGS.variants) - VARIANTS.keys()):
+        raise app.UsageError(f"--variants: {unknown} not among {list(VARIANTS)}")
+    logging.set_verbosity(logging.INFO)
+    seeds = [int(seed) for seed in FLAGS.seeds]
+    # Seed by seed, so that a run that is stopped early has compared all variants on some.
+    jobs = [(name, seed) for seed in seeds for name in FLAGS.variants]
+    start = time.monotonic()
+    for number, (name, seed) in enumerate(jobs, 1):
+        logging.info("%d of %d: %s, seed %d", number, len(jobs), VARIANTS[name].title, seed)
+        run_variant(name, seed)
+        logging.info("%d of %d done, %.0f s so far", number, len(jobs), time.monotonic() - start)
+    scores = {
+        name: [read_scores(os.path.join(FLAGS.output_dir, name, f"seed_{seed}")) for seed in seeds]
+        for name in FLAGS.variants
+    }
+    text = format_tables(scores, seeds)
+    write_json(os.path.join(FLAGS.output_dir, "tables.json"), {"seeds": seeds, "scores": scores})
+    write_text(os.path.join(FLAGS.output_dir, "tables.md"), text)
+    print(text)
+
+
+def run_variant(name: str, seed: int) -> None:
+    """Trains and evaluates one variant, each step only if it is not done."""
+    variant = VARIANTS[name]
+    folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
+    files = list(FLAGS.config_file)
+    if variant.ablation:
+        files.append(os.path.join(ABLATIONS, f"{variant.ablation}.yaml"))
+    overrides = ",".join(filter(None, [FLAGS.params_override, f"train.seed={seed}"]))
+    configs.load(variant.experiment, files, overrides)  # before the first training, not the last
+    call(
+        "train",
+        f"--experiment={variant.experiment}",
+        *(f"--config_file={path}" for path in files),
+        f"--params_override={overrides}",
+        f"--model_dir={folder}",
+        "--mode=train",
+    )
+    for given, output in ((False, folder), (True, os.path.join(folder, "given"))):
+        if not os.path.exists(os.path.join(output, "metrics.json")):
+            call(
+                "evaluate",
+                f"--model_dir={folder}",
+                f"--split={FLAGS.split}",
+                f"--output_dir={output}",
+                f"--temporal_ground_truth={json.dumps(given)}",
+            )
+
+
+def call(program: str, *arguments: str) -> None:
+    """Runs a program of the library in a process of its own; its failure is ours."""
+    command = [sys.executable, "-m", f"gkcmn_tf.{program}", *arguments]
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise RuntimeError(f"failed with code {done.returncode}: {' '.join(command)}")
+
+
+def read_scores(folder: str) -> dict:
+    """Metrics of a variant's run: `found` by itself, `given` with the temporal ground truth."""
+    return {
+        "found": read_json(os.path.join(folder, "metrics.json"))["overall"],
+        "given": read_json(os.path.join(folder, "given", "metrics.json"))["overall"],
+    }
+
+
+def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) -> str:
+    """The three tables as Markdown.
+
+    Args:
+        scores: what `read_scores` gives for each seed, by variant. A table is left out unless all
+            of its variants are there.
+        seeds: of the runs, in the same order.
+    """
+    parts = [
+        f"Mean and standard deviation in percent over the seeds {', '.join(map(str, seeds))}. "
+        "*Paper* is what the paper reports for VidSTG, **another data set**: compare the order of "
+        "rows, not the numbers."
+    ]
+    given_metrics = TABLE_METRICS[1:]
+    for title, names, key, columns in (
+        ("Table 1, anchor-free rows", ANCHOR_FREE, "found", TABLE_METRICS),
+        ("Table 2, with the temporal ground truth", ANCHOR_FREE, "given", given_metrics),
+        ("Table 3, ablations", ABLATED, "found", TABLE_METRICS),
+    ):
+        if set(names) <= scores.keys():
+            parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
+    if set(ABLATED) <= scores.keys():
+        parts.append(_verdict(scores))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(scores, names, key, columns):
+    header = ["", *columns, *(f"paper {column}" for column in columns)]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
+    for name in names:
+        values = 100 * np.array([[run[key][column] for column in columns] for run in scores[name]])
+        variant = VARIANTS[name]
+        paper = variant.paper if key == "found" else variant.paper_given
+        lines.append(
+            [variant.title, *map(_spread, values.T), *(f"{figure:.2f}" for figure in paper)]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _spread(values):
+    """`mean ± standard deviation`, the latter of the sample and only if there are several."""
+    mean = f"{values.mean():.2f}"
+    return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
+
+
+def _verdict(scores):
+    """By how much m_vIoU falls without each part, seed by seed; names those that do no worse."""
+    full = np.array([run["found"]["m_vIoU"] for run in scores["full"]])
+    lines = ["m_vIoU of the ablated model minus that of the full one with the same seed:", ""]
+    for name in ABLATED[:-1]:
+        change = 100 * (np.array([run["found"]["m_vIoU"] for run in scores[name]]) - full)
+        note = "" if change.mean() < 0 else ": **not worse than the full model**"
+        lines.append(f"- {VARIANTS[name].title}: {_spread(change)}{note}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
