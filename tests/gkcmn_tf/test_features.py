@@ -138,6 +138,7 @@ def test_the_fingerprint_says_what_decides_the_features(extractor):
         "window_stride": 4,
         "frame_size": 224,
         "resize": "swscale bilinear",
+        "fps": None,
         "shape": [7, 7, 3],
     }
 
