@@ -26,8 +26,11 @@ FRAME_SIZE = 224
 RESIZE = "swscale bilinear"
 _RESIZE_FLAGS = int(Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT)
 
-# Codecs of which every packet holds one shown frame, so that a packet without a frame is a loss.
-_ONE_FRAME_PACKETS = ("h264", "hevc", "vp9", "av1")
+# Codecs of which every packet holds one shown frame, so that a packet without a frame is a loss;
+# those that store frames in another order than shown may lack some in a sound file too: frames
+# that refer to what an edit cut away. With them it takes an error to call it a loss.
+_REORDERED_FRAMES = ("h264", "hevc")
+_ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 
 # Resampling repeats a frame until the next one appears; a longer wait is a broken time stamp.
 MAX_FRAME_SECONDS = 600
@@ -192,11 +195,14 @@ class FrameStream:
         Behind a packet that cannot be decoded, the time stamps of packets tell how many frames
         are lost; without them decoding stops, since no later frame would have its right number.
         """
-        certain = self._has_times and self._stream.codec_context.name in _ONE_FRAME_PACKETS
+        codec = self._stream.codec.canonical_name
+        certain = self._has_times and codec in _ONE_FRAME_PACKETS
+        reordered = codec in _REORDERED_FRAMES
         waiting = []  # stamps of packets whose frame has not come out yet
         previous = last = None
         packets = self._container.demux(self._stream)
         while True:
+            packet = None
             try:
                 packet = next(packets, None)
                 if packet is None:
@@ -210,7 +216,7 @@ class FrameStream:
                 frames = packet.decode()
             except av.FFmpegError as error:
                 self._error = self._error or error.strerror
-                if packet is None or not certain:
+                if packet is None or not certain:  # nothing more can be read, or numbered
                     self._stop = error.strerror
                     return
                 continue
@@ -218,14 +224,13 @@ class FrameStream:
                 stamp = frame.pts if self._has_times else frame.dts
                 self._damaged += frame.is_corrupt
                 if certain and stamp is not None:
-                    # Sound files lack frames too: those that refer to what an edit cut away.
                     unsound = self._error or self._damaged
-                    if unsound and last is not None and stamp < last:
+                    if reordered and unsound and last is not None and stamp < last:
                         # Out of order, since a key frame is missing; its place has been filled.
                         continue
                     while waiting and waiting[0] <= stamp:
                         lost = heapq.heappop(waiting)
-                        if unsound and lost < stamp:
+                        if lost < stamp and (unsound or not reordered):
                             self._lost += 1
                             yield previous or frame, lost
                     last = stamp

@@ -241,6 +241,21 @@ def test_vp9_frames_behind_a_hole_keep_their_numbers(tmp_path):
     assert "lost frames, each replaced by the one before it: 1" in stream.damage
 
 
+@pytest.mark.parametrize("place", [5, 20, 30])
+def test_av1_frames_behind_a_hole_keep_their_numbers(path, place):
+    write_numbered(path, "libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"})
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
+        begin, size = packets[place].pos, packets[place].size
+    data = bytearray(path.read_bytes())
+    data[begin : begin + size] = b"\xff" * size
+    path.write_bytes(data)
+    found, stream = read_numbers(path)
+    assert len(found) == 60 and found[place] == place - 1
+    assert found[:place] == list(range(place)) and found[40:] == list(range(40, 60))
+    assert "lost frames, each replaced by the one before it: " in stream.damage
+
+
 def test_without_time_stamps_a_hole_ends_the_video_so_that_no_frame_is_misnumbered(tmp_path):
     path = tmp_path / "v.h264"
     write_numbered(path, options={"g": "10"}, format="h264")
@@ -544,3 +559,25 @@ def test_a_long_video_is_never_held_whole(path, monkeypatch, fps):
     count = sum(1 for _ in video.decode_frames(str(path), fps=fps))
     assert count == {None: 3000, 5: 600, 60: 7198}[fps]
     assert most <= 2
+
+
+def test_a_disk_that_fails_ends_the_video(path, monkeypatch):
+    write_numbered(path)
+    original = av.container.InputContainer.demux
+
+    class FailingContainer:
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def demux(self, stream):
+            yield from itertools.islice(original(self._container, stream), 30)
+            raise av.error.OSError(5, "Input/output error")
+
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *args: FailingContainer(opened(*args)))
+    numbers, stream = read_numbers(path)
+    assert 5 < len(numbers) <= 30 and numbers == list(range(len(numbers)))
+    assert stream.damage == f"decoding stops after frame {len(numbers)}: Input/output error"
