@@ -5,13 +5,18 @@ import os
 from typing import Any
 
 
-def write_text(path: str, text: str) -> None:
-    """Writes `text` to a temporary name beside `path`, then renames it."""
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes `content` to a temporary name beside `path`, then renames it."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}.tmp-{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(temporary, "wb") as file:
+        file.write(content)
     os.replace(temporary, path)
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes `text` in UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str, value: Any) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from gkcmn_tf import features, frame_rates, input_pipeline, runs, text, tubes, visualization
+from gkcmn_tf import features, input_pipeline, runs, text, tubes, visualization
+from gkcmn_tf.answers import check_words, clip_bounds, describe, in_file_frames
 from gkcmn_tf.records import VideoFeatures
 
 FLAGS = flags.FLAGS
@@ -61,17 +62,7 @@ def main(argv):
 def check_query(tokenizer: text.Tokenizer, query: str) -> None:
     """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
     (words,) = text.split_words([query])
-    if not words:
-        raise ValueError(f"--query={query!r}: holds no word; describe an object and what it does")
-    if unknown := tokenizer.unknown_words(query):
-        logging.warning("--query=%r: words that training never saw: %s", query, unknown)
-    if len(words) > tokenizer.max_words:
-        logging.warning(
-            "--query=%r: has %d words; only the first %d count",
-            query,
-            len(words),
-            tokenizer.max_words,
-        )
+    check_words(query, words, tokenizer.unknown_words(query), tokenizer.max_words)
 
 
 def create_extractor(trained: dict, source: str | None = None) -> features.FeatureExtractor:
@@ -95,21 +86,6 @@ def create_extractor(trained: dict, source: str | None = None) -> features.Featu
             f"trained on {trained}, now {extractor.fingerprint}"
         )
     return extractor
-
-
-def clip_bounds(timeline: frame_rates.Timeline, begin: int, end: int | None) -> tuple[int, int]:
-    """The clip `[begin, end)`; `ValueError` if it is not in the video, or resampling skips it."""
-    frames = timeline.frame_count
-    end = frames if end is None else end
-    if not 0 <= begin < end <= frames:
-        raise ValueError(f"--begin={begin} --end={end}: not a range of the video's {frames} frames")
-    first, behind = timeline.to_samples(begin, end)
-    if first == behind:
-        raise ValueError(
-            f"--begin={begin} --end={end}: so short that at the frame rate of the model's training "
-            "none of its frames is seen; take a longer clip"
-        )
-    return begin, end
 
 
 def ground(
@@ -138,21 +114,6 @@ def ground(
         )
         for i in range(len(queries))
     ]
-
-
-def in_file_frames(tube: tubes.Tube, timeline: frame_rates.Timeline, clip_end: int) -> tubes.Tube:
-    """A tube of resampled frames in the file's frames, none of them behind the clip's."""
-    begin, end = timeline.to_frames(tube.begin, tube.end)
-    end = min(end, clip_end)
-    boxes = timeline.boxes_in_frames(tube.boxes, tube.begin, tube.end)[: end - begin]
-    return tubes.Tube(begin, end, np.round(boxes, 2), tube.score)
-
-
-def describe(query: str, tube: tubes.Tube, timeline: frame_rates.Timeline) -> dict:
-    """The tube as JSON, in frames and in seconds."""
-    begin, end = timeline.seconds(tube.begin, tube.end)
-    seconds = {"begin_seconds": begin, "end_seconds": end}
-    return {"query": query} | tubes.tube_to_json(tube) | seconds
 
 
 def draw(video_path: str, query: str, tube: tubes.Tube, num_frames: int) -> None:

@@ -36,9 +36,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from gkcmn_tf.clips import QTYPES, Clip, Sentence
+
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-QTYPES = ("declarative", "interrogative")
 FEATURE_DTYPES = ("float16", "float32")
 
 
@@ -52,34 +53,6 @@ class VideoFeatures:
     height: int
     frame_count: int
     features: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Sentence:
-    """A sentence and its true tube: frames `[begin, end)`, `boxes` float32 `[end - begin, 4]`."""
-
-    index: int
-    id: str
-    text: str
-    qtype: str
-    target_id: int
-    begin: int
-    end: int
-    boxes: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """Frames `[begin, end)` of a video, with the sentences asked about them."""
-
-    video_id: str
-    begin: int
-    end: int
-    fps: float
-    width: int
-    height: int
-    frame_count: int
-    sentences: tuple[Sentence, ...]
 
 
 def features_file(video_id: str) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 
 from gkcmn_tf import steps
 from gkcmn_tf.atomic_files import read_json
-from gkcmn_tf.records import QTYPES, Clip, Sentence
+from gkcmn_tf.clips import QTYPES, Clip, Sentence
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,8 +7,6 @@ import keras
 import numpy as np
 import pytest
 from absl import logging
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gkcmn_tf import features, steps, video
 
@@ -41,35 +39,6 @@ def naive_features(path):
     windows = frames[steps.window_frames(len(frames))]
     cells = windows.reshape(len(windows), 8, 7, 32, 7, 32, 3)
     return cells.mean(axis=(1, 3, 5))
-
-
-@given(st.integers(1, 90), st.integers(1, 6))
-def test_batches_put_together_are_the_windows_of_the_video(num_frames, batch_size):
-    frames = [np.full((1, 1, 3), number, np.uint8) for number in range(num_frames)]
-    found = []
-    for rows, windows, real in features.window_batches(iter(frames), batch_size):
-        assert rows.shape == (4 * batch_size + 4, 1, 1, 3)
-        assert windows.shape == (batch_size, 8)
-        np.testing.assert_array_equal(
-            windows[real:], np.repeat(windows[real - 1 : real], batch_size - real, 0)
-        )
-        found.append(rows[windows[:real], 0, 0, 0])
-    np.testing.assert_array_equal(np.concatenate(found), steps.window_frames(num_frames))
-
-
-def test_no_frame_is_taken_before_it_is_needed():
-    taken = []
-
-    def frames():
-        for number in range(1000):
-            taken.append(number)
-            yield np.zeros((1, 1, 3), np.uint8)
-
-    batches = features.window_batches(frames(), 5)
-    next(batches)
-    assert len(taken) == 4 * 5 + 2
-    next(batches)
-    assert len(taken) == 4 * 10 + 2
 
 
 @pytest.mark.parametrize("num_frames", [1, 4, 13, 14, 40])

@@ -1,0 +1,198 @@
+r"""Grounds a sentence in a video with the two files of `export.tflite`, without TensorFlow.
+
+Example:
+    python -m export.run_tflite --model=grounding.tflite --i3d=i3d.tflite --video=park.mp4 \
+        --query="the red square moving left"
+
+Needs the packages ai-edge-litert, numpy, av and absl-py, and of this project the files that the
+imports below name; no Keras. Prints a line of JSON for each query, as `gkcmn_tf.ground` does, but
+draws no pictures.
+"""
+
+import dataclasses
+import json
+
+import numpy as np
+from absl import app, flags, logging
+from ai_edge_litert.interpreter import Interpreter
+
+from export.plain_text import PlainTokenizer, standardize
+from export.tflite_files import read_metadata
+from gkcmn_tf import frame_rates, steps, tubes, video
+from gkcmn_tf.answers import check_words, clip_bounds, describe, in_file_frames
+from gkcmn_tf.windows import window_batches
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("model", None, "Grounding network of export.tflite.", required=True)
+    flags.DEFINE_string("i3d", None, "I3D of export.tflite.", required=True)
+    flags.DEFINE_string("video", None, "Video file.", required=True)
+    flags.DEFINE_multi_string(
+        "query", None, "Sentence; several share the work on the video.", required=True
+    )
+    flags.DEFINE_integer("begin", 0, "First frame of the clip to search.", lower_bound=0)
+    flags.DEFINE_integer("end", None, "Frame behind the clip's last; default: the video's end.")
+    flags.DEFINE_integer("threads", 2, "Threads to compute with.", lower_bound=1)
+
+
+def main(argv):
+    """Encodes the video, grounds each query, prints the tubes."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    logging.set_verbosity(logging.INFO)
+    grounder = Grounder(FLAGS.model, FLAGS.threads)
+    encoder = Encoder(FLAGS.i3d, grounder.features, FLAGS.threads)
+    for query in FLAGS.query:
+        grounder.check_query(query)
+    encoded = encoder.encode(FLAGS.video)
+    timeline = encoded.timeline
+    begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
+    clip = timeline.to_samples(begin, end)
+    for query in FLAGS.query:
+        tube = in_file_frames(grounder.ground(encoded, query, *clip), timeline, end)
+        print(json.dumps(describe(query, tube, timeline)))
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedVideo:
+    """Features float16 `[windows, S, S, C]` of a video of so many pixels and such frames."""
+
+    features: np.ndarray
+    width: int
+    height: int
+    timeline: frame_rates.Timeline
+
+
+class Encoder:
+    """I3D: makes the features of a video.
+
+    Args:
+        path: the file.
+        trained: the fingerprint of the features that the grounding network was trained on.
+        threads: to compute with.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds no I3D, or one that makes other features.
+    """
+
+    def __init__(self, path: str, trained: dict, threads: int = 2):
+        made = read_metadata(path, "i3d")["features"]
+        now = made | {
+            "window_frames": steps.WINDOW_FRAMES,
+            "window_stride": steps.WINDOW_STRIDE,
+            "frame_size": video.FRAME_SIZE,
+            "resize": video.RESIZE,
+        }
+        changed = sorted(key for key in trained.keys() | now if trained.get(key) != now.get(key))
+        # Where the same weights lie does not matter.
+        if changed := [key for key in changed if key != "i3d_source"]:
+            raise ValueError(
+                f"{path}: features would differ from those that the grounding network was trained "
+                f"on, in {changed}: trained on {trained}, now {now}"
+            )
+        self._fps = trained.get("fps")
+        self._network = Network(path, "i3d", threads)
+
+    def encode(self, path: str) -> EncodedVideo:
+        """Features of a whole video, as `gkcmn_tf.features` makes them; raises as it does."""
+        stream = video.decode_frames(path, fps=self._fps)
+        features = [
+            self._network(frames=frames[windows])["features"]
+            for frames, windows, _ in window_batches(stream, batch_size=1)
+        ]
+        if stream.damage:
+            logging.warning("%s: %s", path, stream.damage)
+        features = np.concatenate(features).astype(np.float16)
+        if not np.isfinite(features).all():
+            raise ValueError(f"{path}: features are not finite in float16")
+        return EncodedVideo(features, stream.info.width, stream.info.height, stream.timeline)
+
+
+class Grounder:
+    """The grounding network, with its vocabulary.
+
+    Args:
+        path: the file.
+        threads: to compute with.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds no grounding network.
+
+    Attributes:
+        features: the fingerprint of the features that it was trained on.
+    """
+
+    def __init__(self, path: str, threads: int = 2):
+        metadata = read_metadata(path, "grounding")
+        self.features = metadata["features"]
+        self._max_steps = metadata["max_steps"]
+        self._tokenizer = PlainTokenizer(metadata["vocabulary"], metadata["max_words"])
+        self._network = Network(path, "grounding", threads)
+
+    def check_query(self, query: str) -> None:
+        """Raises `ValueError` for a query without words; warns as `gkcmn_tf.ground` does."""
+        check_words(
+            query,
+            standardize(query).split(),
+            self._tokenizer.unknown_words(query),
+            self._tokenizer.max_words,
+        )
+
+    def ground(self, encoded: EncodedVideo, query: str, begin: int, end: int) -> tubes.Tube:
+        """The tube of a query in frames `[begin, end)` of an encoded video, resampled or not."""
+        features, step_mask = clip_inputs(encoded.features, begin, end, self._max_steps)
+        found = self.decode(features, step_mask, self._tokenizer(query))
+        return tubes.tube_from_steps(
+            found["segment"],
+            found["boxes"][step_mask],
+            begin=begin,
+            end=end,
+            width=encoded.width,
+            height=encoded.height,
+            score=float(found["score"]),
+        )
+
+    def decode(self, features, step_mask, tokens) -> dict[str, np.ndarray]:
+        """`segment` `[2]`, `score` `[]` and `boxes` `[T, 4]` for the inputs of one sentence."""
+        outputs = self._network(
+            features=np.asarray(features, np.float32)[None],
+            step_mask=np.asarray(step_mask)[None],
+            tokens=np.array([tokens], np.int32),
+        )
+        return {name: value[0] for name, value in outputs.items()}
+
+
+class Network:
+    """A file's signature as a function of named arrays; `ValueError` if the file is damaged."""
+
+    def __init__(self, path: str, signature: str, threads: int):
+        try:
+            interpreter = Interpreter(path, num_threads=threads)
+            self._run = interpreter.get_signature_runner(signature)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{path}: cannot be run: {error}") from error
+
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs it."""
+        return self._run(**inputs)
+
+
+def clip_inputs(
+    features: np.ndarray, begin: int, end: int, max_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `gkcmn_tf.input_pipeline.clip_inputs`, in NumPy."""
+    num_steps = steps.count_steps(begin, end, max_steps)
+    windows = steps.frame_windows(steps.step_frames(begin, end, num_steps))
+    padded = np.zeros((max_steps, *features.shape[1:]), features.dtype)
+    padded[:num_steps] = features[windows]
+    return padded, np.arange(max_steps) < num_steps
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
