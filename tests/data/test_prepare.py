@@ -306,7 +306,7 @@ def test_a_wrong_video_folder_is_an_error(two_videos, extractor, output_dir):
 def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
     two_videos.write()
     command = [
-        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--splits=val", "--limit=1"),
+        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--split=val", "--limit=1"),
         f"--annotation_dir={two_videos.annotation_dir}",
         f"--vidor_dir={two_videos.vidor_dir}",
         f"--video_dir={two_videos.video_dir}",
