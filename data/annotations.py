@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from data import json_fields
+from gkcmn_tf.frame_rates import segment_in_samples
 from gkcmn_tf.records import QTYPES, Clip
 
 SPLITS = ("train", "val", "test")
@@ -96,6 +97,45 @@ def find_annotation_file(split: str, annotation_dir: str, forms: Sequence[str]) 
             "an --annotation_dir of its own"
         )
     return found[0]
+
+
+def resample_clip(
+    clip: Clip, source_frames: Sequence[int], fps: float
+) -> tuple[Clip | None, list[Skipped]]:
+    """A clip of a video in the frames of the same video at `fps` frames a second.
+
+    Clip and segments become the resampled frames that show one of theirs; each has the box of the
+    frame that it shows.
+
+    Args:
+        clip: inside the video.
+        source_frames: the frame that each resampled frame shows.
+        fps: of the resampled frames.
+
+    Returns:
+        the clip, None if no sentence is left, and the sentences left out, since their segment is
+        so short that no resampled frame falls into it.
+    """
+    shown = np.asarray(source_frames)
+    kept, skipped = [], []
+    for sentence in clip.sentences:
+        begin, end = segment_in_samples(shown, sentence.begin, sentence.end)
+        if begin == end:
+            reason = (
+                f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) holds none "
+                f"of the frames at {fps:g} frames a second"
+            )
+            skipped.append(Skipped(sentence.id, reason))
+            continue
+        boxes = sentence.boxes[shown[begin:end] - sentence.begin]
+        kept.append(dataclasses.replace(sentence, begin=begin, end=end, boxes=boxes))
+    if not kept:
+        return None, skipped
+    begin, end = segment_in_samples(shown, clip.begin, clip.end)
+    resampled = dataclasses.replace(
+        clip, begin=begin, end=end, fps=fps, frame_count=len(shown), sentences=tuple(kept)
+    )
+    return resampled, skipped
 
 
 def clean_text(text: str) -> str:

@@ -75,7 +75,7 @@ def main(argv):
         clip, sentence = find_sentence(folder, manifest, FLAGS.sentence)
         video_path = find_video(FLAGS.video_dir, clip.video_id)
         print(json.dumps(describe(clip, sentence)))
-        draw_sentence(video_path, clip, sentence, output_dir)
+        draw_sentence(video_path, clip, sentence, output_dir, manifest["features"].get("fps"))
         return
     measured = records_statistics.measure(folder, manifest)
     statistics = records_statistics.summarise(folder, manifest, measured)
@@ -240,8 +240,17 @@ def describe(clip: Clip, sentence: Sentence) -> dict:
     }
 
 
-def draw_sentence(video_path: str, clip: Clip, sentence: Sentence, output_dir: str) -> None:
+def draw_sentence(
+    video_path: str, clip: Clip, sentence: Sentence, output_dir: str, fps: float | None = None
+) -> None:
     """Writes ID.png, a strip of stills, and ID.mp4, the video with the true tube drawn in.
+
+    Args:
+        video_path: of the clip's video.
+        clip: that holds the sentence.
+        sentence: whose tube is drawn.
+        output_dir: where the pictures go.
+        fps: frames a second to which the records were resampled; None if they were not.
 
     Raises:
         ValueError: the video has fewer frames than the record says.
@@ -251,7 +260,7 @@ def draw_sentence(video_path: str, clip: Clip, sentence: Sentence, output_dir: s
     scale = np.tile([info.width / clip.width, info.height / clip.height], 2)
     tube = tubes.Tube(sentence.begin, sentence.end, sentence.boxes * scale)
     path = os.path.join(output_dir, urllib.parse.quote(sentence.id, safe=""))
-    drawn = {"query": sentence.text, "num_frames": clip.frame_count, "true_tube": tube}
+    drawn = {"query": sentence.text, "num_frames": clip.frame_count, "true_tube": tube, "fps": fps}
     visualization.write_strip(video_path, f"{path}.png", None, **drawn)
     visualization.write_overlay(video_path, f"{path}.mp4", None, **drawn)
     logging.info("drawn: %s.png and .mp4", path)

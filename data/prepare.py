@@ -26,7 +26,7 @@ import tqdm
 from absl import app, flags, logging
 
 from data import datasets
-from data.annotations import Skipped, SplitAnnotations
+from data.annotations import Skipped, SplitAnnotations, resample_clip
 from gkcmn_tf import features, records, steps, text, video
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.records import Clip
@@ -49,6 +49,11 @@ def define_flags() -> None:
         "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
     )
     flags.DEFINE_enum("compute_dtype", "float32", features.COMPUTE_DTYPES, "What I3D computes in.")
+    flags.DEFINE_float(
+        "fps",
+        None,
+        "Resample videos and their annotations to so many frames a second; default: every frame.",
+    )
     flags.DEFINE_integer("batch_size", 8, "Windows that I3D computes at a time.", lower_bound=1)
     flags.register_multi_flags_validator(
         ["output_dir", "annotations_only"],
@@ -69,7 +74,10 @@ def main(argv):
         return
     annotations = datasets.read_annotations()
     extractor = features.FeatureExtractor.from_source(
-        FLAGS.i3d_weights, compute_dtype=FLAGS.compute_dtype, batch_size=FLAGS.batch_size
+        FLAGS.i3d_weights,
+        compute_dtype=FLAGS.compute_dtype,
+        fps=FLAGS.fps,
+        batch_size=FLAGS.batch_size,
     )
     manifest = prepare(
         annotations,
@@ -127,7 +135,10 @@ def prepare(
     manifest_path = os.path.join(output_dir, records.MANIFEST)
     done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
     written = {
-        split: _write_split(split, found, videos, failures, output_dir) | {"arguments": arguments}
+        split: _write_split(
+            split, found, videos, failures, output_dir, extractor.fingerprint["fps"]
+        )
+        | {"arguments": arguments}
         for split, found in annotations.items()
     }
     manifest = settings | {"splits": done | written}
@@ -164,17 +175,33 @@ def _claim_folder(output_dir, settings):
         ]
         raise ValueError(
             f"{output_dir}: was made with other settings ({'; '.join(values)}); take another "
-            "--output_dir, or the same --dataset, --i3d_weights and --compute_dtype"
+            "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype and --fps"
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class DecodedVideo:
-    """What clips need to know of a video: its size in pixels, and the frames that were decoded."""
+    """What clips need to know of a video.
+
+    Its size in pixels, the frames that were decoded, and which of them each frame of the features
+    shows if they were resampled (`frame_rates.Timeline.source_frames`).
+    """
 
     frame_count: int
     width: int
     height: int
+    source_frames: list[int] | None = None
+
+    @classmethod
+    def from_features(cls, made: features.ExtractedFeatures) -> "DecodedVideo":
+        """What a fresh extraction tells."""
+        shown = made.timeline.source_frames
+        return cls(
+            made.timeline.frame_count,
+            made.width,
+            made.height,
+            None if shown is None else shown.tolist(),
+        )
 
 
 def _facts_path(output_dir, video_id):
@@ -191,15 +218,15 @@ def _read_facts(output_dir, video_id):
 
 def extract_video(
     extractor: features.FeatureExtractor, path: str, video_id: str, output_dir: str
-) -> records.VideoFeatures:
+) -> features.ExtractedFeatures:
     """Makes and writes one video's features; the same video always gives the same bytes.
 
     Raises:
         FileNotFoundError: no such file.
-        video.VideoError: not one frame can be decoded.
+        video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
     """
     made = extractor.extract(path, video_id)
-    facts = DecodedVideo(made.frame_count, made.width, made.height)
+    facts = DecodedVideo.from_features(made)
     write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
     # Last, since a video counts as done once its features are there.
     records.write_video_features(output_dir, made)
@@ -223,7 +250,7 @@ def _extract_videos(extractor, paths, output_dir):
             except (FileNotFoundError, video.VideoError) as error:
                 failures[vid] = f"video {vid}: {error}"
             else:
-                videos[vid] = DecodedVideo(made.frame_count, made.width, made.height)
+                videos[vid] = DecodedVideo.from_features(made)
                 windows += steps.count_windows(made.frame_count)
                 seconds += made.frame_count / made.fps
             elapsed = time.monotonic() - start
@@ -263,16 +290,22 @@ def fit_to_video(clip: Clip, decoded: DecodedVideo) -> tuple[Clip | None, list[S
     return fitted, skipped
 
 
-def _write_split(split, annotations, videos, failures, output_dir):
-    """Writes a split's clips; returns its part of the manifest."""
+def _write_split(split, annotations, videos, failures, output_dir, fps):
+    """Writes a split's clips, resampled if `fps` is given; returns its part of the manifest."""
     clips, skipped = [], list(annotations.skipped)
+    notices = collections.Counter(annotations.notices)
     for clip in annotations.clips:
         if clip.video_id in failures:
             reason = failures[clip.video_id]
             skipped += [Skipped(sentence.id, reason) for sentence in clip.sentences]
             continue
-        fitted, left_out = fit_to_video(clip, videos[clip.video_id])
+        decoded = videos[clip.video_id]
+        fitted, left_out = fit_to_video(clip, decoded)
         skipped += left_out
+        if fitted is not None and fps is not None:
+            fitted, left_out = resample_clip(fitted, decoded.source_frames, fps)
+            skipped += left_out
+            notices["sentences_between_resampled_frames"] += len(left_out)
         if fitted is not None:
             clips.append(fitted)
     skipped.sort(key=lambda sentence: sentence.id)
@@ -299,7 +332,7 @@ def _write_split(split, annotations, videos, failures, output_dir):
         },
         "shards": [os.path.relpath(shard, output_dir) for shard in shards],
         "notices": {
-            **dict(sorted(annotations.notices.items())),
+            **dict(sorted(notices.items())),
             f"sentences_over_{PAPER_MAX_WORDS}_words": long,
             "videos_with_notice": len(video_notices),
         },

@@ -7,6 +7,9 @@ Writes metrics.json and predictions.json to --output_dir, and prints the table: 
 vIoU@0.3 and vIoU@0.5 over all, declarative and interrogative sentences. With
 --temporal_ground_truth the true segment is given, as in the paper's Table 2. With --trivial_guess
 no model is asked: every tube is the whole clip with the mean box of the training split.
+
+Records made with data.prepare --fps are scored on the resampled frames; metrics.json says so in
+"resampled_fps", which is null where every frame of the video counts.
 """
 
 import os
@@ -45,6 +48,7 @@ def main(argv):
     clips = list(records.read_clips(run.config.data.records_dir, FLAGS.split))
     predicted = predict(run, clips)
     scores = metrics.evaluate_predictions(tubes.true_tubes(clips), predicted, FLAGS.protocol)
+    scores["resampled_fps"] = run.features.get("fps")
     output_dir = FLAGS.output_dir or FLAGS.model_dir
     write_json(os.path.join(output_dir, "predictions.json"), tubes.predictions_to_json(predicted))
     write_json(os.path.join(output_dir, "metrics.json"), scores)

@@ -6,6 +6,7 @@ a model meets the same features that it was trained on. What decides them is wri
 """
 
 import concurrent.futures
+import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator
 
@@ -14,12 +15,19 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from gkcmn_tf import i3d_weights, steps, video
+from gkcmn_tf import frame_rates, i3d_weights, steps, video
 from gkcmn_tf.i3d import load_i3d
 from gkcmn_tf.records import VideoFeatures
 
 ENDPOINT = "Mixed_5c"
 COMPUTE_DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractedFeatures(VideoFeatures):
+    """Fresh features; `timeline` tells which frames of the file `frame_count` counts, and when."""
+
+    timeline: frame_rates.Timeline
 
 
 def window_batches(
@@ -92,6 +100,7 @@ class FeatureExtractor:
         weights: dict,
         *,
         compute_dtype: str = "float32",
+        fps: float | None = None,
         batch_size: int = 8,
     ):
         """Wraps a network.
@@ -100,12 +109,17 @@ class FeatureExtractor:
             i3d: maps `[B, 8, 224, 224, 3]` in `[-1, 1]` to `[B, 1, h, w, C]`.
             weights: `source` and `sha256` of its weights, for the fingerprint.
             compute_dtype: what it computes in, for the fingerprint.
+            fps: resample videos to so many frames a second; None takes every frame.
             batch_size: windows a batch.
 
         Raises:
-            ValueError: the network leaves more than one time step of a window.
+            ValueError: the network leaves more than one time step of a window, or `fps` is not
+                more than 0.
         """
+        if fps is not None:
+            frame_rates.as_rate(fps)
         self._i3d = i3d
+        self._fps = fps
         self._batch_size = batch_size
         size = video.FRAME_SIZE
         span = steps.WINDOW_STRIDE * batch_size + steps.WINDOW_FRAMES - steps.WINDOW_STRIDE
@@ -122,12 +136,18 @@ class FeatureExtractor:
             "window_stride": steps.WINDOW_STRIDE,
             "frame_size": size,
             "resize": video.RESIZE,
+            "fps": fps,
             "shape": self._compute.structured_outputs.shape[1:].as_list(),
         }
 
     @classmethod
     def from_source(
-        cls, source: str, *, compute_dtype: str = "float32", batch_size: int = 8
+        cls,
+        source: str,
+        *,
+        compute_dtype: str = "float32",
+        fps: float | None = None,
+        batch_size: int = 8,
     ) -> "FeatureExtractor":
         """An extractor with the I3D weights of `source`, anything that `i3d.load_i3d` takes."""
         if compute_dtype not in COMPUTE_DTYPES:
@@ -136,7 +156,7 @@ class FeatureExtractor:
             )
         model = load_i3d(source, ENDPOINT, dtype=compute_dtype)
         weights = {"source": source, "sha256": i3d_weights.source_fingerprint(source)}
-        return cls(model, weights, compute_dtype=compute_dtype, batch_size=batch_size)
+        return cls(model, weights, compute_dtype=compute_dtype, fps=fps, batch_size=batch_size)
 
     def _compute_batch(self, frames, windows):
         # The bytes travel to the device, once per frame, and become numbers there.
@@ -149,7 +169,7 @@ class FeatureExtractor:
             )
         return tf.cast(features[:, 0], tf.float16)
 
-    def extract(self, path: str, video_id: str | None = None) -> VideoFeatures:
+    def extract(self, path: str, video_id: str | None = None) -> ExtractedFeatures:
         """Features of a whole video, however long: memory holds two batches of frames.
 
         Args:
@@ -157,15 +177,16 @@ class FeatureExtractor:
             video_id: its id; the file's name without suffix if None.
 
         Returns:
-            float16 features `[windows, h, w, C]`. If the file breaks off, those of the frames
-            before the break, after a warning; `frame_count` says how many there were.
+            float16 features `[windows, h, w, C]`, of every frame or of those that resampling
+            leaves; `frame_count` and `fps` are of just these. If the file is damaged, those of
+            the frames that can be decoded, after a warning.
 
         Raises:
             FileNotFoundError: no such file.
-            video.VideoError: not one frame can be decoded.
+            video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
             ValueError: a feature is not a finite number.
         """
-        stream = video.decode_frames(path)
+        stream = video.decode_frames(path, fps=self._fps)
         batches = window_batches(stream, self._batch_size)
         features = []
         # One batch is decoded while the one before it is computed.
@@ -183,11 +204,12 @@ class FeatureExtractor:
             raise ValueError(
                 f"{path}: features are not finite in float16; are the I3D weights sound?"
             )
-        return VideoFeatures(
+        return ExtractedFeatures(
             video_id=pathlib.Path(path).stem if video_id is None else video_id,
-            fps=stream.info.fps,
+            fps=stream.fps,
             width=stream.info.width,
             height=stream.info.height,
             frame_count=stream.count,
             features=features,
+            timeline=stream.timeline,
         )

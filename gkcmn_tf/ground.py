@@ -5,8 +5,10 @@ Example:
         --query="the red square moving left"
 
 Prints one line of JSON for each query: {"query", "begin", "end" (frames, half-open),
-"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Writes a
-video and a strip of stills with the tube drawn in to --output_dir.
+"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frames are
+those of the file, each one counted, though the model was trained on resampled videos; seconds come
+from their time stamps, and count from the first frame. Writes a video and a strip of stills with
+the tube drawn in to --output_dir.
 """
 
 import json
@@ -17,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from gkcmn_tf import features, input_pipeline, runs, text, tubes, visualization
+from gkcmn_tf import features, frame_rates, input_pipeline, runs, text, tubes, visualization
 from gkcmn_tf.records import VideoFeatures
 
 FLAGS = flags.FLAGS
@@ -46,11 +48,14 @@ def main(argv):
     for query in FLAGS.query:
         check_query(run.tokenizer, query)
     encoded = create_extractor(run.features, FLAGS.i3d_weights).extract(FLAGS.video)
-    begin, end = clip_bounds(encoded, FLAGS.begin, FLAGS.end)
-    for query, tube in zip(FLAGS.query, ground(run, encoded, FLAGS.query, begin, end), strict=True):
-        print(json.dumps(describe(query, tube, encoded.fps)))
+    timeline = encoded.timeline
+    begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
+    found = ground(run, encoded, FLAGS.query, *timeline.to_samples(begin, end))
+    for query, resampled in zip(FLAGS.query, found, strict=True):
+        tube = in_file_frames(resampled, timeline, end)
+        print(json.dumps(describe(query, tube, timeline)))
         if FLAGS.pictures:
-            draw(FLAGS.video, query, tube, encoded.frame_count)
+            draw(FLAGS.video, query, tube, timeline.frame_count)
 
 
 def check_query(tokenizer: text.Tokenizer, query: str) -> None:
@@ -80,7 +85,9 @@ def create_extractor(trained: dict, source: str | None = None) -> features.Featu
         ValueError: the weights, or the way features are made, differ from those of training.
     """
     extractor = features.FeatureExtractor.from_source(
-        source or trained["i3d_source"], compute_dtype=trained["compute_dtype"]
+        source or trained["i3d_source"],
+        compute_dtype=trained["compute_dtype"],
+        fps=trained.get("fps"),
     )
     if changed := features.differences(trained, extractor.fingerprint):
         raise ValueError(
@@ -90,12 +97,17 @@ def create_extractor(trained: dict, source: str | None = None) -> features.Featu
     return extractor
 
 
-def clip_bounds(encoded: VideoFeatures, begin: int, end: int | None) -> tuple[int, int]:
-    """The clip `[begin, end)`; `ValueError` if it does not lie in the video."""
-    end = encoded.frame_count if end is None else end
-    if not 0 <= begin < end <= encoded.frame_count:
+def clip_bounds(timeline: frame_rates.Timeline, begin: int, end: int | None) -> tuple[int, int]:
+    """The clip `[begin, end)`; `ValueError` if it is not in the video, or resampling skips it."""
+    frames = timeline.frame_count
+    end = frames if end is None else end
+    if not 0 <= begin < end <= frames:
+        raise ValueError(f"--begin={begin} --end={end}: not a range of the video's {frames} frames")
+    first, behind = timeline.to_samples(begin, end)
+    if first == behind:
         raise ValueError(
-            f"--begin={begin} --end={end}: not a range of the video's {encoded.frame_count} frames"
+            f"--begin={begin} --end={end}: so short that at the frame rate of the model's training "
+            "none of its frames is seen; take a longer clip"
         )
     return begin, end
 
@@ -103,7 +115,7 @@ def clip_bounds(encoded: VideoFeatures, begin: int, end: int | None) -> tuple[in
 def ground(
     run: runs.Run, encoded: VideoFeatures, queries: list[str], begin: int, end: int
 ) -> list[tubes.Tube]:
-    """The tube of each query in frames `[begin, end)` of an encoded video."""
+    """The tube of each query in frames `[begin, end)` of an encoded video, resampled or not."""
     step_features, step_mask = input_pipeline.clip_inputs(
         encoded.features, begin, end, run.config.data.max_steps
     )
@@ -128,9 +140,18 @@ def ground(
     ]
 
 
-def describe(query: str, tube: tubes.Tube, fps: float) -> dict:
+def in_file_frames(tube: tubes.Tube, timeline: frame_rates.Timeline, clip_end: int) -> tubes.Tube:
+    """A tube of resampled frames in the file's frames, none of them behind the clip's."""
+    begin, end = timeline.to_frames(tube.begin, tube.end)
+    end = min(end, clip_end)
+    boxes = timeline.boxes_in_frames(tube.boxes, tube.begin, tube.end)[: end - begin]
+    return tubes.Tube(begin, end, np.round(boxes, 2), tube.score)
+
+
+def describe(query: str, tube: tubes.Tube, timeline: frame_rates.Timeline) -> dict:
     """The tube as JSON, in frames and in seconds."""
-    seconds = {"begin_seconds": tube.begin / fps, "end_seconds": tube.end / fps}
+    begin, end = timeline.seconds(tube.begin, tube.end)
+    seconds = {"begin_seconds": begin, "end_seconds": end}
     return {"query": query} | tubes.tube_to_json(tube) | seconds
 
 

@@ -12,6 +12,9 @@ Every record is a `tf.train.Example`. Features stand apart from sentences, one f
 because a video has many sentences: nothing is stored twice, a file is the unit of resuming, and any
 clip can be read in any order.
 
+Where `settings.json` gives features an `fps`, videos were resampled (`gkcmn_tf.frame_rates`): all
+frames below are resampled ones, and `features/VIDEO.json` tells which frame of the file each shows.
+
 `VideoFeatures` keys: `video_id` (bytes), `fps` (float), `width`, `height`, `frame_count` (int64, of
 the decoded video), `features` (bytes: little-endian, C order), `shape` (int64 `[4]`: windows, grid
 height, grid width, channels), `dtype` (bytes).

@@ -33,6 +33,7 @@ def write_overlay(
     query: str,
     num_frames: int,
     true_tube: Tube | None = None,
+    fps: float | None = None,
 ) -> None:
     """Writes a copy of a video with tubes drawn in, at its own size, one frame at a time.
 
@@ -46,12 +47,13 @@ def write_overlay(
         query: the sentence.
         num_frames: frames of the video, for the bar.
         true_tube: drawn in another colour.
+        fps: resample the video to so many frames a second, if tubes count such frames.
 
     Raises:
         FileNotFoundError: no such video.
         video.VideoError: not one frame can be decoded.
     """
-    stream = video.decode_frames(video_path, size=None)
+    stream = video.decode_frames(video_path, size=None, fps=fps)
     named_tubes = _named_tubes(tube, true_tube)
 
     def draw(frames: Iterator[np.ndarray]):
@@ -63,7 +65,7 @@ def write_overlay(
             yield np.asarray(image)
 
     progress = tqdm.tqdm(stream, desc="overlay", unit="frame", total=num_frames)
-    video.write_video(output_path, draw(progress), stream.info.fps)
+    video.write_video(output_path, draw(progress), fps or stream.info.fps)
     if stream.damage:
         logging.warning("%s: %s", video_path, stream.damage)
 
@@ -76,6 +78,7 @@ def write_strip(
     query: str,
     num_frames: int,
     true_tube: Tube | None = None,
+    fps: float | None = None,
     num_stills: int = 8,
 ) -> None:
     """Writes a strip of stills, evenly spaced from a little before the tubes to a little after.
@@ -89,6 +92,7 @@ def write_strip(
         query: the sentence, written above the stills.
         num_frames: frames of the video.
         true_tube: drawn in another colour.
+        fps: resample the video to so many frames a second, if tubes count such frames.
         num_stills: how many; fewer if there are not so many frames.
 
     Raises:
@@ -100,7 +104,7 @@ def write_strip(
     if any(t.begin >= num_frames for _, t, _ in named_tubes):
         raise ValueError(f"{video_path}: a tube begins behind the video's {num_frames} frames")
     wanted = _still_frames(named_tubes, num_frames, num_stills)
-    stream = video.decode_frames(video_path, size=None)
+    stream = video.decode_frames(video_path, size=None, fps=fps)
     stills = []
     for number, frame in enumerate(itertools.islice(stream, int(wanted[-1]) + 1)):
         if number not in wanted:

@@ -17,11 +17,11 @@ from gkcmn_tf import features, records
 ARGUMENTS = {"dataset": "vidstg"}
 
 
-def make_extractor(sha256="0" * 64):
+def make_extractor(sha256="0" * 64, fps=None):
     clips = keras.Input((None, None, None, 3))
     network = keras.Model(clips, keras.layers.AveragePooling3D((8, 32, 32))(clips))
     weights = {"source": "mean", "sha256": sha256}
-    return features.FeatureExtractor(network, weights, batch_size=2)
+    return features.FeatureExtractor(network, weights, fps=fps, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +284,55 @@ def test_a_folder_with_other_features_is_refused(two_videos, extractor, output_d
     ):
         run(two_videos, make_extractor(sha256="1" * 64), output_dir)
     assert contents(output_dir) == before
+
+
+def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
+    moving = {frame: (frame, 0, frame + 8, 8) for frame in range(40)}
+    folder.add_vidor("a", {0: moving})
+    folder.add_vidor("short", {0: steady})
+    folder.add_video("a")
+    folder.add_video("short", frame_count=24)
+    folder.add_record("a", clip=(3, 39), truth=(10, 20))
+    folder.add_record("a", truth=(11, 14), questions=())
+    folder.add_record("short", truth=(16, 30), questions=())
+    folder.add_record("short", truth=(30, 35), questions=())
+    manifest = run(folder, make_extractor(fps=5), output_dir)
+    # At 25 frames a second, 5 a second leave the frames 0, 5, 10, ..., 35.
+    first, cut = records.read_clips(output_dir, "val")
+    assert (first.begin, first.end, first.frame_count, first.fps) == (1, 8, 8, 5)
+    for sentence in first.sentences:
+        assert (sentence.begin, sentence.end) == (2, 4)
+        np.testing.assert_array_equal(sentence.boxes, [(10, 0, 18, 8), (15, 0, 23, 8)])
+    assert (cut.end, cut.frame_count) == (5, 5)
+    assert (cut.sentences[0].begin, cut.sentences[0].end) == (4, 5)
+    split = manifest["splits"]["val"]
+    assert split["sentences"]["total"] == 5 and split["sentences"]["kept"] == 3
+    reasons = {skipped["id"]: skipped["reason"] for skipped in split["skipped"]}
+    assert sorted(reasons) == ["val-00001-d0", "val-00003-d0"]
+    assert reasons["val-00001-d0"] == (
+        "video a: its segment [11, 14) holds none of the frames at 5 frames a second"
+    )
+    assert "behind the 24 frames" in reasons["val-00003-d0"]
+    assert split["notices"]["sentences_between_resampled_frames"] == 1
+    assert split["video_notices"] == [{"id": "short", "notice": "24 of 40 frames can be decoded"}]
+    assert manifest["features"]["fps"] == 5
+    made = records.read_video_features(output_dir, "a")
+    assert (made.frame_count, made.fps, len(made.features)) == (8, 5, 2)
+
+
+def test_a_resampled_run_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+    run(two_videos, make_extractor(fps=5), output_dir)
+    before = contents(output_dir)
+    made = count_extractions(monkeypatch)
+    run(two_videos, make_extractor(fps=5), output_dir)
+    assert made == [] and contents(output_dir) == before
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, 5), (5, None), (5, 6)])
+def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, before, now):
+    run(two_videos, make_extractor(fps=before), output_dir)
+    with pytest.raises(ValueError, match=f"fps: {before} there, {now} now.*and --fps"):
+        run(two_videos, make_extractor(fps=now), output_dir)
 
 
 def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, extractor, output_dir):

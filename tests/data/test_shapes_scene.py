@@ -106,7 +106,7 @@ def test_the_sizes_that_may_be_said(extent, always, ever):
     assert thing.sizes_ever == ever
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_objects_stay_in_the_frame_and_hide_each_other_little(seed):
     scene = sample(seed)
@@ -125,7 +125,7 @@ def test_objects_stay_in_the_frame_and_hide_each_other_little(seed):
                 assert shared <= shapes_scene.MAX_HIDDEN * min(areas) + 1e-9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_an_object_rests_unless_it_acts(seed):
     for thing in sample(seed).objects:
@@ -139,7 +139,7 @@ def test_an_object_rests_unless_it_acts(seed):
         assert thing.bright[~acting].all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_no_two_objects_share_shape_and_colour_and_no_circle_spins(seed):
     objects = sample(seed).objects

@@ -137,7 +137,7 @@ def matches(sentence, scene, begin, end):
     return maybe, sure
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_a_reader_who_sees_only_the_video_finds_one_tube_the_true_one(seed):
     rng = np.random.default_rng(seed)
@@ -157,7 +157,7 @@ def test_a_reader_who_sees_only_the_video_finds_one_tube_the_true_one(seed):
             assert 0 <= truth["end_fid"] - end <= shapes_scene.BLINK_PERIOD // 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_statements_name_two_attributes_and_questions_leave_some_open(seed):
     rng = np.random.default_rng(seed)

@@ -1,6 +1,7 @@
 """Features of whole videos, with a network small enough to do by hand."""
 
 import json
+import weakref
 
 import keras
 import numpy as np
@@ -98,6 +99,59 @@ def test_the_same_video_gives_the_same_bytes(tmp_path, extractor):
     assert (first.video_id, second.video_id) == ("a", "b")
 
 
+def test_resampled_features_are_those_of_the_frames_left(tmp_path, extractor):
+    path = write_noise(tmp_path / "v.mp4", 60)
+    resampling = features.FeatureExtractor(mean_network(), WEIGHTS, fps=5, batch_size=3)
+    assert features.differences(extractor.fingerprint, resampling.fingerprint) == ["fps"]
+    assert resampling.fingerprint["fps"] == 5
+    made = resampling.extract(path)
+    np.testing.assert_array_equal(made.timeline.source_frames, np.arange(0, 60, 5))
+    assert (made.fps, made.frame_count, made.timeline.frame_count) == (5, 12, 60)
+    frames = np.stack(list(video.decode_frames(path)))[::5] / 127.5 - 1
+    cells = frames[steps.window_frames(12)].reshape(3, 8, 7, 32, 7, 32, 3)
+    np.testing.assert_allclose(made.features, cells.mean(axis=(1, 3, 5)), atol=2e-3)
+
+
+def test_all_frames_have_their_time(tmp_path, extractor):
+    made = extractor.extract(write_noise(tmp_path / "v.mp4", 10))
+    assert made.timeline.source_frames is None
+    np.testing.assert_allclose(made.timeline.times, np.arange(10) / 25)
+    assert made.timeline.end_time == 0.4
+
+
+@pytest.mark.parametrize("fps", [None, 5, 60])
+def test_a_long_video_is_never_held_whole(tmp_path, monkeypatch, fps):
+    path = tmp_path / "v.mp4"
+    frames = (np.full((16, 16, 3), number % 256, np.uint8) for number in range(1500))
+    video.write_video(str(path), frames, 25)
+    alive = most = 0
+    original = video.FrameStream._convert
+
+    def forget():
+        nonlocal alive
+        alive -= 1
+
+    def convert(stream, frame):
+        nonlocal alive, most
+        array = original(stream, frame)
+        alive += 1
+        most = max(most, alive)
+        weakref.finalize(array, forget)
+        return array
+
+    monkeypatch.setattr(video.FrameStream, "_convert", convert)
+    extractor = features.FeatureExtractor(mean_network(), WEIGHTS, fps=fps, batch_size=3)
+    made = extractor.extract(str(path))
+    assert made.frame_count == {None: 1500, 5: 300, 60: 3598}[fps]
+    # A batch of 3 windows is 16 frames; one is at work while the next is decoded.
+    assert most <= 2 * 16
+
+
+def test_an_impossible_frame_rate_is_an_error():
+    with pytest.raises(ValueError, match="fps: expected frames a second, more than 0, got 0"):
+        features.FeatureExtractor(mean_network(), WEIGHTS, fps=0)
+
+
 def test_a_broken_video_gives_the_features_of_its_beginning(tmp_path, extractor, caplog):
     path = tmp_path / "v.mp4"
     write_noise(path, 60)
@@ -138,6 +192,7 @@ def test_the_fingerprint_says_what_decides_the_features(extractor):
         "window_stride": 4,
         "frame_size": 224,
         "resize": "swscale bilinear",
+        "fps": None,
         "shape": [7, 7, 3],
     }
 

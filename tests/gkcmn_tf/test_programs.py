@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from gkcmn_tf import features, ground, records, runs, video
-from gkcmn_tf.atomic_files import read_json
+from gkcmn_tf.atomic_files import read_json, write_json
 
 ROOT = pathlib.Path(__file__).parents[2]
 MODEL = (
@@ -118,6 +119,7 @@ def test_evaluate(folder, model):
     clips = list(records.read_clips(str(folder / "records"), "test"))
     assert set(predictions) == {s.id for clip in clips for s in clip.sentences}
     assert scores["sentences"] == len(predictions) and scores["missing_predictions"] == 0
+    assert scores["resampled_fps"] is None
     values = [scores["per_sentence"][key]["vIoU"] for key in predictions]
     assert scores["overall"]["m_vIoU"] == pytest.approx(np.mean(values))
 
@@ -193,3 +195,59 @@ def test_features_of_other_weights_are_refused(folder):
     trained = read_json(str(folder / "gkcmn" / "features.json"))
     assert features.differences(trained, trained | {"i3d_source": "elsewhere"}) == []
     assert features.differences(trained, trained | {"i3d_sha256": "0"}) == ["i3d_sha256"]
+
+
+@pytest.fixture(scope="module")
+def resampled_run(folder):
+    """The trained model, told that it saw videos at 10 frames a second, and such records."""
+    shapes, run = folder / "shapes", folder / "gkcmn-10fps"
+    call(
+        "data.prepare",
+        "--dataset=vidstg",
+        f"--annotation_dir={shapes}/annotations",
+        f"--vidor_dir={shapes}/vidor",
+        f"--video_dir={shapes}/videos",
+        f"--output_dir={folder}/records-10fps",
+        "--i3d_weights=random:0",
+        "--splits=test",
+        "--fps=10",
+    )
+    shutil.copytree(folder / "gkcmn", run)
+    write_json(str(run / "features.json"), read_json(str(run / "features.json")) | {"fps": 10.0})
+    return run
+
+
+def test_ground_with_resampled_features_answers_in_frames_of_the_file(
+    folder, resampled_run, example
+):
+    path, query = example
+    line = call(
+        "gkcmn_tf.ground",
+        f"--model_dir={resampled_run}",
+        f"--video={path}",
+        f"--query={query}",
+        "--begin=5",
+        "--end=60",
+    )
+    answer = json.loads(line)
+    assert 5 <= answer["begin"] < answer["end"] <= 60
+    frames = [str(frame) for frame in range(answer["begin"], answer["end"])]
+    assert list(answer["boxes"]) == frames
+    assert answer["end_seconds"] == pytest.approx(answer["end"] / 25)
+    (overlay,) = (resampled_run / "ground").glob("*.mp4")
+    assert len(list(video.decode_frames(str(overlay), size=None))) == 64
+    made = ground.create_extractor(read_json(str(resampled_run / "features.json"))).extract(path)
+    stored = records.read_video_features(str(folder / "records-10fps"), path.stem)
+    np.testing.assert_array_equal(made.features, stored.features)
+    assert made.frame_count == stored.frame_count == 26
+
+
+def test_evaluate_on_resampled_records_says_so(folder, resampled_run):
+    resampled = f"--records_dir={folder}/records-10fps"
+    call("gkcmn_tf.evaluate", f"--model_dir={resampled_run}", resampled)
+    scores = read_json(str(resampled_run / "metrics.json"))
+    assert scores["resampled_fps"] == 10 and scores["missing_predictions"] == 0
+    tubes = read_json(str(resampled_run / "predictions.json")).values()
+    assert all(tube["end"] <= 26 for tube in tubes)
+    error = call("gkcmn_tf.evaluate", f"--model_dir={folder}/gkcmn", resampled, fails=True)
+    assert "trained on, in ['fps']" in error

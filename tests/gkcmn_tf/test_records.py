@@ -126,7 +126,7 @@ CLIPS = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(clips=st.lists(CLIPS, max_size=4), num_shards=st.integers(1, 3))
 def test_clips_come_back_whatever_the_number_of_shards(tmp_path_factory, clips, num_shards):
     folder = str(tmp_path_factory.mktemp("records"))

@@ -39,7 +39,7 @@ WORD_LIKE = st.text(st.sampled_from("aBİßΣé2 '’_/(-.\u00a0\u0301"), max_si
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=20)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(WORD_LIKE | ANY)
 def test_standard_sentences_are_words_and_stay_as_they_are(sentence):
     standard = text.standardize(tf.constant(sentence)).numpy().decode()

@@ -1,0 +1,94 @@
+"""Annotations taken to another frame rate."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data import annotations
+from gkcmn_tf.records import Clip, Sentence
+
+
+def make_clip(begin, end, segments, frame_count=100):
+    """Each box says which frame it belongs to."""
+    sentences = tuple(
+        Sentence(
+            index=i,
+            id=str(i),
+            text="a dog",
+            qtype="declarative",
+            target_id=0,
+            begin=first,
+            end=behind,
+            boxes=np.float32([[f, 0, f + 10, 10] for f in range(first, behind)]),
+        )
+        for i, (first, behind) in enumerate(segments)
+    )
+    return Clip("v", begin, end, 25.0, 200, 48, frame_count, sentences)
+
+
+def test_clip_segments_and_boxes_follow_the_frames():
+    shown = range(0, 100, 5)
+    clip, skipped = annotations.resample_clip(
+        make_clip(10, 93, [(10, 93), (11, 15), (14, 16)]), shown, 5
+    )
+    assert (clip.begin, clip.end, clip.fps, clip.frame_count) == (2, 19, 5, 20)
+    assert [(s.id, s.begin, s.end) for s in clip.sentences] == [("0", 2, 19), ("2", 3, 4)]
+    np.testing.assert_array_equal(clip.sentences[0].boxes[:, 0], range(10, 93, 5))
+    np.testing.assert_array_equal(clip.sentences[1].boxes, [[15, 0, 25, 10]])
+    assert [s.id for s in skipped] == ["1"]
+    assert skipped[0].reason == (
+        "video v: its segment [11, 15) holds none of the frames at 5 frames a second"
+    )
+
+
+def test_a_slow_video_repeats_its_boxes():
+    clip, skipped = annotations.resample_clip(
+        make_clip(0, 3, [(1, 3)], frame_count=3), [0, 0, 1, 1, 2], 10
+    )
+    assert skipped == []
+    assert (clip.end, clip.sentences[0].begin, clip.sentences[0].end) == (5, 2, 5)
+    np.testing.assert_array_equal(clip.sentences[0].boxes[:, 0], [1, 1, 2])
+
+
+def test_a_clip_without_a_sentence_is_left_out():
+    clip, skipped = annotations.resample_clip(make_clip(0, 9, [(1, 2), (3, 4)]), [0, 5], 5)
+    assert clip is None and [s.id for s in skipped] == ["0", "1"]
+
+
+@given(st.data())
+def test_every_sentence_keeps_a_frame_and_lies_in_its_clip_or_is_skipped(data):
+    count = data.draw(st.integers(1, 60))
+    steps = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=60))
+    shown = [frame for frame in np.cumsum([0, *steps]).tolist() if frame < count]
+    begin = data.draw(st.integers(0, count - 1))
+    end = data.draw(st.integers(begin + 1, count))
+    segments = [
+        sorted(pair)
+        for pair in data.draw(
+            st.lists(
+                st.tuples(st.integers(begin, end), st.integers(begin, end)).filter(
+                    lambda pair: pair[0] != pair[1]
+                ),
+                max_size=4,
+            )
+        )
+    ]
+    clip, skipped = annotations.resample_clip(make_clip(begin, end, segments, count), shown, 5)
+    kept = () if clip is None else clip.sentences
+    assert {s.id for s in kept} | {s.id for s in skipped} == set(map(str, range(len(segments))))
+    for sentence in kept:
+        first, behind = segments[sentence.index]
+        assert clip.begin <= sentence.begin < sentence.end <= clip.end <= len(shown)
+        expected = [frame for frame in shown if first <= frame < behind]
+        np.testing.assert_array_equal(sentence.boxes[:, 0], expected)
+    for sentence in skipped:
+        first, behind = segments[int(sentence.id)]
+        assert not any(first <= frame < behind for frame in shown)
+
+
+def test_boxes_belong_to_the_sentence_not_to_the_clip():
+    clip, _ = annotations.resample_clip(make_clip(0, 100, [(50, 60)]), range(0, 100, 2), 12.5)
+    (sentence,) = clip.sentences
+    assert (sentence.begin, sentence.end) == (25, 30)
+    assert sentence.boxes[0, 0] == pytest.approx(50)
