@@ -4,6 +4,9 @@ Example:
     python -m data.prepare --dataset=vidstg --annotation_dir=vidstg/annotations \
         --vidor_dir=vidor/annotation --video_dir=vidor/video --output_dir=runs/vidstg/records
 
+`data.vidstg`, `data.hcstvg` and `data.custom` say which files --dataset means; --annotations_only
+counts what the annotation files hold, without videos.
+
 The features of every video are computed once. A run that was stopped goes on with the videos that
 are not done yet: give the same command again. What was left out, and why, is in manifest.json.
 
@@ -22,14 +25,13 @@ from collections.abc import Mapping
 import tqdm
 from absl import app, flags, logging
 
-from data import vidstg
+from data import datasets
 from data.annotations import Skipped, SplitAnnotations, resample_clip
 from gkcmn_tf import features, records, steps, text, video
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.records import Clip
 
 FLAGS = flags.FLAGS
-DATASETS = ("vidstg",)
 SETTINGS = "settings.json"
 HUB_I3D = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
 CLIPS_PER_SHARD = 512
@@ -38,19 +40,14 @@ PAPER_MAX_WORDS = 20
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_enum("dataset", None, DATASETS, "Layout of the data set.", required=True)
-    flags.DEFINE_string("annotation_dir", None, "Folder of SPLIT_annotations.json.", required=True)
-    flags.DEFINE_string(
-        "vidor_dir", None, "VidOR's training/ and validation/ annotations.", required=True
-    )
-    flags.DEFINE_string("video_dir", None, "Folder of GROUP/VIDEO.mp4.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder for the records.", required=True)
+    datasets.define_flags()
+    flags.adopt_module_key_flags(datasets)
+    flags.DEFINE_string("output_dir", None, "Folder for the records.")
     flags.DEFINE_string(
         "i3d_weights",
         HUB_I3D,
         "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
     )
-    flags.DEFINE_list("splits", list(vidstg.SPLITS), "Splits to prepare.")
     flags.DEFINE_enum("compute_dtype", "float32", features.COMPUTE_DTYPES, "What I3D computes in.")
     flags.DEFINE_float(
         "fps",
@@ -58,7 +55,11 @@ def define_flags() -> None:
         "Resample videos and their annotations to so many frames a second; default: every frame.",
     )
     flags.DEFINE_integer("batch_size", 8, "Windows that I3D computes at a time.", lower_bound=1)
-    flags.DEFINE_integer("limit", None, "Only the first so many videos a split.", lower_bound=1)
+    flags.register_multi_flags_validator(
+        ["output_dir", "annotations_only"],
+        lambda values: values["output_dir"] or values["annotations_only"],
+        "--output_dir is needed, unless --annotations_only",
+    )
 
 
 def main(argv):
@@ -67,7 +68,11 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
     arguments = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
-    annotations = read_annotations()
+    if FLAGS.annotations_only:
+        for split, account in datasets.account_annotations().items():
+            print(json.dumps({"split": split, **account.to_json()}))
+        return
+    annotations = datasets.read_annotations()
     extractor = features.FeatureExtractor.from_source(
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
@@ -83,15 +88,6 @@ def main(argv):
         arguments=arguments,
     )
     print(json.dumps(summarise(manifest, FLAGS.output_dir)))
-
-
-def read_annotations() -> dict[str, SplitAnnotations]:
-    """The annotations of every split asked for."""
-    vidor_paths = vidstg.find_vidor_annotations(FLAGS.vidor_dir)
-    return {
-        split: vidstg.read_split(split, FLAGS.annotation_dir, vidor_paths, FLAGS.limit)
-        for split in FLAGS.splits
-    }
 
 
 def prepare(
@@ -355,6 +351,8 @@ def _video_notices(clips, videos):
         found = []
         if decoded.frame_count < clip.frame_count:
             found.append(f"{decoded.frame_count} of {clip.frame_count} frames can be decoded")
+        elif decoded.frame_count > clip.frame_count > 0:
+            found.append(f"has {decoded.frame_count} frames, annotated as {clip.frame_count}")
         if (decoded.width, decoded.height) != (clip.width, clip.height):
             found.append(
                 f"is {decoded.width}x{decoded.height}, annotated as {clip.width}x{clip.height}"

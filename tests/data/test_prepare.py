@@ -355,7 +355,7 @@ def test_a_wrong_video_folder_is_an_error(two_videos, extractor, output_dir):
 def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
     two_videos.write()
     command = [
-        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--splits=val", "--limit=1"),
+        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--split=val", "--limit=1"),
         f"--annotation_dir={two_videos.annotation_dir}",
         f"--vidor_dir={two_videos.vidor_dir}",
         f"--video_dir={two_videos.video_dir}",
@@ -371,3 +371,26 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
     assert "windows/s" in done.stderr
+
+
+@pytest.mark.slow
+def test_counting_prints_one_line_and_needs_neither_videos_nor_vidor(folder):
+    folder.add_record("a", questions=("who?", "what?"))
+    folder.add_record("b", captions=("",), questions=())
+    folder.write()
+    command = [
+        *(sys.executable, "-m", "data.prepare", "--annotations_only", "--dataset", "vidstg"),
+        *("--annotation_dir", str(folder.annotation_dir), "--split", "val"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (reason,) = json.loads(done.stdout).pop("reasons")
+    assert reason.startswith("val_annotations.json: record 1: captions[0].description")
+    assert json.loads(done.stdout) == {
+        "split": "val",
+        "records": 2,
+        "declarative": 2,
+        "interrogative": 2,
+        "kept": 3,
+        "skipped": 1,
+        "reasons": {reason: 1},
+    }

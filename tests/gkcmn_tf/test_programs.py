@@ -209,7 +209,7 @@ def resampled_run(folder):
         f"--video_dir={shapes}/videos",
         f"--output_dir={folder}/records-10fps",
         "--i3d_weights=random:0",
-        "--splits=test",
+        "--split=test",
         "--fps=10",
     )
     shutil.copytree(folder / "gkcmn", run)
