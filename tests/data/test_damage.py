@@ -6,18 +6,11 @@ Every sentence is accounted for, each one left out with its own reason, and the 
 import dataclasses
 import json
 
-import keras
 import pytest
 
 from data import custom, hcstvg, prepare, vidstg
-from gkcmn_tf import features, records
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    clips = keras.Input((None, None, None, 3))
-    network = keras.Model(clips, keras.layers.AveragePooling3D((8, 32, 32))(clips))
-    return features.FeatureExtractor(network, {"source": "mean", "sha256": "0"}, batch_size=2)
+from gkcmn_tf import records
+from tests.data.mean_extractor import make_extractor
 
 
 def damage_videos(folder, sound):
@@ -52,10 +45,10 @@ class Outcome:
     notices: dict[str, str]
 
 
-def make_records(annotations, split, dataset, video_dir, output_dir, extractor):
+def make_records(annotations, split, dataset, video_dir, output_dir):
     manifest = prepare.prepare(
         {split: annotations},
-        extractor,
+        make_extractor,
         dataset=dataset,
         video_dir=str(video_dir),
         output_dir=str(output_dir),
@@ -135,14 +128,12 @@ def damage_vidstg(folder, steady):
     return number + 1, expected
 
 
-def test_vidstg(folder, steady, extractor, tmp_path):
+def test_vidstg(folder, steady, tmp_path):
     total, expected = damage_vidstg(folder, steady)
     annotations = vidstg.read_split(
         "val", str(folder.annotation_dir), vidstg.find_vidor_annotations(str(folder.vidor_dir))
     )
-    outcome = make_records(
-        annotations, "val", "vidstg", folder.video_dir, tmp_path / "records", extractor
-    )
+    outcome = make_records(annotations, "val", "vidstg", folder.video_dir, tmp_path / "records")
     check_account(outcome, total, expected)
     assert outcome.notices["short"] == "24 of 40 frames can be decoded"
     assert outcome.notices["other_size"] == "is 48x64, annotated as 64x48"
@@ -200,7 +191,7 @@ def damage_hcstvg(hcstvg_folder):
     return number + 1, expected
 
 
-def test_hcstvg(hcstvg_folder, extractor, tmp_path):
+def test_hcstvg(hcstvg_folder, tmp_path):
     total, expected = damage_hcstvg(hcstvg_folder)
     annotations = hcstvg.read_split(
         "train",
@@ -208,7 +199,7 @@ def test_hcstvg(hcstvg_folder, extractor, tmp_path):
         hcstvg.find_videos(str(hcstvg_folder.video_dir)),
     )
     outcome = make_records(
-        annotations, "train", "hcstvg", hcstvg_folder.video_dir, tmp_path / "records", extractor
+        annotations, "train", "hcstvg", hcstvg_folder.video_dir, tmp_path / "records"
     )
     check_account(outcome, total, expected)
     # The clip is what can be decoded, whatever the annotation says.
@@ -272,13 +263,13 @@ def damage_custom(custom_folder):
     return number, expected
 
 
-def test_custom(custom_folder, extractor, tmp_path):
+def test_custom(custom_folder, tmp_path):
     total, expected = damage_custom(custom_folder)
     annotations = custom.read_split(
         "val", str(custom_folder.annotation_dir), str(custom_folder.video_dir)
     )
     outcome = make_records(
-        annotations, "val", "custom", custom_folder.video_dir, tmp_path / "records", extractor
+        annotations, "val", "custom", custom_folder.video_dir, tmp_path / "records"
     )
     check_account(outcome, total, expected)
     assert outcome.notices.keys() == {"cut.mp4"}
@@ -295,7 +286,7 @@ def test_a_table_that_lacks_a_column_is_refused_as_a_whole(custom_folder):
 
 
 def test_a_wrong_folder_of_videos_is_an_error_in_each_layout(
-    folder, steady, hcstvg_folder, custom_folder, extractor, tmp_path
+    folder, steady, hcstvg_folder, custom_folder, tmp_path
 ):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a")
@@ -312,4 +303,4 @@ def test_a_wrong_folder_of_videos_is_an_error_in_each_layout(
         ("val", custom.read_split("val", str(custom_folder.annotation_dir), nowhere)),
     ):
         with pytest.raises(ValueError, match="not one of 1 videos can be read; is --video_dir="):
-            make_records(found, split, "any", nowhere, tmp_path / "records", extractor)
+            make_records(found, split, "any", nowhere, tmp_path / "records")
