@@ -60,7 +60,9 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner that makes the features.")
     flags.DEFINE_string("beam_options", "", "Further options of the runner, as for a shell.")
-    flags.DEFINE_integer("batch_size", 8, "Windows that I3D computes at a time.", lower_bound=1)
+    flags.DEFINE_integer(
+        "batch_size", 4, "Windows that I3D computes at a time; more on a GPU.", lower_bound=1
+    )
     flags.register_multi_flags_validator(
         ["output_dir", "annotations_only"],
         lambda values: values["output_dir"] or values["annotations_only"],

@@ -101,7 +101,7 @@ class FeatureExtractor:
         *,
         compute_dtype: str = "float32",
         fps: float | None = None,
-        batch_size: int = 8,
+        batch_size: int = 4,
     ):
         """Wraps a network.
 
@@ -147,7 +147,7 @@ class FeatureExtractor:
         *,
         compute_dtype: str = "float32",
         fps: float | None = None,
-        batch_size: int = 8,
+        batch_size: int = 4,
     ) -> "FeatureExtractor":
         """An extractor with the I3D weights of `source`, anything that `i3d.load_i3d` takes."""
         if compute_dtype not in COMPUTE_DTYPES:
