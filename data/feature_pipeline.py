@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import tqdm
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.utils.shared import Shared
 
 from gkcmn_tf import features, records, steps
@@ -151,7 +152,7 @@ def extract_videos(
     videos = {vid: _read_facts(output_dir, vid) for vid in paths}
     waiting = [vid for vid, known in videos.items() if known is None]
     if waiting:
-        pipeline = beam.Pipeline(options=PipelineOptions(list(beam_options)))
+        pipeline = _create_pipeline(PipelineOptions(list(beam_options)))
         _ = (
             pipeline
             | "Videos" >> beam.Create([(vid, paths[vid]) for vid in waiting])
@@ -167,6 +168,12 @@ def extract_videos(
             failures[vid] = read_json(_failure_path(output_dir, vid))["reason"]
             del videos[vid]
     return videos, failures
+
+
+def _create_pipeline(options):
+    # Beam's own DirectRunner tries to download a binary and only then takes this runner.
+    direct = options.view_as(StandardOptions).runner in (None, "DirectRunner")
+    return beam.Pipeline(runner=FnApiRunner() if direct else None, options=options)
 
 
 def _remove_leftovers(output_dir):

@@ -31,7 +31,7 @@ from apache_beam.utils.shared import Shared
 
 from data import datasets, feature_pipeline
 from data.annotations import Skipped, SplitAnnotations, resample_clip
-from gkcmn_tf import features, records, text
+from gkcmn_tf import feature_storage, features, records, text
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.records import Clip
 
@@ -53,6 +53,9 @@ def define_flags() -> None:
         "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
     )
     flags.DEFINE_enum("compute_dtype", "float32", features.COMPUTE_DTYPES, "What I3D computes in.")
+    flags.DEFINE_enum(
+        "storage_dtype", "float16", feature_storage.STORAGE_DTYPES, "What features are stored in."
+    )
     flags.DEFINE_float(
         "fps",
         None,
@@ -86,6 +89,7 @@ def main(argv):
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
         fps=FLAGS.fps,
+        storage_dtype=FLAGS.storage_dtype,
         batch_size=FLAGS.batch_size,
     )
     manifest = prepare(
@@ -191,7 +195,8 @@ def _claim_folder(output_dir, settings):
         ]
         raise ValueError(
             f"{output_dir}: was made with other settings ({'; '.join(values)}); take another "
-            "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype and --fps"
+            "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype, --storage_dtype "
+            "and --fps"
         )
 
 
