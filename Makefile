@@ -27,8 +27,8 @@ $(VENV)/ready: requirements.txt
 
 demo: records ## Shapes data set, features, training, evaluation, one sentence grounded.
 	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)
-	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml $(RECORDS) \
-	  --model_dir=$(DEMO)/bm
+	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml \
+	  $(RECORDS),train.steps=600,train.decay_steps=400 --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO) --trivial_guess --output_dir=$(DEMO)/trivial
@@ -44,7 +44,7 @@ tables: records ## The paper's Tables 1 to 3 on the shapes data set, under runs/
 	$(RUN) gkcmn_tf.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
 
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
-	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=340 --seed=0
+	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=260 --seed=0
 	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
 	  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16

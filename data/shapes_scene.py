@@ -168,7 +168,7 @@ def _sample_object(rng, others, width, height, num_frames):
     names = _sample_actions(rng, others, shape, size)
     if others and rng.random() < 0.6:  # a distractor: shares an attribute with another object
         other = others[rng.integers(len(others))]
-        if rng.random() < 0.5:
+        if rng.random() < 0.25:
             colour = other.colour
         else:
             shape = other.shape
