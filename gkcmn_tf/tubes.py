@@ -1,20 +1,31 @@
 """Spatio-temporal tubes: from steps to frames, and to and from files.
 
-Predictions file, one JSON object; a sentence without a tube is null or absent:
+Predictions file, one JSON object:
 
     {"ID": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}, "score": 0.9}}
 
-Ground truth file, one JSON list:
+A sentence without a tube is null or absent, or its segment is empty (begin = end). A predicted
+segment may lie anywhere, even beyond the video, and frames of it may lack a box.
+
+Ground truth file, one JSON list; a box in every frame of a segment that lies in the clip:
 
     [{"id": "ID", "vid": "VIDEO", "qtype": "declarative", "width": 640, "height": 360, "fps": 25.0,
       "frame_count": 400, "clip": {"begin": 0, "end": 300},
       "gt": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}}}]
 
-Segments are half-open, in frames; boxes are in pixels, one for each frame of the segment.
+Segments are half-open, in frames; boxes are in pixels, in frames of the segment only. Whatever else
+a file holds is an error that names the file, the sentence and the field; so is a key that occurs
+twice in an object, of which a JSON parser would keep the last.
+
+Submission to HC-STVG's challenge, one JSON object by video; frames count from 1, as in the data
+set's annotations, and `ed_frame` is the last one:
+
+    {"VIDEO": {"st_frame": 4, "ed_frame": 5, "bbox": {"4": [x1, y1, x2, y2], "5": [...]}}}
 """
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,14 +33,20 @@ import numpy as np
 
 from gkcmn_tf import steps
 from gkcmn_tf.atomic_files import read_json
-from gkcmn_tf.clips import QTYPES, Clip, Sentence
+
+QTYPES = ("declarative", "interrogative")
+
+# No video has more frames (11 hours at 25 a second): an array for what a faulty file names beyond
+# this would not fit into memory.
+MAX_FRAME = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tube:
-    """Frames `[begin, end)` and a box in each: float `[end - begin, 4]`, `x1 y1 x2 y2` in pixels.
+    """Frames `[begin, end)` with boxes: float `[end - begin, 4]`, `x1 y1 x2 y2` in pixels.
 
-    `score` is the model's confidence, 1 for a true tube. `ValueError` if the parts do not fit.
+    A frame without a box has a row of NaN, which only a tube from a file can have. `score` is the
+    model's confidence, 1 for a true tube. `ValueError` if the parts do not fit.
     """
 
     begin: int
@@ -38,15 +55,20 @@ class Tube:
     score: float = 1.0
 
     def __post_init__(self):
-        if not 0 <= self.begin < self.end:
-            raise ValueError(f"expected 0 <= begin < end, got [{self.begin}, {self.end})")
+        if not self.begin < self.end:
+            raise ValueError(f"expected begin < end, got [{self.begin}, {self.end})")
         if self.boxes.shape != (self.end - self.begin, 4):
             raise ValueError(
                 f"boxes: frames [{self.begin}, {self.end}) need shape "
                 f"{(self.end - self.begin, 4)}, got {self.boxes.shape}"
             )
-        if not np.isfinite(self.boxes).all() or not math.isfinite(self.score):
+        if not np.isfinite(self.boxes[self.has_box]).all() or not math.isfinite(self.score):
             raise ValueError("boxes, score: expected finite numbers")
+
+    @property
+    def has_box(self) -> np.ndarray:
+        """Which of the frames have a box: bool `[end - begin]`."""
+        return ~np.isnan(self.boxes).all(axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,8 +118,10 @@ def tube_from_steps(
         a tube inside the clip, with boxes inside the picture in hundredths of a pixel.
 
     Raises:
-        ValueError: `segment` is not finite.
+        ValueError: `segment` or a box is not finite.
     """
+    if not np.isfinite(boxes).all():
+        raise ValueError("boxes: expected finite numbers")
     num_steps = len(boxes)
     first, behind = frames or _nearest_frames(segment, begin, end, num_steps)
     anchors = steps.step_frames(begin, end, num_steps)
@@ -119,27 +143,6 @@ def _nearest_frames(segment, begin, end, num_steps):
         first = min(max(math.floor(times.mean()), begin), end - 1)
         behind = first + 1
     return first, behind
-
-
-def ground_truth_entry(clip: Clip, sentence: Sentence) -> GroundTruth:
-    """The true tube of a sentence of a clip."""
-    return GroundTruth(
-        id=sentence.id,
-        vid=clip.video_id,
-        qtype=sentence.qtype,
-        width=clip.width,
-        height=clip.height,
-        fps=clip.fps,
-        frame_count=clip.frame_count,
-        clip_begin=clip.begin,
-        clip_end=clip.end,
-        tube=Tube(sentence.begin, sentence.end, sentence.boxes),
-    )
-
-
-def true_tubes(clips: Iterable[Clip]) -> list[GroundTruth]:
-    """The true tubes of all sentences of some clips, in their order."""
-    return [ground_truth_entry(clip, sentence) for clip in clips for sentence in clip.sentences]
 
 
 def tube_to_json(tube: Tube) -> dict[str, Any]:
@@ -173,10 +176,42 @@ def ground_truth_to_json(entries: Iterable[GroundTruth]) -> list[dict[str, Any]]
     ]
 
 
+def hcstvg_submission(
+    ground_truth: Iterable[GroundTruth], predictions: Mapping[str, Tube | None]
+) -> dict[str, Any]:
+    """The contents of a submission to HC-STVG's challenge, in which a sentence is its video.
+
+    Args:
+        ground_truth: the sentences; their tubes are not looked at.
+        predictions: by sentence id. A video without one is left out, which the challenge scores 0.
+
+    Raises:
+        ValueError: a video has several sentences, for which the form has no place.
+    """
+    submission, ids = {}, {}
+    for entry in ground_truth:
+        if entry.vid in ids:
+            raise ValueError(
+                f"video {entry.vid!r} has the sentences {ids[entry.vid]!r} and {entry.id!r}, but a "
+                "submission to HC-STVG holds one tube a video; leave one sentence out"
+            )
+        ids[entry.vid] = entry.id
+        if tube := predictions.get(entry.id):
+            submission[entry.vid] = {
+                "st_frame": tube.begin + 1,
+                "ed_frame": tube.end,
+                "bbox": _boxes_to_json(tube, first_frame=1),
+            }
+    return submission
+
+
 def _segment_to_json(tube):
-    frames = map(str, range(tube.begin, tube.end))
-    boxes = dict(zip(frames, tube.boxes.tolist(), strict=True))
-    return {"begin": int(tube.begin), "end": int(tube.end), "boxes": boxes}
+    return {"begin": int(tube.begin), "end": int(tube.end), "boxes": _boxes_to_json(tube)}
+
+
+def _boxes_to_json(tube, *, first_frame=0):
+    frames = tube.begin + first_frame + np.flatnonzero(tube.has_box)
+    return dict(zip(map(str, frames.tolist()), tube.boxes[tube.has_box].tolist(), strict=True))
 
 
 def load_predictions(path: str) -> dict[str, Tube | None]:
@@ -186,17 +221,13 @@ def load_predictions(path: str) -> dict[str, Tube | None]:
         FileNotFoundError: no such file.
         ValueError: it is not a predictions file; names the file, the id and the field.
     """
-    content = read_json(path)
+    content = read_json(path, object_pairs_hook=_unique_keys)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected an object of tubes by sentence id")
-    predictions = {}
-    for sentence_id, entry in content.items():
-        where = f"{path}: prediction {sentence_id!r}"
-        if entry is None:
-            predictions[sentence_id] = None
-            continue
-        predictions[sentence_id] = _tube(entry, where, _field(entry, "score", float, where))
-    return predictions
+    return {
+        sentence_id: None if entry is None else _predicted(entry, f"{path}: {sentence_id!r}")
+        for sentence_id, entry in content.items()
+    }
 
 
 def load_ground_truth(path: str) -> list[GroundTruth]:
@@ -206,7 +237,7 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
         FileNotFoundError: no such file.
         ValueError: it is not a ground truth file; names the file, the id and the field.
     """
-    content = read_json(path)
+    content = read_json(path, object_pairs_hook=_unique_keys)
     if not isinstance(content, list):
         raise ValueError(f"{path}: expected a list of sentences")
     entries, ids = [], set()
@@ -219,39 +250,62 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
     return entries
 
 
+def _unique_keys(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} occurs twice in an object; keys must differ")
+    return fields
+
+
+def _predicted(fields, where):
+    score = _field(fields, "score", float, where)
+    begin, end, boxes = _segment_and_boxes(fields, where)
+    return None if begin == end else Tube(begin, end, boxes, score)
+
+
 def _ground_truth(fields, path, number):
     where = f"{path}: entry {number}"
     sentence_id = _field(fields, "id", str, where)
-    where = f"{path}: sentence {sentence_id!r}"
-    clip = _field(fields, "clip", dict, where)
-    entry = GroundTruth(
+    where = f"{path}: {sentence_id!r}"
+    truth = _field(fields, "gt", dict, where)
+    begin, end, boxes = _segment_and_boxes(truth, f"{where}, gt")
+    clip_begin, clip_end = _segment(_field(fields, "clip", dict, where), f"{where}, clip")
+    frame_count = _field(fields, "frame_count", int, where)
+    qtype = _field(fields, "qtype", str, where)
+    if qtype not in QTYPES:
+        raise ValueError(f"{where}, qtype: expected one of {QTYPES}, got {qtype!r}")
+    for name in ("width", "height", "fps"):
+        if (value := _field(fields, name, float, where)) <= 0:
+            raise ValueError(f"{where}, {name}: expected more than 0, got {value}")
+    if not 0 <= clip_begin < clip_end <= frame_count:
+        raise ValueError(
+            f"{where}, clip: expected 0 <= begin < end <= frame_count={frame_count}, "
+            f"got [{clip_begin}, {clip_end})"
+        )
+    if not clip_begin <= begin < end <= clip_end:
+        raise ValueError(
+            f"{where}, gt: expected a segment of at least one frame in the clip "
+            f"[{clip_begin}, {clip_end}), got [{begin}, {end})"
+        )
+    if np.isnan(boxes).any():
+        frame = begin + int(np.isnan(boxes[:, 0]).argmax())
+        raise ValueError(
+            f"{where}, gt, boxes: frame {frame} has none; every frame of [{begin}, {end}) needs one"
+        )
+    return GroundTruth(
         id=sentence_id,
         vid=_field(fields, "vid", str, where),
-        qtype=_field(fields, "qtype", str, where),
+        qtype=qtype,
         width=_field(fields, "width", int, where),
         height=_field(fields, "height", int, where),
         fps=_field(fields, "fps", float, where),
-        frame_count=_field(fields, "frame_count", int, where),
-        clip_begin=_field(clip, "begin", int, f"{where}, clip"),
-        clip_end=_field(clip, "end", int, f"{where}, clip"),
-        tube=_tube(_field(fields, "gt", dict, where), f"{where}, gt", score=1.0),
+        frame_count=frame_count,
+        clip_begin=clip_begin,
+        clip_end=clip_end,
+        tube=Tube(begin, end, boxes),
     )
-    if entry.qtype not in QTYPES:
-        raise ValueError(f"{where}, qtype: expected one of {QTYPES}, got {entry.qtype!r}")
-    for name in ("width", "height", "fps"):
-        if getattr(entry, name) <= 0:
-            raise ValueError(f"{where}, {name}: expected more than 0, got {getattr(entry, name)}")
-    if not 0 <= entry.clip_begin < entry.clip_end <= entry.frame_count:
-        raise ValueError(
-            f"{where}, clip: expected 0 <= begin < end <= frame_count={entry.frame_count}, "
-            f"got [{entry.clip_begin}, {entry.clip_end})"
-        )
-    if not entry.clip_begin <= entry.tube.begin < entry.tube.end <= entry.clip_end:
-        raise ValueError(
-            f"{where}, gt: segment [{entry.tube.begin}, {entry.tube.end}) does not lie in the clip "
-            f"[{entry.clip_begin}, {entry.clip_end})"
-        )
-    return entry
 
 
 _JSON_TYPES = {int: "an integer", float: "a number", str: "a string", dict: "an object"}
@@ -267,37 +321,50 @@ def _field(fields, name, kind, where):
     kinds = (int, float) if kind is float else kind
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise ValueError(f"{where}, {name}: expected {_JSON_TYPES[kind]}, got {value!r}")
-    if kind is float and not math.isfinite(value):
+    if kind is float and not abs(value) <= sys.float_info.max:
         raise ValueError(f"{where}, {name}: expected a finite number, got {value!r}")
     return value
 
 
-def _tube(fields, where, score):
+def _segment(fields, where):
     begin = _field(fields, "begin", int, where)
     end = _field(fields, "end", int, where)
-    boxes = _field(fields, "boxes", dict, where)
-    if not 0 <= begin < end:
-        raise ValueError(f"{where}: expected 0 <= begin < end, got [{begin}, {end})")
-    missing = next((frame for frame in range(begin, end) if str(frame) not in boxes), None)
-    if missing is not None:
+    if not -MAX_FRAME <= begin <= end <= MAX_FRAME:
         raise ValueError(
-            f"{where}, boxes: frame {missing} has none; every frame of [{begin}, {end}) needs one"
+            f"{where}: expected begin <= end, in frames of at most {MAX_FRAME}, "
+            f"got [{begin}, {end})"
         )
-    if surplus := boxes.keys() - {str(frame) for frame in range(begin, end)}:
+    return begin, end
+
+
+def _segment_and_boxes(fields, where):
+    """Begin, end and boxes `[end - begin, 4]`, NaN in the frames without one."""
+    begin, end = _segment(fields, where)
+    boxes = _field(fields, "boxes", dict, where)
+    if surplus := boxes.keys() - set(map(str, range(begin, end))):
         raise ValueError(
             f"{where}, boxes: key {min(surplus)!r} is no frame of [{begin}, {end}); a box outside "
             "the segment cannot be scored"
         )
-    array = np.array([_box(boxes[str(frame)], frame, where) for frame in range(begin, end)])
-    return Tube(begin, end, array, score)
+    rows = np.full((end - begin, 4), np.nan)
+    if boxes:
+        rows[np.array(list(map(int, boxes))) - begin] = _box_array(boxes, where)
+    return begin, end, rows
 
 
-def _box(box, frame, where):
-    numbers = isinstance(box, list) and len(box) == 4
-    numbers = numbers and all(type(side) in (int, float) and math.isfinite(side) for side in box)
-    if not numbers or box[2] < box[0] or box[3] < box[1]:
+def _box_array(boxes, where):
+    """All boxes as float64 `[n, 4]`, in their order."""
+    listed = list(boxes.values())
+    sound = [
+        type(box) is list and len(box) == 4 and {*map(type, box)} <= {int, float} for box in listed
+    ]
+    if all(sound):
+        array = np.array(listed, np.float64)
+        sound = np.isfinite(array).all(axis=1) & (array[:, 2:] >= array[:, :2]).all(axis=1)
+    if not np.all(sound):
+        frame = list(boxes)[np.argmin(sound)]
         raise ValueError(
             f"{where}, boxes, frame {frame}: expected [x1, y1, x2, y2] in pixels with x1 <= x2 and "
-            f"y1 <= y2, got {box!r}"
+            f"y1 <= y2, got {boxes[frame]!r}"
         )
-    return [float(side) for side in box]
+    return array
