@@ -18,14 +18,13 @@ GT, PRED = EDGE_CASES / "gt.json", EDGE_CASES / "pred.json"
 PROGRAM = """
 import runpy, sys
 sys.modules |= dict.fromkeys(["tensorflow", "keras"])
-sys.argv[0] = "evaluate"
-runpy.run_module("gkcmn_tf.evaluate", run_name="__main__")
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
 def evaluate(*arguments, fails=False):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        [sys.executable, "-c", PROGRAM, "gkcmn_tf.evaluate", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
