@@ -15,7 +15,7 @@ import tempfile
 import numpy as np
 from absl import app, flags
 
-from gkcmn_tf import feature_storage, input_pipeline, metrics, prediction, records, runs, tubes
+from gkcmn_tf import feature_storage, input_pipeline, metrics, prediction, records, runs
 
 FLAGS = flags.FLAGS
 
@@ -42,7 +42,7 @@ def main(argv):
                 run.config.data, FLAGS.split, run.tokenizer, global_batch_size=16, training=False
             )
             predicted = prediction.predict(run.model, dataset, clips)
-        scores = metrics.evaluate_predictions(tubes.true_tubes(clips), predicted, "all_frames")
+        scores = metrics.evaluate_predictions(prediction.true_tubes(clips), predicted, "all_frames")
         rows[f"{dtype}, relative error {error:.1e}"] = scores["overall"]
     print(metrics.format_table(rows))
 

@@ -15,9 +15,9 @@ def write_text(path: str, text: str) -> None:
     os.replace(temporary, path)
 
 
-def write_json(path: str, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: str, value: Any, *, indent: int | None = 1) -> None:
+    """Writes `value` as JSON, whole or not at all; `indent=None` is quick, all on one line."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str, *, object_pairs_hook: Callable | None = None) -> Any:

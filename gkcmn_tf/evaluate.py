@@ -1,78 +1,185 @@
-"""Grounds every sentence of a split with a trained model, and scores the tubes.
+r"""Scores tubes: those that a trained model finds for a split, or those in a file.
 
-Example:
+Examples:
     python -m gkcmn_tf.evaluate --model_dir=runs/demo --split=test
+    python -m gkcmn_tf.evaluate --ground_truth=gt.json --predictions=pred.json \
+        --protocol=all_frames --output=metrics.json
 
-Writes metrics.json and predictions.json to --output_dir, and prints the table: m_tIoU, m_vIoU,
-vIoU@0.3 and vIoU@0.5 over all, declarative and interrogative sentences. With
---temporal_ground_truth the true segment is given, as in the paper's Table 2. With --trivial_guess
-no model is asked: every tube is the whole clip with the mean box of the training split.
+The first grounds every sentence of the split and writes predictions.json, gt.json and metrics.json
+to --output_dir. With --temporal_ground_truth the true segment is given, as in the paper's Table 2.
+With --trivial_guess no model is asked: every tube is the whole clip with the mean box of the
+training split. The second scores such files, wherever they come from; `gkcmn_tf.tubes` describes
+them. It needs no model and no TensorFlow.
+
+Both print m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU over all, declarative and interrogative
+sentences with their 95 % confidence intervals; `gkcmn_tf.metrics` defines them. A metrics file also
+has the scores of each sentence.
 
 Records made with data.prepare --fps are scored on the resampled frames; metrics.json says so in
 "resampled_fps", which is null where every frame of the video counts.
 """
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from absl import app, flags, logging
 
-from gkcmn_tf import input_pipeline, metrics, prediction, records, runs, tubes
+from gkcmn_tf import metrics, tubes
 from gkcmn_tf.atomic_files import write_json
 
 FLAGS = flags.FLAGS
 # Groups of sentences in a metrics file, and their row in the table.
-ROWS = {"overall": "all"} | {qtype: qtype for qtype in records.QTYPES}
+ROWS = {"overall": "all"} | {qtype: qtype for qtype in tubes.QTYPES}
+FILE_FLAGS = ("ground_truth", "predictions", "output")
+MODEL_FLAGS = (
+    "model_dir",
+    "records_dir",
+    "split",
+    "output_dir",
+    "temporal_ground_truth",
+    "trivial_guess",
+    "batch_size",
+)
 
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.")
     flags.DEFINE_string("records_dir", None, "Records to evaluate on; default: the run's own.")
     flags.DEFINE_string("split", "test", "Split to evaluate.")
     flags.DEFINE_string("output_dir", None, "Where results go; default: --model_dir.")
     flags.DEFINE_boolean("temporal_ground_truth", False, "Give the true segment (Table 2).")
     flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess, not the model.")
-    flags.DEFINE_enum("protocol", "all_frames", list(metrics.PROTOCOLS), "Frames that are scored.")
     flags.DEFINE_integer("batch_size", 16, "Clips a batch.", lower_bound=1)
+    flags.DEFINE_string("ground_truth", None, "File of true tubes, in place of a model's split.")
+    flags.DEFINE_string("predictions", None, "File of tubes to score against --ground_truth.")
+    flags.DEFINE_string("output", None, "Metrics file to write; default: only print the table.")
+    flags.DEFINE_enum("protocol", "all_frames", list(metrics.PROTOCOLS), "Frames that are scored.")
+    flags.DEFINE_integer(
+        "bootstrap_samples",
+        1000,
+        "How often videos are drawn anew for the confidence intervals; 0 leaves these out.",
+        lower_bound=0,
+    )
+    flags.DEFINE_string(
+        "hcstvg_submission", None, "Also write the tubes here, in the form of HC-STVG's challenge."
+    )
 
 
 def main(argv):
-    """Predicts, scores, writes, prints."""
+    """Finds or reads the tubes, scores, writes, prints."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    check_flags()
     logging.set_verbosity(logging.INFO)
+    if FLAGS.model_dir:
+        ground_truth, predictions, about = ground_split()
+        output_dir = FLAGS.output_dir or FLAGS.model_dir
+        write_tubes(output_dir, ground_truth, predictions)
+        output = os.path.join(output_dir, "metrics.json")
+    else:
+        ground_truth = tubes.load_ground_truth(FLAGS.ground_truth)
+        predictions, about = tubes.load_predictions(FLAGS.predictions), {}
+        output = FLAGS.output
+    scores = metrics.evaluate_predictions(
+        ground_truth,
+        predictions,
+        FLAGS.protocol,
+        bootstrap_samples=FLAGS.bootstrap_samples,
+    )
+    if output:
+        write_json(output, about | scores)
+    print(format_scores(scores))
+    if FLAGS.hcstvg_submission:
+        write_submission(FLAGS.hcstvg_submission, ground_truth, predictions, about)
+
+
+def check_flags() -> None:
+    """Raises `UsageError` unless the flags name one source of tubes, and only its flags are set."""
+    given = {name for name in (*FILE_FLAGS, *MODEL_FLAGS) if FLAGS[name].present}
+    if FLAGS.model_dir:
+        source, foreign = "--model_dir", given.intersection(FILE_FLAGS)
+    elif FLAGS.ground_truth and FLAGS.predictions:
+        source, foreign = "--ground_truth and --predictions", given.intersection(MODEL_FLAGS)
+    else:
+        raise app.UsageError("expected --model_dir, or both --ground_truth and --predictions")
+    if foreign:
+        raise app.UsageError(f"{', '.join(f'--{n}' for n in sorted(foreign))}: not with {source}")
+
+
+def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict[str, Any]]:
+    """True and predicted tubes of a split as the flags say, and what else its metrics file says."""
+    # TensorFlow takes seconds to import, and whoever scores files may not have it.
+    from gkcmn_tf import input_pipeline, prediction, records, runs  # noqa: PLC0415
+
     run = runs.load(FLAGS.model_dir)
+    data = run.config.data
     if FLAGS.records_dir:
-        run.config.data.records_dir = FLAGS.records_dir
+        data.records_dir = FLAGS.records_dir
     runs.check_features(run)
-    clips = list(records.read_clips(run.config.data.records_dir, FLAGS.split))
-    predicted = predict(run, clips)
-    scores = metrics.evaluate_predictions(tubes.true_tubes(clips), predicted, FLAGS.protocol)
-    scores["resampled_fps"] = run.features.get("fps")
-    output_dir = FLAGS.output_dir or FLAGS.model_dir
-    write_json(os.path.join(output_dir, "predictions.json"), tubes.predictions_to_json(predicted))
-    write_json(os.path.join(output_dir, "metrics.json"), scores)
-    print(f"Protocol {FLAGS.protocol}, {len(predicted)} sentences of split {FLAGS.split}:")
-    print(metrics.format_table({title: scores[group] for group, title in ROWS.items()}))
-
-
-def predict(run: runs.Run, clips: list[records.Clip]) -> dict[str, tubes.Tube]:
-    """Tubes of all sentences of `clips`, made as the flags say."""
+    clips = list(records.read_clips(data.records_dir, FLAGS.split))
+    given = FLAGS.temporal_ground_truth
     if FLAGS.trivial_guess:
-        train_clips = records.read_clips(run.config.data.records_dir, run.config.data.train_split)
-        return prediction.trivial_guess(
-            train_clips, clips, temporal_ground_truth=FLAGS.temporal_ground_truth
+        train_clips = records.read_clips(data.records_dir, data.train_split)
+        predicted = prediction.trivial_guess(train_clips, clips, temporal_ground_truth=given)
+    else:
+        dataset = input_pipeline.from_config(
+            data, FLAGS.split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
         )
-    dataset = input_pipeline.from_config(
-        run.config.data,
-        FLAGS.split,
-        run.tokenizer,
-        global_batch_size=FLAGS.batch_size,
-        training=False,
+        predicted = prediction.predict(run.model, dataset, clips, temporal_ground_truth=given)
+    about = {
+        "split": FLAGS.split,
+        "temporal_ground_truth": given,
+        "resampled_fps": run.features.get("fps"),
+    }
+    return prediction.true_tubes(clips), predicted, about
+
+
+def write_tubes(
+    folder: str,
+    ground_truth: list[tubes.GroundTruth],
+    predictions: Mapping[str, tubes.Tube | None],
+) -> None:
+    """Writes gt.json and predictions.json."""
+    for name, content in (
+        ("gt.json", tubes.ground_truth_to_json(ground_truth)),
+        ("predictions.json", tubes.predictions_to_json(predictions)),
+    ):
+        write_json(os.path.join(folder, name), content, indent=None)
+
+
+def write_submission(
+    path: str,
+    ground_truth: list[tubes.GroundTruth],
+    predictions: Mapping[str, tubes.Tube | None],
+    about: Mapping[str, Any],
+) -> None:
+    """Writes a submission to HC-STVG; `ValueError` for tubes that its form cannot hold."""
+    if about.get("resampled_fps"):
+        raise ValueError(
+            "--hcstvg_submission: HC-STVG counts the frames of the video files, but these records "
+            f"were resampled to {about['resampled_fps']} frames a second; prepare without --fps"
+        )
+    write_json(path, tubes.hcstvg_submission(ground_truth, predictions), indent=None)
+
+
+def format_scores(scores: Mapping[str, Any]) -> str:
+    """The table of a metrics file's contents, under a line that says what it is of."""
+    intervals = scores.get("confidence_intervals")
+    noted = ""
+    if intervals:
+        noted = (
+            f"; in brackets {intervals['level']:.0%} intervals "
+            f"of {intervals['samples']} bootstrap samples of videos"
+        )
+    table = metrics.format_table(
+        {title: scores[group] for group, title in ROWS.items()},
+        columns=metrics.METRICS,
+        intervals=intervals and {title: intervals[group] for group, title in ROWS.items()},
     )
-    return prediction.predict(
-        run.model, dataset, clips, temporal_ground_truth=FLAGS.temporal_ground_truth
-    )
+    counted = f"{scores['sentences']} sentences about {scores['videos']} videos"
+    return f"Protocol {scores['protocol']}, {counted}{noted}:\n{table}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tubes for every sentence of a split: a trained model's, and those of a trivial guess."""
+"""Tubes for every sentence of a split: a trained model's, a trivial guess's, and the true ones."""
 
 from collections.abc import Iterable, Sequence
 
@@ -55,6 +55,27 @@ def predict(
                 predictions[sentence.id] = tube
                 progress.update()
     return predictions
+
+
+def true_tubes(clips: Iterable[Clip]) -> list[tubes.GroundTruth]:
+    """The true tubes of all sentences of some clips, in their order."""
+    return [
+        tubes.GroundTruth(
+            id=sentence.id,
+            vid=clip.video_id,
+            qtype=sentence.qtype,
+            width=clip.width,
+            height=clip.height,
+            # Records hold float32: the shortest number that reads so is the one annotated.
+            fps=float(str(np.float32(clip.fps))),
+            frame_count=clip.frame_count,
+            clip_begin=clip.begin,
+            clip_end=clip.end,
+            tube=tubes.Tube(sentence.begin, sentence.end, sentence.boxes),
+        )
+        for clip in clips
+        for sentence in clip.sentences
+    ]
 
 
 def trivial_guess(

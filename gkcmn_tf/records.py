@@ -37,10 +37,10 @@ import numpy as np
 import tensorflow as tf
 
 from gkcmn_tf import feature_storage
+from gkcmn_tf.tubes import QTYPES
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-QTYPES = ("declarative", "interrogative")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,20 +1,34 @@
 """Spatio-temporal tubes: from steps to frames, and to and from files.
 
-Predictions file, one JSON object; a sentence without a tube is null or absent:
+Predictions file, one JSON object:
 
     {"ID": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}, "score": 0.9}}
 
-Ground truth file, one JSON list:
+A sentence without a tube is null or absent, or its segment is empty (begin = end). A predicted
+segment may lie anywhere, even beyond the video, and frames of it may lack a box.
+
+Ground truth file, one JSON list; a box in every frame of a segment that lies in the clip:
 
     [{"id": "ID", "vid": "VIDEO", "qtype": "declarative", "width": 640, "height": 360, "fps": 25.0,
       "frame_count": 400, "clip": {"begin": 0, "end": 300},
       "gt": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}}}]
 
-Segments are half-open, in frames; boxes are in pixels, one for each frame of the segment.
+Ids are strings, as JSON's keys are. Segments are half-open, in frames; boxes are in pixels, in
+frames of the segment only. A field that lacks or is of another form is an error that names the
+file, the sentence and the field; so is a key that occurs twice in an object, of which a JSON parser
+would keep the last. Further fields are left alone.
+
+Submission to HC-STVG's challenge, one JSON object by the video's file name; frames count from 1, as
+in the data set's annotations, and `ed_frame` is the last one:
+
+    {"VIDEO.mp4": {"st_frame": 4, "ed_frame": 5, "bbox": {"4": [x1, y1, x2, y2], "5": [...]}}}
 """
 
 import dataclasses
 import math
+import reprlib
+import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,14 +36,22 @@ import numpy as np
 
 from gkcmn_tf import steps
 from gkcmn_tf.atomic_files import read_json
-from gkcmn_tf.records import QTYPES, Clip, Sentence
+
+QTYPES = ("declarative", "interrogative")
+
+# No video has more frames (11 hours at 25 a second): an array for what a faulty file names beyond
+# this would not fit into memory.
+MAX_FRAME = 1_000_000
+# No picture is larger, and the areas of such boxes are still finite.
+MAX_PIXELS = 1e9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tube:
-    """Frames `[begin, end)` and a box in each: float `[end - begin, 4]`, `x1 y1 x2 y2` in pixels.
+    """Frames `[begin, end)` with boxes: float `[end - begin, 4]`, `x1 y1 x2 y2` in pixels.
 
-    `score` is the model's confidence, 1 for a true tube. `ValueError` if the parts do not fit.
+    A frame without a box has a row of NaN, which only a tube from a file can have. `score` is the
+    model's confidence, 1 for a true tube. `ValueError` if the parts do not fit.
     """
 
     begin: int
@@ -38,15 +60,20 @@ class Tube:
     score: float = 1.0
 
     def __post_init__(self):
-        if not 0 <= self.begin < self.end:
-            raise ValueError(f"expected 0 <= begin < end, got [{self.begin}, {self.end})")
+        if not self.begin < self.end:
+            raise ValueError(f"expected begin < end, got [{self.begin}, {self.end})")
         if self.boxes.shape != (self.end - self.begin, 4):
             raise ValueError(
                 f"boxes: frames [{self.begin}, {self.end}) need shape "
                 f"{(self.end - self.begin, 4)}, got {self.boxes.shape}"
             )
-        if not np.isfinite(self.boxes).all() or not math.isfinite(self.score):
+        if not np.isfinite(self.boxes[self.has_box]).all() or not math.isfinite(self.score):
             raise ValueError("boxes, score: expected finite numbers")
+
+    @property
+    def has_box(self) -> np.ndarray:
+        """Which of the frames have a box: bool `[end - begin]`."""
+        return ~np.isnan(self.boxes).all(axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,8 +123,10 @@ def tube_from_steps(
         a tube inside the clip, with boxes inside the picture in hundredths of a pixel.
 
     Raises:
-        ValueError: `segment` is not finite.
+        ValueError: `segment` or a box is not finite.
     """
+    if not np.isfinite(boxes).all():
+        raise ValueError("boxes: expected finite numbers")
     num_steps = len(boxes)
     first, behind = frames or _nearest_frames(segment, begin, end, num_steps)
     anchors = steps.step_frames(begin, end, num_steps)
@@ -119,27 +148,6 @@ def _nearest_frames(segment, begin, end, num_steps):
         first = min(max(math.floor(times.mean()), begin), end - 1)
         behind = first + 1
     return first, behind
-
-
-def ground_truth_entry(clip: Clip, sentence: Sentence) -> GroundTruth:
-    """The true tube of a sentence of a clip."""
-    return GroundTruth(
-        id=sentence.id,
-        vid=clip.video_id,
-        qtype=sentence.qtype,
-        width=clip.width,
-        height=clip.height,
-        fps=clip.fps,
-        frame_count=clip.frame_count,
-        clip_begin=clip.begin,
-        clip_end=clip.end,
-        tube=Tube(sentence.begin, sentence.end, sentence.boxes),
-    )
-
-
-def true_tubes(clips: Iterable[Clip]) -> list[GroundTruth]:
-    """The true tubes of all sentences of some clips, in their order."""
-    return [ground_truth_entry(clip, sentence) for clip in clips for sentence in clip.sentences]
 
 
 def tube_to_json(tube: Tube) -> dict[str, Any]:
@@ -173,10 +181,42 @@ def ground_truth_to_json(entries: Iterable[GroundTruth]) -> list[dict[str, Any]]
     ]
 
 
+def hcstvg_submission(
+    ground_truth: Iterable[GroundTruth], predictions: Mapping[str, Tube | None]
+) -> dict[str, Any]:
+    """The contents of a submission to HC-STVG's challenge, in which a sentence is its video.
+
+    Args:
+        ground_truth: the sentences; their tubes are not looked at.
+        predictions: by sentence id. A video without one is left out, which the challenge scores 0.
+
+    Raises:
+        ValueError: a video has several sentences, for which the form has no place.
+    """
+    submission, ids = {}, {}
+    for entry in ground_truth:
+        if entry.vid in ids:
+            raise ValueError(
+                f"video {entry.vid!r} has the sentences {ids[entry.vid]!r} and {entry.id!r}, but a "
+                "submission to HC-STVG holds one tube a video; leave one sentence out"
+            )
+        ids[entry.vid] = entry.id
+        if tube := predictions.get(entry.id):
+            submission[entry.vid] = {
+                "st_frame": tube.begin + 1,
+                "ed_frame": tube.end,
+                "bbox": _boxes_to_json(tube, first_frame=1),
+            }
+    return submission
+
+
 def _segment_to_json(tube):
-    frames = map(str, range(tube.begin, tube.end))
-    boxes = dict(zip(frames, tube.boxes.tolist(), strict=True))
-    return {"begin": int(tube.begin), "end": int(tube.end), "boxes": boxes}
+    return {"begin": int(tube.begin), "end": int(tube.end), "boxes": _boxes_to_json(tube)}
+
+
+def _boxes_to_json(tube, *, first_frame=0):
+    frames = tube.begin + first_frame + np.flatnonzero(tube.has_box)
+    return dict(zip(map(str, frames.tolist()), tube.boxes[tube.has_box].tolist(), strict=True))
 
 
 def load_predictions(path: str) -> dict[str, Tube | None]:
@@ -186,17 +226,11 @@ def load_predictions(path: str) -> dict[str, Tube | None]:
         FileNotFoundError: no such file.
         ValueError: it is not a predictions file; names the file, the id and the field.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected an object of tubes by sentence id")
-    predictions = {}
-    for sentence_id, entry in content.items():
-        where = f"{path}: prediction {sentence_id!r}"
-        if entry is None:
-            predictions[sentence_id] = None
-            continue
-        predictions[sentence_id] = _tube(entry, where, _field(entry, "score", float, where))
-    return predictions
+    content = read_json(path, object_pairs_hook=_Object)
+    return {
+        sentence_id: None if fields is None else _predicted(fields, path, sentence_id)
+        for sentence_id, fields in _object(content, path).items()
+    }
 
 
 def load_ground_truth(path: str) -> list[GroundTruth]:
@@ -206,9 +240,9 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
         FileNotFoundError: no such file.
         ValueError: it is not a ground truth file; names the file, the id and the field.
     """
-    content = read_json(path)
-    if not isinstance(content, list):
-        raise ValueError(f"{path}: expected a list of sentences")
+    content = read_json(path, object_pairs_hook=_Object)
+    if not isinstance(content, list) or not content:
+        raise ValueError(f"{path}: expected a list of at least one sentence")
     entries, ids = [], set()
     for number, fields in enumerate(content):
         entry = _ground_truth(fields, path, number)
@@ -219,85 +253,135 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
     return entries
 
 
+class _Object(dict):
+    """A JSON object that knows of its keys which ones occur twice."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        self.twice = []
+        if len(self) < len(pairs):
+            self.twice = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
+
+
+def _object(value, where):
+    """`value`, which must be an object whose keys differ."""
+    if not isinstance(value, _Object):
+        raise ValueError(f"{where}: expected an object, got {reprlib.repr(value)}")
+    if value.twice:
+        raise ValueError(f"{where}: key {value.twice[0]!r} occurs twice; keys must differ")
+    return value
+
+
+def _predicted(fields, path, sentence_id):
+    where = f"{path}: sentence {sentence_id!r}"
+    fields = _object(fields, where)
+    score = _field(fields, "score", float, where)
+    begin, end, boxes = _segment_and_boxes(fields, where)
+    return None if begin == end else Tube(begin, end, boxes, score)
+
+
 def _ground_truth(fields, path, number):
     where = f"{path}: entry {number}"
+    fields = _object(fields, where)
     sentence_id = _field(fields, "id", str, where)
     where = f"{path}: sentence {sentence_id!r}"
-    clip = _field(fields, "clip", dict, where)
-    entry = GroundTruth(
-        id=sentence_id,
-        vid=_field(fields, "vid", str, where),
-        qtype=_field(fields, "qtype", str, where),
-        width=_field(fields, "width", int, where),
-        height=_field(fields, "height", int, where),
-        fps=_field(fields, "fps", float, where),
-        frame_count=_field(fields, "frame_count", int, where),
-        clip_begin=_field(clip, "begin", int, f"{where}, clip"),
-        clip_end=_field(clip, "end", int, f"{where}, clip"),
-        tube=_tube(_field(fields, "gt", dict, where), f"{where}, gt", score=1.0),
-    )
-    if entry.qtype not in QTYPES:
-        raise ValueError(f"{where}, qtype: expected one of {QTYPES}, got {entry.qtype!r}")
+    video = {"vid": str, "width": int, "height": int, "fps": float, "frame_count": int}
+    video = {name: _field(fields, name, kind, where) for name, kind in video.items()}
     for name in ("width", "height", "fps"):
-        if getattr(entry, name) <= 0:
-            raise ValueError(f"{where}, {name}: expected more than 0, got {getattr(entry, name)}")
-    if not 0 <= entry.clip_begin < entry.clip_end <= entry.frame_count:
+        if video[name] <= 0:
+            raise ValueError(f"{where}, {name}: expected more than 0, got {video[name]}")
+    qtype = _field(fields, "qtype", str, where)
+    if qtype not in QTYPES:
+        raise ValueError(f"{where}, qtype: expected one of {QTYPES}, got {qtype!r}")
+    clip_begin, clip_end = _segment(_field(fields, "clip", dict, where), f"{where}, clip")
+    if not 0 <= clip_begin < clip_end <= video["frame_count"]:
         raise ValueError(
-            f"{where}, clip: expected 0 <= begin < end <= frame_count={entry.frame_count}, "
-            f"got [{entry.clip_begin}, {entry.clip_end})"
+            f"{where}, clip: expected 0 <= begin < end <= frame_count={video['frame_count']}, "
+            f"got [{clip_begin}, {clip_end})"
         )
-    if not entry.clip_begin <= entry.tube.begin < entry.tube.end <= entry.clip_end:
+    begin, end, boxes = _segment_and_boxes(_field(fields, "gt", dict, where), f"{where}, gt")
+    if not clip_begin <= begin < end <= clip_end:
         raise ValueError(
-            f"{where}, gt: segment [{entry.tube.begin}, {entry.tube.end}) does not lie in the clip "
-            f"[{entry.clip_begin}, {entry.clip_end})"
+            f"{where}, gt: expected a segment of at least one frame in the clip "
+            f"[{clip_begin}, {clip_end}), got [{begin}, {end})"
         )
-    return entry
+    tube = Tube(begin, end, boxes)
+    if not tube.has_box.all():
+        frame = begin + int(tube.has_box.argmin())
+        raise ValueError(
+            f"{where}, gt, boxes: frame {frame} has none; every frame of [{begin}, {end}) needs one"
+        )
+    return GroundTruth(
+        id=sentence_id,
+        qtype=qtype,
+        clip_begin=clip_begin,
+        clip_end=clip_end,
+        tube=tube,
+        **video,
+    )
 
 
-_JSON_TYPES = {int: "an integer", float: "a number", str: "a string", dict: "an object"}
+_JSON_TYPES = {int: "an integer", float: "a number", str: "a string"}
 
 
 def _field(fields, name, kind, where):
     """`fields[name]`, which must be a `kind`; an integer counts as a number."""
-    if not isinstance(fields, dict):
-        raise ValueError(f"{where}: expected an object, got {fields!r}")
     if name not in fields:
         raise ValueError(f"{where}: has no field {name!r}, only {sorted(fields)}")
     value = fields[name]
+    if kind is dict:
+        return _object(value, f"{where}, {name}")
     kinds = (int, float) if kind is float else kind
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise ValueError(f"{where}, {name}: expected {_JSON_TYPES[kind]}, got {value!r}")
-    if kind is float and not math.isfinite(value):
+    if kind is float and not abs(value) <= sys.float_info.max:
         raise ValueError(f"{where}, {name}: expected a finite number, got {value!r}")
     return value
 
 
-def _tube(fields, where, score):
+def _segment(fields, where):
     begin = _field(fields, "begin", int, where)
     end = _field(fields, "end", int, where)
-    boxes = _field(fields, "boxes", dict, where)
-    if not 0 <= begin < end:
-        raise ValueError(f"{where}: expected 0 <= begin < end, got [{begin}, {end})")
-    missing = next((frame for frame in range(begin, end) if str(frame) not in boxes), None)
-    if missing is not None:
+    if not -MAX_FRAME <= begin <= end <= MAX_FRAME:
         raise ValueError(
-            f"{where}, boxes: frame {missing} has none; every frame of [{begin}, {end}) needs one"
+            f"{where}: expected begin <= end, in frames of at most {MAX_FRAME}, "
+            f"got [{begin}, {end})"
         )
-    if surplus := boxes.keys() - {str(frame) for frame in range(begin, end)}:
+    return begin, end
+
+
+def _segment_and_boxes(fields, where):
+    """Begin, end and boxes `[end - begin, 4]`, NaN in the frames without one."""
+    begin, end = _segment(fields, where)
+    boxes = _field(fields, "boxes", dict, where)
+    if surplus := boxes.keys() - set(map(str, range(begin, end))):
         raise ValueError(
             f"{where}, boxes: key {min(surplus)!r} is no frame of [{begin}, {end}); a box outside "
             "the segment cannot be scored"
         )
-    array = np.array([_box(boxes[str(frame)], frame, where) for frame in range(begin, end)])
-    return Tube(begin, end, array, score)
+    rows = np.full((end - begin, 4), np.nan)
+    if boxes:
+        rows[np.array(list(map(int, boxes))) - begin] = _box_array(boxes, where)
+    return begin, end, rows
 
 
-def _box(box, frame, where):
-    numbers = isinstance(box, list) and len(box) == 4
-    numbers = numbers and all(type(side) in (int, float) and math.isfinite(side) for side in box)
-    if not numbers or box[2] < box[0] or box[3] < box[1]:
+def _box_array(boxes, where):
+    """All boxes as float64 `[n, 4]`, in their order."""
+    listed = list(boxes.values())
+    sound = [
+        type(box) is list
+        and len(box) == 4
+        and {*map(type, box)} <= {int, float}
+        and max(map(abs, box)) <= MAX_PIXELS
+        for box in listed
+    ]
+    if all(sound):
+        array = np.array(listed, np.float64)
+        sound = np.isfinite(array).all(axis=1) & (array[:, 2:] >= array[:, :2]).all(axis=1)
+    if not np.all(sound):
+        frame = list(boxes)[np.argmin(sound)]
         raise ValueError(
             f"{where}, boxes, frame {frame}: expected [x1, y1, x2, y2] in pixels with x1 <= x2 and "
-            f"y1 <= y2, got {box!r}"
+            f"y1 <= y2, got {reprlib.repr(boxes[frame])}"
         )
-    return [float(side) for side in box]
+    return array
