@@ -1,18 +1,27 @@
 """What every data set's annotations become before their videos are looked at.
 
-A data set's own module (`data.vidstg`) reads its files into `SplitAnnotations`; `data.prepare` does
-the rest. Every sentence is either in a clip or in `skipped`.
+A data set's own module (`data.vidstg`, `data.hcstvg`, `data.custom`) reads its files into
+`SplitAnnotations`; `data.prepare` does the rest. Every sentence is either in a clip or in
+`skipped`.
 """
 
 import collections
 import dataclasses
+import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from data import json_fields
 from gkcmn_tf.frame_rates import segment_in_samples
-from gkcmn_tf.records import Clip
+from gkcmn_tf.records import QTYPES, Clip
+
+SPLITS = ("train", "val", "test")
+
+# The end of a clip that is the whole video, however many frames can be decoded of it.
+END_OF_VIDEO = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,51 @@ class SplitAnnotations:
     def kept(self) -> int:
         """Sentences in `clips`."""
         return sum(len(clip.sentences) for clip in self.clips)
+
+
+@dataclasses.dataclass
+class SplitAccount:
+    """What a split's annotation files hold, before VidOR or any video is looked at.
+
+    Attributes:
+        records: entries of the files, whatever became of them.
+        sentences: how many they ask, skipped ones too, by `qtype`.
+        skipped: sentences left out.
+    """
+
+    records: int = 0
+    sentences: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> dict:
+        """The numbers; `kept + skipped` is the sum of the sentences of both types."""
+        return {
+            "records": self.records,
+            **{qtype: self.sentences[qtype] for qtype in QTYPES},
+            "kept": self.sentences.total() - len(self.skipped),
+            "skipped": len(self.skipped),
+            "reasons": dict(collections.Counter(sentence.reason for sentence in self.skipped)),
+        }
+
+
+def find_annotation_file(split: str, annotation_dir: str, forms: Sequence[str]) -> str:
+    """Path of a split's annotation file, the one of `forms` (`SPLIT.json`) that is there.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: there are two.
+    """
+    names = [form.replace("SPLIT", split) for form in forms]
+    paths = [os.path.join(annotation_dir, name) for name in names]
+    found = [path for path in paths if os.path.exists(path)]
+    if not found:
+        raise FileNotFoundError(f"{' or '.join(paths)}: no such file")
+    if len(found) > 1:
+        raise ValueError(
+            f"{annotation_dir}: holds both {' and '.join(names)}; keep one of them, or give each "
+            "an --annotation_dir of its own"
+        )
+    return found[0]
 
 
 def resample_clip(
@@ -87,6 +141,44 @@ def resample_clip(
 def clean_text(text: str) -> str:
     """Compatibility characters (no-break spaces, ligatures) made plain, white space made single."""
     return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def sentence_text(value: Any, field: str) -> str:
+    """The clean text of a sentence; `ValueError` names `field` if `value` holds none."""
+    text = clean_text(value) if json_fields.is_text(value) else ""
+    if not text:
+        raise ValueError(f"{field}: expected a sentence, got {value!r}")
+    return text
+
+
+def cut_to_clip(
+    begin: int, end: int, clip_begin: int, clip_end: int, field: str
+) -> tuple[int, int]:
+    """The part of a true segment inside its clip, all in frames, half-open.
+
+    Raises:
+        ValueError: there is none; names `field`.
+    """
+    inside = max(begin, clip_begin), min(end, clip_end)
+    if inside[0] >= inside[1]:
+        raise ValueError(
+            f"{field}: [{begin}, {end}) lies outside the clip [{clip_begin}, {clip_end})"
+        )
+    return inside
+
+
+def merge_clips(clips: Iterable[Clip]) -> list[Clip]:
+    """Puts the sentences of one clip together; in the order of each clip's first sentence."""
+    found = collections.defaultdict(list)
+    for clip in clips:
+        found[clip.video_id, clip.begin, clip.end].append(clip)
+    merged = [
+        dataclasses.replace(
+            same[0], sentences=tuple(sentence for clip in same for sentence in clip.sentences)
+        )
+        for same in found.values()
+    ]
+    return sorted(merged, key=lambda clip: clip.sentences[0].index)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,14 @@ Example:
     python -m data.prepare --dataset=vidstg --annotation_dir=vidstg/annotations \
         --vidor_dir=vidor/annotation --video_dir=vidor/video --output_dir=runs/vidstg/records
 
+`data.vidstg`, `data.hcstvg` and `data.custom` say which files --dataset means; --annotations_only
+counts what the annotation files hold, without videos.
+
 The features of every video are computed once. A run that was stopped goes on with the videos that
 are not done yet: give the same command again. What was left out, and why, is in manifest.json.
+
+Features are made by an Apache Beam pipeline; see data.feature_pipeline. On a cluster:
+    python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
 
 The folder also gets settings.json (how its features are made, written first) and, beside each
 video's features, a small .json with what clips need to know of the video.
@@ -13,23 +19,23 @@ video's features, a small .json with what clips need to know of the video.
 
 import collections
 import dataclasses
+import functools
 import json
 import os
+import shlex
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-import tqdm
 from absl import app, flags, logging
+from apache_beam.utils.shared import Shared
 
-from data import vidstg
+from data import datasets, feature_pipeline
 from data.annotations import Skipped, SplitAnnotations, resample_clip
-from gkcmn_tf import features, records, steps, text, video
+from gkcmn_tf import feature_storage, features, records, text
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.records import Clip
 
 FLAGS = flags.FLAGS
-DATASETS = ("vidstg",)
 SETTINGS = "settings.json"
 HUB_I3D = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
 CLIPS_PER_SHARD = 512
@@ -38,27 +44,33 @@ PAPER_MAX_WORDS = 20
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_enum("dataset", None, DATASETS, "Layout of the data set.", required=True)
-    flags.DEFINE_string("annotation_dir", None, "Folder of SPLIT_annotations.json.", required=True)
-    flags.DEFINE_string(
-        "vidor_dir", None, "VidOR's training/ and validation/ annotations.", required=True
-    )
-    flags.DEFINE_string("video_dir", None, "Folder of GROUP/VIDEO.mp4.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder for the records.", required=True)
+    datasets.define_flags()
+    flags.adopt_module_key_flags(datasets)
+    flags.DEFINE_string("output_dir", None, "Folder for the records.")
     flags.DEFINE_string(
         "i3d_weights",
         HUB_I3D,
         "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
     )
-    flags.DEFINE_list("splits", list(vidstg.SPLITS), "Splits to prepare.")
     flags.DEFINE_enum("compute_dtype", "float32", features.COMPUTE_DTYPES, "What I3D computes in.")
+    flags.DEFINE_enum(
+        "storage_dtype", "float16", feature_storage.STORAGE_DTYPES, "What features are stored in."
+    )
     flags.DEFINE_float(
         "fps",
         None,
         "Resample videos and their annotations to so many frames a second; default: every frame.",
     )
-    flags.DEFINE_integer("batch_size", 8, "Windows that I3D computes at a time.", lower_bound=1)
-    flags.DEFINE_integer("limit", None, "Only the first so many videos a split.", lower_bound=1)
+    flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner that makes the features.")
+    flags.DEFINE_string("beam_options", "", "Further options of the runner, as for a shell.")
+    flags.DEFINE_integer(
+        "batch_size", 4, "Windows that I3D computes at a time; more on a GPU.", lower_bound=1
+    )
+    flags.register_multi_flags_validator(
+        ["output_dir", "annotations_only"],
+        lambda values: values["output_dir"] or values["annotations_only"],
+        "--output_dir is needed, unless --annotations_only",
+    )
 
 
 def main(argv):
@@ -67,51 +79,51 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
     arguments = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
-    annotations = read_annotations()
-    extractor = features.FeatureExtractor.from_source(
+    if FLAGS.annotations_only:
+        for split, account in datasets.account_annotations().items():
+            print(json.dumps({"split": split, **account.to_json()}))
+        return
+    annotations = datasets.read_annotations()
+    make_extractor = functools.partial(
+        features.FeatureExtractor.from_source,
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
         fps=FLAGS.fps,
+        storage_dtype=FLAGS.storage_dtype,
         batch_size=FLAGS.batch_size,
     )
     manifest = prepare(
         annotations,
-        extractor,
+        make_extractor,
         dataset=FLAGS.dataset,
         video_dir=FLAGS.video_dir,
         output_dir=FLAGS.output_dir,
         arguments=arguments,
+        beam_options=[f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)],
     )
     print(json.dumps(summarise(manifest, FLAGS.output_dir)))
 
 
-def read_annotations() -> dict[str, SplitAnnotations]:
-    """The annotations of every split asked for."""
-    vidor_paths = vidstg.find_vidor_annotations(FLAGS.vidor_dir)
-    return {
-        split: vidstg.read_split(split, FLAGS.annotation_dir, vidor_paths, FLAGS.limit)
-        for split in FLAGS.splits
-    }
-
-
 def prepare(
     annotations: Mapping[str, SplitAnnotations],
-    extractor: features.FeatureExtractor,
+    make_extractor: Callable[[], features.FeatureExtractor],
     *,
     dataset: str,
     video_dir: str,
     output_dir: str,
     arguments: dict,
+    beam_options: Sequence[str] = (),
 ) -> dict:
     """Makes a records folder, or completes it.
 
     Args:
         annotations: by split.
-        extractor: makes the features.
+        make_extractor: gives what makes the features; picklable.
         dataset: name of the data set.
         video_dir: where `SplitAnnotations.videos` begin.
         output_dir: the records folder; splits that are in it already stay.
         arguments: how the program was called, for the manifest.
+        beam_options: where and how the features are made.
 
     Returns:
         what is in `manifest.json`.
@@ -119,6 +131,8 @@ def prepare(
     Raises:
         ValueError: the folder's features were made otherwise, or not one video can be read.
     """
+    shared = Shared()
+    extractor = shared.acquire(make_extractor)
     settings = {
         "schema_version": records.SCHEMA_VERSION,
         "dataset": dataset,
@@ -130,7 +144,9 @@ def prepare(
         for split in annotations.values()
         for vid, path in split.videos.items()
     }
-    videos, failures = _extract_videos(extractor, paths, output_dir)
+    videos, failures = feature_pipeline.extract_videos(
+        make_extractor, shared, paths, output_dir, beam_options
+    )
     if paths and not videos:
         raise ValueError(
             f"not one of {len(paths)} videos can be read; is --video_dir={video_dir} right? "
@@ -179,93 +195,14 @@ def _claim_folder(output_dir, settings):
         ]
         raise ValueError(
             f"{output_dir}: was made with other settings ({'; '.join(values)}); take another "
-            "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype and --fps"
+            "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype, --storage_dtype "
+            "and --fps"
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class DecodedVideo:
-    """What clips need to know of a video.
-
-    Its size in pixels, the frames that were decoded, and which of them each frame of the features
-    shows if they were resampled (`frame_rates.Timeline.source_frames`).
-    """
-
-    frame_count: int
-    width: int
-    height: int
-    source_frames: list[int] | None = None
-
-    @classmethod
-    def from_features(cls, made: features.ExtractedFeatures) -> "DecodedVideo":
-        """What a fresh extraction tells."""
-        shown = made.timeline.source_frames
-        return cls(
-            made.timeline.frame_count,
-            made.width,
-            made.height,
-            None if shown is None else shown.tolist(),
-        )
-
-
-def _facts_path(output_dir, video_id):
-    stem, _ = os.path.splitext(records.features_file(video_id))
-    return os.path.join(output_dir, f"{stem}.json")
-
-
-def _read_facts(output_dir, video_id):
-    """What is known of a video whose features are made; None if they are not."""
-    path = _facts_path(output_dir, video_id)
-    made = os.path.exists(os.path.join(output_dir, records.features_file(video_id)))
-    return DecodedVideo(**read_json(path)) if made and os.path.exists(path) else None
-
-
-def extract_video(
-    extractor: features.FeatureExtractor, path: str, video_id: str, output_dir: str
-) -> features.ExtractedFeatures:
-    """Makes and writes one video's features; the same video always gives the same bytes.
-
-    Raises:
-        FileNotFoundError: no such file.
-        video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
-    """
-    made = extractor.extract(path, video_id)
-    facts = DecodedVideo.from_features(made)
-    write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
-    # Last, since a video counts as done once its features are there.
-    records.write_video_features(output_dir, made)
-    return made
-
-
-def _extract_videos(extractor, paths, output_dir):
-    """Makes the features that are not there yet.
-
-    Returns:
-        `DecodedVideo` by video id, and for the other videos the reason.
-    """
-    facts = {vid: _read_facts(output_dir, vid) for vid in paths}
-    videos = {vid: known for vid, known in facts.items() if known is not None}
-    failures = {}
-    windows, seconds, start = 0, 0.0, time.monotonic()
-    with tqdm.tqdm(total=len(paths), initial=len(videos), desc="features", unit="video") as line:
-        for vid in (vid for vid in paths if vid not in videos):
-            try:
-                made = extract_video(extractor, paths[vid], vid, output_dir)
-            except (FileNotFoundError, video.VideoError) as error:
-                failures[vid] = f"video {vid}: {error}"
-            else:
-                videos[vid] = DecodedVideo.from_features(made)
-                windows += steps.count_windows(made.frame_count)
-                seconds += made.frame_count / made.fps
-            elapsed = time.monotonic() - start
-            line.set_postfix_str(
-                f"{windows / elapsed:.1f} windows/s, {seconds / elapsed:.2f} s of video/s"
-            )
-            line.update()
-    return videos, failures
-
-
-def fit_to_video(clip: Clip, decoded: DecodedVideo) -> tuple[Clip | None, list[Skipped]]:
+def fit_to_video(
+    clip: Clip, decoded: feature_pipeline.DecodedVideo
+) -> tuple[Clip | None, list[Skipped]]:
     """Cuts a clip and its truths to the frames that could be decoded.
 
     Returns:
@@ -355,6 +292,8 @@ def _video_notices(clips, videos):
         found = []
         if decoded.frame_count < clip.frame_count:
             found.append(f"{decoded.frame_count} of {clip.frame_count} frames can be decoded")
+        elif decoded.frame_count > clip.frame_count > 0:
+            found.append(f"has {decoded.frame_count} frames, annotated as {clip.frame_count}")
         if (decoded.width, decoded.height) != (clip.width, clip.height):
             found.append(
                 f"is {decoded.width}x{decoded.height}, annotated as {clip.width}x{clip.height}"

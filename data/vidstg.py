@@ -15,7 +15,6 @@ or `SPLIT-r-ik`.
 
 import collections
 import dataclasses
-import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -23,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from data.annotations import Skipped, SplitAnnotations, Track, clean_text
+from data import annotations as annotated
+from data.annotations import Skipped, SplitAccount, SplitAnnotations, Track
+from data.json_fields import get, integer, is_box, is_integer, is_text, positive_number
 from gkcmn_tf.atomic_files import read_json
 from gkcmn_tf.records import Clip, Sentence
 
-SPLITS = ("train", "val", "test")
+ANNOTATION_FILES = ("SPLIT_annotations.json",)
 VIDOR_FOLDERS = ("training", "validation")
 LISTS = {"captions": ("declarative", "d"), "questions": ("interrogative", "i")}
 
@@ -47,14 +48,26 @@ class _Record:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    """A sentence as the file has it, before its text and target are looked at."""
+class _Entry:
+    """A sentence as the file has it."""
 
     index: int
     id: str
     qtype: str
     field: str
-    entry: Any
+    content: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """A sentence, checked, that still lacks its boxes; its truth `[begin, end)` is in the clip."""
+
+    record: _Record
+    entry: _Entry
+    text: str
+    target: int
+    begin: int
+    end: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +102,11 @@ def find_vidor_annotations(vidor_dir: str) -> dict[str, str]:
     return paths
 
 
+def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
+    """Counts a split's sentences; as `read_split`, but VidOR's annotations are not looked at."""
+    return _read_sentences(split, annotation_dir, limit)[0]
+
+
 def read_split(
     split: str, annotation_dir: str, vidor_paths: Mapping[str, str], limit: int | None = None
 ) -> SplitAnnotations:
@@ -107,94 +125,93 @@ def read_split(
         FileNotFoundError: the split has no annotation file.
         ValueError: that file is not a JSON list.
     """
-    path = os.path.join(annotation_dir, f"{split}_annotations.json")
+    account, by_video = _read_sentences(split, annotation_dir, limit)
+    annotations = SplitAnnotations(skipped=account.skipped)
+    clips = []
+    for vid, sentences in by_video.items():
+        try:
+            video = _read_vidor(vid, vidor_paths, {asked.target for asked in sentences})
+        except (FileNotFoundError, ValueError) as error:
+            annotations.skipped += [Skipped(asked.entry.id, str(error)) for asked in sentences]
+            continue
+        for asked in sentences:
+            try:
+                clips.append(_clip(asked, video, annotations.notices))
+                annotations.videos[vid] = video.path
+            except ValueError as error:
+                reason = f"{asked.record.where}: {error}"
+                annotations.skipped.append(Skipped(asked.entry.id, reason))
+    annotations.clips = annotated.merge_clips(clips)
+    annotations.notices["repeated_sentences"] = _count_repeated(annotations.clips)
+    annotations.skipped.sort(key=lambda skipped: skipped.id)
+    return annotations
+
+
+def _read_sentences(split, annotation_dir, limit):
+    """The account of a split, and its checked sentences by video in order of appearance."""
+    path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
     records = read_json(path)
     if not isinstance(records, list):
         raise ValueError(f"{path}: expected a list of records, got {type(records).__name__}")
     numbered = list(enumerate(records))
     if limit is not None:
         numbered = _records_of_first_videos(numbered, limit)
-    annotations = SplitAnnotations()
-    by_video = _read_records(split, os.path.basename(path), numbered, annotations)
-    sentences = collections.defaultdict(list)
-    for vid, asked_by_record in by_video.items():
-        targets = {
-            _object_number(asked.entry, "target_id")
-            for _, all_asked in asked_by_record
-            for asked in all_asked
-        }
+    account = SplitAccount(records=len(numbered))
+    by_video = collections.defaultdict(list)
+    for number, fields in numbered:
+        where = f"{os.path.basename(path)}: record {number}"
+        entries = _entries(f"{split}-{number:05d}", fields, where, account)
         try:
-            video = _read_vidor(vid, vidor_paths, targets)
-        except (FileNotFoundError, ValueError) as error:
-            _skip(annotations, [asked for _, group in asked_by_record for asked in group], error)
+            record = _read_record(fields, where) if entries else None
+        except ValueError as error:
+            account.skipped += [Skipped(entry.id, f"{where}: {error}") for entry in entries]
             continue
-        for record, all_asked in asked_by_record:
-            for asked in all_asked:
-                try:
-                    sentence = _sentence(record, asked, video, annotations.notices)
-                except ValueError as error:
-                    _skip(annotations, [asked], f"{record.where}: {error}")
-                    continue
-                key = (record.vid, record.begin, record.end)
-                sentences[key].append((record, video, sentence))
-                annotations.videos[vid] = video.path
-    annotations.clips = _merge(sentences)
-    annotations.notices["repeated_sentences"] = _count_repeated(annotations.clips)
-    annotations.skipped.sort(key=lambda skipped: skipped.id)
-    return annotations
+        for entry in entries:
+            try:
+                by_video[record.vid].append(_check(record, entry))
+            except ValueError as error:
+                account.skipped.append(Skipped(entry.id, f"{where}: {error}"))
+    return account, by_video
 
 
 def _records_of_first_videos(numbered, limit):
-    vids = [str(_get(fields, "vid")) for _, fields in numbered]
+    vids = [str(get(fields, "vid")) for _, fields in numbered]
     first = set(list(dict.fromkeys(vids))[:limit])
     return [record for record, vid in zip(numbered, vids, strict=True) if vid in first]
 
 
-def _skip(annotations, all_asked, reason):
-    annotations.skipped.extend(Skipped(asked.id, str(reason)) for asked in all_asked)
-
-
-def _read_records(split, file_name, numbered, annotations):
-    """Checked records with what they ask, by video in order of appearance."""
-    by_video = collections.defaultdict(list)
-    index = 0
-    for number, fields in numbered:
-        where = f"{file_name}: record {number}"
-        all_asked = []
-        for name, (qtype, letter) in LISTS.items():
-            entries = _get(fields, name)
-            if not isinstance(entries, list):
-                # How many sentences it held cannot be known: it counts as one.
-                reason = f"{where}: {name}: expected a list, got {entries!r}"
-                annotations.skipped.append(Skipped(f"{split}-{number:05d}-{letter}0", reason))
-                index += 1
-                continue
-            for k, entry in enumerate(entries):
-                sentence_id = f"{split}-{number:05d}-{letter}{k}"
-                all_asked.append(_Asked(index, sentence_id, qtype, f"{name}[{k}]", entry))
-                index += 1
-        try:
-            if all_asked:
-                record = _read_record(fields, where)
-                by_video[record.vid].append((record, all_asked))
-        except ValueError as error:
-            _skip(annotations, all_asked, f"{where}: {error}")
-    return by_video
+def _entries(record_id, fields, where, account):
+    """The sentences of a record; all are counted in the account."""
+    entries = []
+    for name, (qtype, letter) in LISTS.items():
+        listed = get(fields, name)
+        if not isinstance(listed, list):
+            # How many sentences it held cannot be known: it counts as one.
+            reason = f"{where}: {name}: expected a list, got {listed!r}"
+            account.skipped.append(Skipped(f"{record_id}-{letter}0", reason))
+            account.sentences[qtype] += 1
+            continue
+        for k, content in enumerate(listed):
+            index = account.sentences.total()
+            entry_id = f"{record_id}-{letter}{k}"
+            entries.append(_Entry(index, entry_id, qtype, f"{name}[{k}]", content))
+            account.sentences[qtype] += 1
+    return entries
 
 
 def _read_record(fields, where):
     vid = fields.get("vid")
-    if not isinstance(vid, str) or not vid:
+    if not is_text(vid):
         raise ValueError(f"vid: expected a video's id, got {vid!r}")
     record = _Record(
         where=where,
         vid=vid,
-        fps=_number(fields, "fps"),
-        frame_count=_integer(fields, "frame_count", at_least=1),
-        begin=_integer(fields, "used_segment", "begin_fid"),
-        end=_integer(fields, "used_segment", "end_fid") + 1,
-        true_begin=_integer(fields, "temporal_gt", "begin_fid"),
-        true_end=_integer(fields, "temporal_gt", "end_fid"),
+        fps=positive_number(fields, "fps"),
+        frame_count=integer(fields, "frame_count", at_least=1),
+        begin=integer(fields, "used_segment", "begin_fid"),
+        end=integer(fields, "used_segment", "end_fid") + 1,
+        true_begin=integer(fields, "temporal_gt", "begin_fid"),
+        true_end=integer(fields, "temporal_gt", "end_fid"),
     )
     for name, begin, end in (
         ("used_segment", record.begin, record.end),
@@ -205,32 +222,16 @@ def _read_record(fields, where):
     return record
 
 
-def _get(fields, *path):
-    value = fields
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def _integer(fields, *path, at_least=0):
-    value = _get(fields, *path)
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(
-            f"{'.'.join(path)}: expected an integer of at least {at_least}, got {value!r}"
-        )
-    return value
-
-
-def _number(fields, *path):
-    value = _get(fields, *path)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"{'.'.join(path)}: expected a positive number, got {value!r}")
-    return float(value)
-
-
-def _object_number(entry, name):
-    number = _get(entry, name)
-    return number if isinstance(number, int) and not isinstance(number, bool) else None
+def _check(record, entry):
+    """The sentence of an entry; `ValueError` says why there is none."""
+    text = annotated.sentence_text(get(entry.content, "description"), f"{entry.field}.description")
+    target = get(entry.content, "target_id")
+    if not is_integer(target):
+        raise ValueError(f"{entry.field}.target_id: expected an integer, got {target!r}")
+    begin, end = annotated.cut_to_clip(
+        record.true_begin, record.true_end, record.begin, record.end, "temporal_gt"
+    )
+    return _Asked(record, entry, text, target, begin, end)
 
 
 def _read_vidor(vid, vidor_paths, targets):
@@ -238,12 +239,12 @@ def _read_vidor(vid, vidor_paths, targets):
         raise FileNotFoundError(f"video {vid}: has no VidOR annotation")
     path = vidor_paths[vid]
     fields = read_json(path)
-    video_path = _get(fields, "video_path")
-    if not isinstance(video_path, str) or not video_path:
+    video_path = get(fields, "video_path")
+    if not is_text(video_path):
         raise ValueError(f"{path}: video_path: expected a path, got {video_path!r}")
     try:
-        width = _integer(fields, "width", at_least=1)
-        height = _integer(fields, "height", at_least=1)
+        width = integer(fields, "width", at_least=1)
+        height = integer(fields, "height", at_least=1)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     trajectories = fields.get("trajectories")
@@ -255,11 +256,11 @@ def _read_vidor(vid, vidor_paths, targets):
         if not isinstance(objects, list):
             raise ValueError(f"{path}: trajectories[{frame}]: expected a list, got {objects!r}")
         for entry in objects:
-            target = _object_number(entry, "tid")
-            if target is None or target not in targets:
+            target = get(entry, "tid")
+            if not is_integer(target) or target not in targets:
                 continue
-            box = [_get(entry, "bbox", side) for side in ("xmin", "ymin", "xmax", "ymax")]
-            if _is_box(box):
+            box = [get(entry, "bbox", side) for side in ("xmin", "ymin", "xmax", "ymax")]
+            if is_box(box):
                 found[target][frame] = box
             else:
                 unusable[target] += 1
@@ -270,60 +271,35 @@ def _read_vidor(vid, vidor_paths, targets):
     return _Video(video_path, width, height, tracks, unusable)
 
 
-def _is_box(box):
-    numbers = all(
-        isinstance(side, (int, float)) and not isinstance(side, bool) and math.isfinite(side)
-        for side in box
-    )
-    return numbers and box[0] <= box[2] and box[1] <= box[3]
-
-
-def _sentence(record, asked, video, notices):
-    """The sentence with its tube; `ValueError` says why there is none."""
-    description = _get(asked.entry, "description")
-    text = clean_text(description) if isinstance(description, str) else ""
-    if not text:
-        raise ValueError(f"{asked.field}.description: expected a sentence, got {description!r}")
-    target = _object_number(asked.entry, "target_id")
-    if target is None:
-        got = _get(asked.entry, "target_id")
-        raise ValueError(f"{asked.field}.target_id: expected an integer, got {got!r}")
-    begin, end = max(record.true_begin, record.begin), min(record.true_end, record.end)
-    if begin >= end:
-        raise ValueError(
-            f"temporal_gt: [{record.true_begin}, {record.true_end}) lies outside the clip "
-            f"[{record.begin}, {record.end})"
-        )
+def _clip(asked, video, notices):
+    """The clip with this sentence and its tube; `ValueError` says why there is none."""
+    record, entry, target = asked.record, asked.entry, asked.target
     if target not in video.tracks:
-        raise ValueError(f"{asked.field}.target_id: trajectory {target} has no box in the video")
+        raise ValueError(f"{entry.field}.target_id: trajectory {target} has no box in the video")
     try:
-        boxes, counts = video.tracks[target].boxes_between(begin, end, video.width, video.height)
+        boxes, counts = video.tracks[target].boxes_between(
+            asked.begin, asked.end, video.width, video.height
+        )
     except ValueError as error:
-        raise ValueError(f"{asked.field}.target_id: trajectory {target}: {error}") from error
+        raise ValueError(f"{entry.field}.target_id: trajectory {target}: {error}") from error
     notices.update(counts)
     notices["unusable_boxes"] += video.unusable[target]
-    notices["segments_cut_to_clip"] += (begin, end) != (record.true_begin, record.true_end)
-    notices["sentences_with_cleaned_text"] += text != description
-    return Sentence(asked.index, asked.id, text, asked.qtype, target, begin, end, boxes)
-
-
-def _merge(sentences):
-    clips = []
-    for found in sentences.values():
-        record, video, _ = found[0]
-        clips.append(
-            Clip(
-                video_id=record.vid,
-                begin=record.begin,
-                end=record.end,
-                fps=record.fps,
-                width=video.width,
-                height=video.height,
-                frame_count=record.frame_count,
-                sentences=tuple(sentence for _, _, sentence in found),
-            )
-        )
-    return sorted(clips, key=lambda clip: clip.sentences[0].index)
+    segment = (record.true_begin, record.true_end)
+    notices["segments_cut_to_clip"] += (asked.begin, asked.end) != segment
+    notices["sentences_with_cleaned_text"] += asked.text != entry.content["description"]
+    sentence = Sentence(
+        entry.index, entry.id, asked.text, entry.qtype, target, asked.begin, asked.end, boxes
+    )
+    return Clip(
+        video_id=record.vid,
+        begin=record.begin,
+        end=record.end,
+        fps=record.fps,
+        width=video.width,
+        height=video.height,
+        frame_count=record.frame_count,
+        sentences=(sentence,),
+    )
 
 
 def _count_repeated(clips):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 
@@ -19,12 +20,15 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str) -> Any:
-    """Reads JSON; `FileNotFoundError` or `ValueError` name the file and the place."""
+def read_json(path: str, *, object_pairs_hook: Callable | None = None) -> Any:
+    """Reads JSON; `FileNotFoundError` or `ValueError` name the file and the place.
+
+    `object_pairs_hook` makes what stands for an object of its list of fields, as in `json.load`.
+    """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file")
     with open(path, encoding="utf-8") as file:
         try:
-            return json.load(file)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            return json.load(file, object_pairs_hook=object_pairs_hook)
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not valid JSON: {error}") from error

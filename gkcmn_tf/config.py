@@ -77,6 +77,8 @@ class DataConfig(hyperparams.Config):
 
     Attributes:
         records_dir: folder that `data.prepare` wrote.
+        i3d_weights: source (as given to `data.prepare`) or SHA-256 of the I3D weights that the
+            features must be made with; empty takes any.
         train_split: split to train on.
         eval_split: split that training is evaluated on.
         max_steps: `T`; longer clips are thinned to it, shorter ones padded.
@@ -89,6 +91,7 @@ class DataConfig(hyperparams.Config):
     """
 
     records_dir: str = ""
+    i3d_weights: str = ""
     train_split: str = "train"
     eval_split: str = "val"
     max_steps: int = 200

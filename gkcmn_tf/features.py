@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from gkcmn_tf import frame_rates, i3d_weights, steps, video
+from gkcmn_tf import feature_storage, frame_rates, i3d_weights, steps, video
 from gkcmn_tf.i3d import load_i3d
 from gkcmn_tf.records import VideoFeatures
 
@@ -102,7 +102,8 @@ class FeatureExtractor:
         *,
         compute_dtype: str = "float32",
         fps: float | None = None,
-        batch_size: int = 8,
+        storage_dtype: str = "float16",
+        batch_size: int = 4,
     ):
         """Wraps a network.
 
@@ -111,15 +112,22 @@ class FeatureExtractor:
             weights: `source` and `sha256` of its weights, for the fingerprint.
             compute_dtype: what it computes in, for the fingerprint.
             fps: resample videos to so many frames a second; None takes every frame.
+            storage_dtype: what the features are written in, of `feature_storage.STORAGE_DTYPES`.
             batch_size: windows a batch.
 
         Raises:
-            ValueError: the network leaves more than one time step of a window, or `fps` is not
-                more than 0.
+            ValueError: the network leaves more than one time step of a window, `fps` is not more
+                than 0, or there is no such storage.
         """
         if fps is not None:
             frame_rates.as_rate(fps)
+        if storage_dtype not in feature_storage.STORAGE_DTYPES:
+            raise ValueError(
+                f"storage_dtype: expected one of {', '.join(feature_storage.STORAGE_DTYPES)}; got "
+                f"{storage_dtype!r}"
+            )
         self.i3d = i3d
+        self._storage_dtype = storage_dtype
         self._fps = fps
         self._batch_size = batch_size
         size = video.FRAME_SIZE
@@ -138,6 +146,7 @@ class FeatureExtractor:
             "frame_size": size,
             "resize": video.RESIZE,
             "fps": fps,
+            "storage_dtype": storage_dtype,
             "shape": self._compute.structured_outputs.shape[1:].as_list(),
         }
 
@@ -148,7 +157,8 @@ class FeatureExtractor:
         *,
         compute_dtype: str = "float32",
         fps: float | None = None,
-        batch_size: int = 8,
+        storage_dtype: str = "float16",
+        batch_size: int = 4,
     ) -> "FeatureExtractor":
         """An extractor with the I3D weights of `source`, anything that `i3d.load_i3d` takes."""
         if compute_dtype not in COMPUTE_DTYPES:
@@ -157,7 +167,14 @@ class FeatureExtractor:
             )
         model = load_i3d(source, ENDPOINT, dtype=compute_dtype)
         weights = {"source": source, "sha256": i3d_weights.source_fingerprint(source)}
-        return cls(model, weights, compute_dtype=compute_dtype, fps=fps, batch_size=batch_size)
+        return cls(
+            model,
+            weights,
+            compute_dtype=compute_dtype,
+            fps=fps,
+            storage_dtype=storage_dtype,
+            batch_size=batch_size,
+        )
 
     def _compute_batch(self, frames, windows):
         # The bytes travel to the device, once per frame, and become numbers there.
@@ -178,9 +195,9 @@ class FeatureExtractor:
             video_id: its id; the file's name without suffix if None.
 
         Returns:
-            float16 features `[windows, h, w, C]`, of every frame or of those that resampling
-            leaves; `frame_count` and `fps` are of just these. If the file is damaged, those of
-            the frames that can be decoded, after a warning.
+            float16 features `[windows, h, w, C]`, not yet rounded for storage (see `as_stored`),
+            of every frame or of those that resampling leaves; `frame_count` and `fps` are of just
+            these. If the file is damaged, those of the frames that can be decoded, after a warning.
 
         Raises:
             FileNotFoundError: no such file.
@@ -212,5 +229,6 @@ class FeatureExtractor:
             height=stream.info.height,
             frame_count=stream.count,
             features=features,
+            storage_dtype=self._storage_dtype,
             timeline=stream.timeline,
         )

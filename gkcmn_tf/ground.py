@@ -47,7 +47,7 @@ def main(argv):
     run = runs.load(FLAGS.model_dir)
     for query in FLAGS.query:
         check_query(run.tokenizer, query)
-    encoded = create_extractor(run.features, FLAGS.i3d_weights).extract(FLAGS.video)
+    encoded = create_extractor(run.features, FLAGS.i3d_weights).extract(FLAGS.video).as_stored()
     timeline = encoded.timeline
     begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
     found = ground(run, encoded, FLAGS.query, *timeline.to_samples(begin, end))
@@ -88,6 +88,7 @@ def create_extractor(trained: dict, source: str | None = None) -> features.Featu
         source or trained["i3d_source"],
         compute_dtype=trained["compute_dtype"],
         fps=trained.get("fps"),
+        storage_dtype=trained.get("storage_dtype", "float16"),
     )
     if changed := features.differences(trained, extractor.fingerprint):
         raise ValueError(

@@ -16,8 +16,8 @@ Where `settings.json` gives features an `fps`, videos were resampled (`gkcmn_tf.
 frames below are resampled ones, and `features/VIDEO.json` tells which frame of the file each shows.
 
 `VideoFeatures` keys: `video_id` (bytes), `fps` (float), `width`, `height`, `frame_count` (int64, of
-the decoded video), `features` (bytes: little-endian, C order), `shape` (int64 `[4]`: windows, grid
-height, grid width, channels), `dtype` (bytes).
+the decoded video), `features`, `dtype` (bytes), `low`, `scale` (float `[channels]` or none): see
+`gkcmn_tf.feature_storage`; `shape` (int64 `[4]`: windows, grid height, grid width, channels).
 
 `Clip` keys: `video_id`, `features_file` (bytes: relative to the folder), `begin`, `end` (int64:
 frames, half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
@@ -36,15 +36,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from gkcmn_tf import feature_storage
+
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 QTYPES = ("declarative", "interrogative")
-FEATURE_DTYPES = ("float16", "float32")
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoFeatures:
-    """The features of one video: `features` is `[windows, S, S, C]`."""
+    """The features of one video: `features` is float16 `[windows, S, S, C]`."""
 
     video_id: str
     fps: float
@@ -52,6 +53,12 @@ class VideoFeatures:
     height: int
     frame_count: int
     features: np.ndarray
+    storage_dtype: str = dataclasses.field(default="float16", kw_only=True)
+
+    def as_stored(self) -> "VideoFeatures":
+        """The same with the features that reading gives back after writing."""
+        rounded = feature_storage.as_stored(self.features, self.storage_dtype)
+        return dataclasses.replace(self, features=rounded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +125,10 @@ def _write(path: str, serialized: Sequence[bytes]) -> None:
 
 def write_video_features(folder: str, video: VideoFeatures) -> str:
     """Writes one video's features under `folder`; returns the path."""
-    if str(video.features.dtype) not in FEATURE_DTYPES:
-        raise ValueError(
-            f"video {video.video_id}: features are {video.features.dtype}, "
-            f"expected one of {FEATURE_DTYPES}"
-        )
+    try:
+        stored = feature_storage.encode(video.features, video.storage_dtype)
+    except ValueError as error:
+        raise ValueError(f"video {video.video_id}: {error}") from error
     path = os.path.join(folder, features_file(video.video_id))
     record = _serialize(
         {
@@ -131,9 +137,11 @@ def write_video_features(folder: str, video: VideoFeatures) -> str:
             "width": _ints(video.width),
             "height": _ints(video.height),
             "frame_count": _ints(video.frame_count),
-            "features": _bytes(np.ascontiguousarray(video.features).tobytes()),
+            "features": _bytes(stored.data),
             "shape": _ints(video.features.shape),
-            "dtype": _bytes(str(video.features.dtype)),
+            "dtype": _bytes(stored.dtype),
+            "low": _floats(stored.low),
+            "scale": _floats(stored.scale),
         }
     )
     _write(path, [record])
@@ -158,14 +166,12 @@ def parse_video_features(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     }
     spec = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
     spec["shape"] = tf.io.FixedLenFeature([4], tf.int64)
+    for key in ("low", "scale"):
+        spec[key] = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
     parsed = tf.io.parse_single_example(serialized, spec)
-    raw, dtype, shape = (parsed.pop(key) for key in ("features", "dtype", "shape"))
-    flat = tf.cond(
-        dtype == "float16",
-        lambda: tf.io.decode_raw(raw, tf.float16),
-        lambda: tf.cast(tf.io.decode_raw(raw, tf.float32), tf.float16),
-    )
-    return parsed | {"features": tf.reshape(flat, shape)}
+    shape = parsed.pop("shape")
+    stored = [parsed.pop(key) for key in ("features", "dtype", "low", "scale")]
+    return parsed | {"features": tf.reshape(feature_storage.decode(*stored), shape)}
 
 
 def read_video_features(folder: str, video_id: str) -> VideoFeatures:
@@ -174,17 +180,16 @@ def read_video_features(folder: str, video_id: str) -> VideoFeatures:
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no features for video {video_id}; run data.prepare")
     record = next(iter(tf.data.TFRecordDataset(path)))
-    fields = tf.train.Example.FromString(record.numpy()).features.feature
-    dtype = fields["dtype"].bytes_list.value[0].decode()
-    shape = list(fields["shape"].int64_list.value)
-    features = np.frombuffer(fields["features"].bytes_list.value[0], dtype).reshape(shape)
+    fields = {key: value.numpy() for key, value in parse_video_features(record).items()}
+    stored = tf.train.Example.FromString(record.numpy()).features.feature["dtype"]
     return VideoFeatures(
         video_id=video_id,
-        fps=fields["fps"].float_list.value[0],
-        width=fields["width"].int64_list.value[0],
-        height=fields["height"].int64_list.value[0],
-        frame_count=fields["frame_count"].int64_list.value[0],
-        features=features,
+        fps=float(fields["fps"]),
+        width=int(fields["width"]),
+        height=int(fields["height"]),
+        frame_count=int(fields["frame_count"]),
+        features=fields["features"],
+        storage_dtype=stored.bytes_list.value[0].decode(),
     )
 
 

@@ -75,6 +75,12 @@ def records_features(config: configs.Experiment) -> dict:
             f"{manifest_path}: features have shape {fingerprint['shape']} a step, but "
             f"data.grid_size and data.feature_channels say {expected}"
         )
+    made_with = (fingerprint["i3d_source"], fingerprint["i3d_sha256"])
+    if data.i3d_weights and data.i3d_weights not in made_with:
+        raise ValueError(
+            f"{manifest_path}: features were made with the I3D weights {made_with[0]} (SHA-256 "
+            f"{made_with[1]}), but data.i3d_weights asks for {data.i3d_weights}"
+        )
     return fingerprint
 
 

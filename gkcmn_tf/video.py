@@ -318,6 +318,7 @@ def write_video(path: str, frames: Iterable[np.ndarray], fps: float) -> None:
 
 def _encode(container, path, frames, fps):
     shape = stream = None
+    reformatter = VideoReformatter()
     for number, frame in enumerate(frames):
         shape = shape or (*frame.shape[:2], 3)
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape != shape:
@@ -331,10 +332,19 @@ def _encode(container, path, frames, fps):
             stream = container.add_stream("libx264", rate=rate)
             stream.height, stream.width = height + height % 2, width + width % 2
             stream.pix_fmt = "yuv420p"
-            # x264's output depends on how many threads share the work.
+            # x264's output depends on how many threads share the work, and with its macroblock tree
+            # now and then differs for no known reason.
             stream.codec_context.thread_count = 1
+            stream.options = {"x264-params": "no-mbtree=1"}
         padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")))
+        # Left to the encoder, the conversion would use several threads, and vary.
+        converted = reformatter.reformat(
+            av.VideoFrame.from_ndarray(padded, format="rgb24"),
+            format=stream.pix_fmt,
+            interpolation=_RESIZE_FLAGS,
+            threads=1,
+        )
+        container.mux(stream.encode(converted))
     if stream is None:
         raise ValueError(f"{path}: no frames to write")
     container.mux(stream.encode())

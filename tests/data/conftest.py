@@ -1,6 +1,7 @@
-"""A small data set in VidSTG's layout, which tests write and then damage."""
+"""Small data sets in the layout of each kind, which tests write and then damage."""
 
 import collections
+import csv
 import json
 import pathlib
 
@@ -8,6 +9,14 @@ import numpy as np
 import pytest
 
 from gkcmn_tf import video
+
+
+def write_noise(path, frame_count=40, width=64, height=48):
+    """A video whose frames all differ, at 25 frames a second."""
+    levels = np.random.default_rng(0).integers(0, 256, (frame_count, height // 8, width // 8, 3))
+    frames = levels.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
+    video.write_video(str(path), frames, 25)
+    return path
 
 
 class VidstgFolder:
@@ -78,13 +87,7 @@ class VidstgFolder:
 
     def add_video(self, vid, frame_count=40, width=64, height=48):
         """A video whose frames all differ."""
-        path = self.video_dir / "g0" / f"{vid}.mp4"
-        levels = np.random.default_rng(0).integers(
-            0, 256, (frame_count, height // 8, width // 8, 3)
-        )
-        frames = levels.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-        video.write_video(str(path), frames, 25)
-        return path
+        return write_noise(self.video_dir / "g0" / f"{vid}.mp4", frame_count, width, height)
 
     def write(self):
         """Writes the JSON files."""
@@ -96,6 +99,107 @@ class VidstgFolder:
             path = self.vidor_dir / folder / "g0" / f"{vid}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(annotation), encoding="utf-8")
+
+
+class HcstvgFolder:
+    """HC-STVG records by file and videos in a sub-folder, below one folder.
+
+    Records are plain dictionaries, changed at will before `write`.
+    """
+
+    def __init__(self, root: pathlib.Path):
+        self.annotation_dir = root / "annotations"
+        self.video_dir = root / "videos"
+        self.files = collections.defaultdict(dict)
+
+    def add_record(self, name, *, file="train.json", st_frame=11, boxes=10, img_num=40):
+        """A record of version 1, or of version 2 if the file is; 20 seconds are 40 frames."""
+        begin = st_frame - 1
+        record = {
+            "bbox": [[8, 8, 16, 24] for _ in range(boxes)],
+            "st_time": begin / 2,
+            "ed_time": (begin + boxes) / 2,
+            "st_frame": st_frame,
+            "img_num": img_num,
+        }
+        if file.endswith("_v2.json"):
+            record |= {"English": "The man sits.", "Chinese": "", "img_size": [48, 64]}
+        else:
+            record |= {"caption": "The man sits.", "width": 64, "height": 48}
+        self.files[file][name] = record
+        return record
+
+    def add_video(self, name, frame_count=40, width=64, height=48, part="1"):
+        """A video whose frames all differ."""
+        return write_noise(self.video_dir / part / name, frame_count, width, height)
+
+    def write(self):
+        """Writes the JSON files."""
+        self.annotation_dir.mkdir(parents=True, exist_ok=True)
+        for file, records in self.files.items():
+            (self.annotation_dir / file).write_text(json.dumps(records), encoding="utf-8")
+
+
+class CustomFolder:
+    """Lines of one's own data and videos below one folder.
+
+    Lines are plain dictionaries, changed at will before `write`; a string stands as it is.
+    """
+
+    def __init__(self, root: pathlib.Path):
+        self.annotation_dir = root / "annotations"
+        self.video_dir = root / "videos"
+        self.lines = collections.defaultdict(list)
+
+    def add_line(self, video_path="a.mp4", *, split="val", **fields):
+        """A line; `None` leaves a field out."""
+        line = {
+            "video": video_path,
+            "sentence": "a dog runs.",
+            "begin": 10,
+            "end": 20,
+            "boxes": {"10": [8, 8, 24, 32], "19": [8, 8, 24, 32]},
+        } | fields
+        line = {name: value for name, value in line.items() if value is not None}
+        self.lines[split].append(line)
+        return line
+
+    def add_video(self, path="a.mp4", frame_count=40, width=64, height=48):
+        """A video whose frames all differ."""
+        return write_noise(self.video_dir / path, frame_count, width, height)
+
+    def write(self, suffix="jsonl"):
+        """Writes the files; returns the last one's path."""
+        self.annotation_dir.mkdir(parents=True, exist_ok=True)
+        for split, lines in self.lines.items():
+            path = self.annotation_dir / f"{split}.{suffix}"
+            with path.open("w", encoding="utf-8", newline="") as file:
+                if suffix == "csv":
+                    _write_csv(file, lines)
+                else:
+                    file.writelines(
+                        f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines
+                    )
+        return path
+
+
+def _write_csv(file, lines):
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.DictWriter(file, columns)
+    writer.writeheader()
+    for line in lines:
+        boxes = {"boxes": json.dumps(line["boxes"])} if "boxes" in line else {}
+        writer.writerow(line | boxes)
+
+
+@pytest.fixture
+def hcstvg_folder(tmp_path):
+    return HcstvgFolder(tmp_path / "hcstvg")
+
+
+@pytest.fixture
+def custom_folder(tmp_path):
+    return CustomFolder(tmp_path / "custom")
 
 
 @pytest.fixture

@@ -1,32 +1,21 @@
 """Making a records folder: accounting, damage, resuming."""
 
+import functools
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 from absl import logging
 
 from data import prepare, vidstg
 from gkcmn_tf import features, records
+from tests.data.mean_extractor import make_extractor
 
 ARGUMENTS = {"dataset": "vidstg"}
-
-
-def make_extractor(sha256="0" * 64, fps=None):
-    clips = keras.Input((None, None, None, 3))
-    network = keras.Model(clips, keras.layers.AveragePooling3D((8, 32, 32))(clips))
-    weights = {"source": "mean", "sha256": sha256}
-    return features.FeatureExtractor(network, weights, fps=fps, batch_size=2)
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return make_extractor()
 
 
 @pytest.fixture
@@ -34,12 +23,13 @@ def output_dir(tmp_path):
     return str(tmp_path / "records")
 
 
-def run(folder, extractor, output_dir, splits=("val",)):
+def run(folder, output_dir, splits=("val",), **made):
+    """`prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
     folder.write()
     paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
     return prepare.prepare(
         {split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits},
-        extractor,
+        functools.partial(make_extractor, **made),
         dataset="vidstg",
         video_dir=str(folder.video_dir),
         output_dir=output_dir,
@@ -79,10 +69,8 @@ def two_videos(folder, steady):
     return folder
 
 
-def test_records_hold_every_sentence_and_the_features_of_each_video_once(
-    two_videos, extractor, output_dir
-):
-    manifest = run(two_videos, extractor, output_dir)
+def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
+    manifest = run(two_videos, output_dir)
     clips = list(records.read_clips(output_dir, "val"))
     assert [(c.video_id, c.begin, c.end) for c in clips] == [
         ("a", 0, 40),
@@ -103,9 +91,9 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(
     for vid in "ab":
         made = records.read_video_features(output_dir, vid)
         path = str(two_videos.video_dir / "g0" / f"{vid}.mp4")
-        np.testing.assert_array_equal(made.features, extractor.extract(path).features)
+        np.testing.assert_array_equal(made.features, make_extractor().extract(path).features)
     assert json.loads(pathlib.Path(output_dir, "manifest.json").read_text()) == manifest
-    assert manifest["features"] == extractor.fingerprint
+    assert manifest["features"] == make_extractor().fingerprint
     assert manifest["splits"]["val"] == {
         "videos": 2,
         "clips": 3,
@@ -135,14 +123,14 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(
     }
 
 
-def test_the_summary_is_the_manifest_in_short(two_videos, extractor, output_dir):
-    summary = prepare.summarise(run(two_videos, extractor, output_dir), output_dir)
+def test_the_summary_is_the_manifest_in_short(two_videos, output_dir):
+    summary = prepare.summarise(run(two_videos, output_dir), output_dir)
     assert summary["output_dir"] == output_dir
     assert summary["splits"]["val"]["clips"] == 3
     assert summary["splits"]["val"]["sentences"]["total"] == 7
 
 
-def test_every_kind_of_damage_is_accounted_for(folder, steady, extractor, output_dir, caplog):
+def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplog):
     for vid in ("sound", "missing", "broken", "short", "cut"):
         folder.add_vidor(vid, {0: steady})
         folder.add_record(vid, truth=(10, 20))
@@ -158,7 +146,7 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, extractor, output
     cut = (video_dir / "cut.mp4").read_bytes()
     (video_dir / "cut.mp4").write_bytes(cut[: int(0.8 * len(cut))])
     logging.get_absl_logger().addHandler(caplog.handler)
-    manifest = run(folder, extractor, output_dir)
+    manifest = run(folder, output_dir)
     logging.get_absl_logger().removeHandler(caplog.handler)
     split = manifest["splits"]["val"]
     reasons = {skipped["id"]: skipped["reason"] for skipped in split["skipped"]}
@@ -196,54 +184,50 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, extractor, output
     assert clips["cut"].end == records.read_video_features(output_dir, "cut").frame_count < 40
 
 
-def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, extractor, output_dir):
+def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output_dir):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a")
     folder.add_video("a", width=48, height=64)
-    split = run(folder, extractor, output_dir)["splits"]["val"]
+    split = run(folder, output_dir)["splits"]["val"]
     assert split["video_notices"] == [{"id": "a", "notice": "is 48x64, annotated as 64x48"}]
     (clip,) = records.read_clips(output_dir, "val")
     assert (clip.width, clip.height) == (64, 48)
 
 
-def test_a_second_run_makes_nothing_and_changes_nothing(
-    two_videos, extractor, output_dir, monkeypatch
-):
-    run(two_videos, extractor, output_dir)
+def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, monkeypatch):
+    run(two_videos, output_dir)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
-    run(two_videos, extractor, output_dir)
+    run(two_videos, output_dir)
     assert made == []
     assert contents(output_dir) == before
 
 
 @pytest.mark.parametrize("suffix", ["tfrecord", "json"])
-def test_what_is_deleted_is_made_again_to_the_byte(
-    two_videos, extractor, output_dir, monkeypatch, suffix
-):
-    run(two_videos, extractor, output_dir)
+def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monkeypatch, suffix):
+    run(two_videos, output_dir)
     before = contents(output_dir)
     os.remove(os.path.join(output_dir, "features", f"b.{suffix}"))
     made = count_extractions(monkeypatch)
-    run(two_videos, extractor, output_dir)
+    run(two_videos, output_dir)
     assert made == ["b"]
     assert contents(output_dir) == before
 
 
-def test_a_killed_run_goes_on_where_it_was(two_videos, extractor, output_dir, monkeypatch):
-    run(two_videos, extractor, output_dir)
+def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+    run(two_videos, output_dir)
     undisturbed = contents(output_dir)
     other = f"{output_dir}-killed"
     original = records.write_video_features
 
-    def killed_at_b(folder, video):
+    def full_at_b(folder, video):
         if video.video_id == "b":
-            raise KeyboardInterrupt
+            raise OSError(28, "No space left on device")
         return original(folder, video)
 
-    monkeypatch.setattr(records, "write_video_features", killed_at_b)
-    with pytest.raises(KeyboardInterrupt):
-        run(two_videos, extractor, other)
+    monkeypatch.setattr(records, "write_video_features", full_at_b)
+    with pytest.raises((OSError, RuntimeError), match="No space left"):
+        run(two_videos, other)
     assert sorted(contents(other)) == [
         "features/a.json",
         "features/a.tfrecord",
@@ -252,37 +236,37 @@ def test_a_killed_run_goes_on_where_it_was(two_videos, extractor, output_dir, mo
     ]
     monkeypatch.setattr(records, "write_video_features", original)
     made = count_extractions(monkeypatch)
-    run(two_videos, extractor, other)
+    run(two_videos, other)
     assert made == ["b"]
     assert contents(other) == undisturbed
 
 
-def test_a_video_that_was_missing_is_tried_again(two_videos, extractor, output_dir):
+def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
     path = two_videos.video_dir / "g0" / "b.mp4"
     content = path.read_bytes()
     path.unlink()
-    assert run(two_videos, extractor, output_dir)["splits"]["val"]["sentences"]["skipped"] == 3
+    assert run(two_videos, output_dir)["splits"]["val"]["sentences"]["skipped"] == 3
     path.write_bytes(content)
-    assert run(two_videos, extractor, output_dir)["splits"]["val"]["sentences"]["skipped"] == 0
+    assert run(two_videos, output_dir)["splits"]["val"]["sentences"]["skipped"] == 0
 
 
-def test_splits_can_be_added_one_by_one(two_videos, steady, extractor, output_dir, monkeypatch):
+def test_splits_can_be_added_one_by_one(two_videos, steady, output_dir, monkeypatch):
     two_videos.add_record("a", split="train")
-    together = run(two_videos, extractor, f"{output_dir}-together", ("train", "val"))
-    run(two_videos, extractor, output_dir, ("train",))
+    together = run(two_videos, f"{output_dir}-together", ("train", "val"))
+    run(two_videos, output_dir, ("train",))
     made = count_extractions(monkeypatch)
-    assert run(two_videos, extractor, output_dir, ("val",)) == together
+    assert run(two_videos, output_dir, ("val",)) == together
     assert made == ["b"]
     assert contents(output_dir) == contents(f"{output_dir}-together")
 
 
-def test_a_folder_with_other_features_is_refused(two_videos, extractor, output_dir):
-    run(two_videos, extractor, output_dir)
+def test_a_folder_with_other_features_is_refused(two_videos, output_dir):
+    run(two_videos, output_dir)
     before = contents(output_dir)
     with pytest.raises(
         ValueError, match=r"made with other settings \(i3d_sha256: '000.*take anoth"
     ):
-        run(two_videos, make_extractor(sha256="1" * 64), output_dir)
+        run(two_videos, output_dir, sha256="1" * 64)
     assert contents(output_dir) == before
 
 
@@ -296,7 +280,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     folder.add_record("a", truth=(11, 14), questions=())
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
-    manifest = run(folder, make_extractor(fps=5), output_dir)
+    manifest = run(folder, output_dir, fps=5)
     # At 25 frames a second, 5 a second leave the frames 0, 5, 10, ..., 35.
     first, cut = records.read_clips(output_dir, "val")
     assert (first.begin, first.end, first.frame_count, first.fps) == (1, 8, 8, 5)
@@ -321,33 +305,33 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
 
 
 def test_a_resampled_run_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
-    run(two_videos, make_extractor(fps=5), output_dir)
+    run(two_videos, output_dir, fps=5)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
-    run(two_videos, make_extractor(fps=5), output_dir)
+    run(two_videos, output_dir, fps=5)
     assert made == [] and contents(output_dir) == before
 
 
 @pytest.mark.parametrize(("before", "now"), [(None, 5), (5, None), (5, 6)])
 def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, before, now):
-    run(two_videos, make_extractor(fps=before), output_dir)
+    run(two_videos, output_dir, fps=before)
     with pytest.raises(ValueError, match=f"fps: {before} there, {now} now.*and --fps"):
-        run(two_videos, make_extractor(fps=now), output_dir)
+        run(two_videos, output_dir, fps=now)
 
 
-def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, extractor, output_dir):
-    run(two_videos, extractor, output_dir)
+def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, output_dir):
+    run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))
     with pytest.raises(ValueError, match=r"holds features but no settings\.json"):
-        run(two_videos, extractor, output_dir)
+        run(two_videos, output_dir)
 
 
-def test_a_wrong_video_folder_is_an_error(two_videos, extractor, output_dir):
+def test_a_wrong_video_folder_is_an_error(two_videos, output_dir):
     two_videos.video_dir = two_videos.video_dir / "elsewhere"
     with pytest.raises(
         ValueError, match=r"not one of 2 videos can be read; is --video_dir=.*elsewh"
     ):
-        run(two_videos, extractor, output_dir)
+        run(two_videos, output_dir)
     assert "manifest.json" not in contents(output_dir)
 
 
@@ -355,7 +339,7 @@ def test_a_wrong_video_folder_is_an_error(two_videos, extractor, output_dir):
 def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
     two_videos.write()
     command = [
-        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--splits=val", "--limit=1"),
+        *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--split=val", "--limit=1"),
         f"--annotation_dir={two_videos.annotation_dir}",
         f"--vidor_dir={two_videos.vidor_dir}",
         f"--video_dir={two_videos.video_dir}",
@@ -371,3 +355,26 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
     assert "windows/s" in done.stderr
+
+
+@pytest.mark.slow
+def test_counting_prints_one_line_and_needs_neither_videos_nor_vidor(folder):
+    folder.add_record("a", questions=("who?", "what?"))
+    folder.add_record("b", captions=("",), questions=())
+    folder.write()
+    command = [
+        *(sys.executable, "-m", "data.prepare", "--annotations_only", "--dataset", "vidstg"),
+        *("--annotation_dir", str(folder.annotation_dir), "--split", "val"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (reason,) = json.loads(done.stdout).pop("reasons")
+    assert reason.startswith("val_annotations.json: record 1: captions[0].description")
+    assert json.loads(done.stdout) == {
+        "split": "val",
+        "records": 2,
+        "declarative": 2,
+        "interrogative": 2,
+        "kept": 3,
+        "skipped": 1,
+        "reasons": {reason: 1},
+    }

@@ -1,6 +1,10 @@
+import pathlib
+
 import pytest
 
 from gkcmn_tf import config
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_defaults_are_the_papers():
@@ -60,6 +64,16 @@ def test_errors_name_the_file(tmp_path):
         config.load("gkcmn", [str(tmp_path / "missing.yaml")])
     with pytest.raises(ValueError, match="--experiment=foo: no such experiment"):
         config.load("foo")
+
+
+@pytest.mark.parametrize("experiment", ["gkcmn", "bm"])
+@pytest.mark.parametrize(
+    ("name", "max_steps", "max_words", "eval_split"),
+    [("vidstg", 200, 20, "val"), ("hcstvg", 150, 30, "test")],
+)
+def test_configs_of_data_sets(experiment, name, max_steps, max_words, eval_split):
+    data = config.load(experiment, [str(ROOT / "configs" / f"{name}.yaml")]).data
+    assert (data.max_steps, data.max_words, data.eval_split) == (max_steps, max_words, eval_split)
 
 
 @pytest.mark.parametrize("name", ["gkcmn", "bm"])

@@ -193,6 +193,7 @@ def test_the_fingerprint_says_what_decides_the_features(extractor):
         "frame_size": 224,
         "resize": "swscale bilinear",
         "fps": None,
+        "storage_dtype": "float16",
         "shape": [7, 7, 3],
     }
 

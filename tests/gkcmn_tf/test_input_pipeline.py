@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from gkcmn_tf import input_pipeline, records, steps
 from gkcmn_tf.config import DataConfig
-from gkcmn_tf.text import Tokenizer
+from gkcmn_tf.text import Tokenizer, split_words
 
 T, N, S, C = 6, 4, 2, 3
 # Frames of each clip: shorter than T steps, as long, longer (thinned), and not from frame 0.
@@ -99,7 +99,7 @@ def naive_example(clip, sentence, videos, tokenizer):
             box = sentence.boxes[frame - sentence.begin] / [64, 48, 64, 48]
             expected["boxes"][s] = np.clip(box, 0, 1)
             expected["box_mask"][s] = True
-    for n, word in enumerate(tokenizer.words(sentence.text)[:N]):
+    for n, word in enumerate(split_words([sentence.text])[0][:N]):
         known = tokenizer.vocabulary
         expected["tokens"][n] = known.index(word) if word in known else 1
     ends = np.array([sentence.begin, sentence.end])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gkcmn_tf import records
+from gkcmn_tf.feature_storage import STORAGE_DTYPES
 
 
 def make_sentence(index=0, begin=2, end=5, **changes):
@@ -42,9 +43,9 @@ def make_clip(*sentences, **changes):
     return records.Clip(**(values | changes))
 
 
-def make_video(dtype="float16", video_id="v"):
+def make_video(dtype="float16", storage_dtype="float16"):
     features = np.linspace(0, 1, 3 * 2 * 2 * 4).reshape(3, 2, 2, 4).astype(dtype)
-    return records.VideoFeatures(video_id, 25.0, 64, 48, 12, features)
+    return records.VideoFeatures("v", 25.0, 64, 48, 12, features, storage_dtype=storage_dtype)
 
 
 def as_plain(clip):
@@ -55,31 +56,30 @@ def as_plain(clip):
     return plain
 
 
-@pytest.mark.parametrize("dtype", records.FEATURE_DTYPES)
-def test_video_features_come_back(tmp_path, dtype):
-    video = make_video(dtype)
+@pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
+def test_video_features_come_back_as_stored(tmp_path, storage_dtype):
+    video = make_video(storage_dtype=storage_dtype)
     path = records.write_video_features(str(tmp_path), video)
     assert path == str(tmp_path / "features" / "v.tfrecord")
     read = records.read_video_features(str(tmp_path), "v")
-    assert read.features.dtype == dtype
-    np.testing.assert_array_equal(read.features, video.features)
+    np.testing.assert_array_equal(read.features, video.as_stored().features)
     assert dataclasses.replace(read, features=None) == dataclasses.replace(video, features=None)
 
 
-@pytest.mark.parametrize("dtype", records.FEATURE_DTYPES)
-def test_video_features_are_float16_in_graph(tmp_path, dtype):
-    video = make_video(dtype)
+@pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
+def test_video_features_are_float16_in_graph(tmp_path, storage_dtype):
+    video = make_video(storage_dtype=storage_dtype)
     path = records.write_video_features(str(tmp_path), video)
     (parsed,) = tf.data.TFRecordDataset(path).map(records.parse_video_features)
     assert parsed["features"].dtype == tf.float16
-    np.testing.assert_array_equal(parsed["features"], video.features.astype("float16"))
+    np.testing.assert_array_equal(parsed["features"], video.as_stored().features)
     assert parsed["frame_count"] == 12
     assert parsed["video_id"] == b"v"
 
 
 def test_features_of_another_dtype_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="video v: features are float64"):
-        records.write_video_features(str(tmp_path), make_video("float64"))
+    with pytest.raises(ValueError, match="video v: expected float16 features"):
+        records.write_video_features(str(tmp_path), make_video("float32"))
 
 
 def test_missing_features_name_the_file(tmp_path):
@@ -105,7 +105,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        records.write_video_features(str(tmp_path), make_video("float32"))
+        records.write_video_features(str(tmp_path), make_video(storage_dtype="int8"))
     assert pathlib.Path(path).read_bytes() == before
 
 

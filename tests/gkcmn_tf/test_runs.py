@@ -42,6 +42,19 @@ def save(experiment, model_dir):
     return model, optimizer
 
 
+@pytest.mark.parametrize("weights", ["", "random:0", "a"])
+def test_the_i3d_weights_may_be_named_by_source_or_hash(experiment, weights):
+    experiment.data.i3d_weights = weights
+    assert runs.records_features(experiment) == FEATURES
+
+
+def test_features_of_other_i3d_weights_than_the_config_asks_for_are_refused(experiment, tmp_path):
+    experiment.data.i3d_weights = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
+    with pytest.raises(ValueError, match=r"made with the I3D weights random:0 .* asks for https"):
+        runs.start(experiment, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_load_restores_every_weight(experiment, tmp_path):
     model_dir = str(tmp_path / "run")
     model, _ = save(experiment, model_dir)

@@ -26,8 +26,8 @@ def grey_video(tmp_path):
 
 
 def shows(picture, color):
-    """Whether a picture has a pixel of about that colour; video codecs change colours a little."""
-    return bool((np.abs(picture.astype(int) - color).max(axis=-1) < 40).any())
+    """Whether a picture has a pixel of about that colour, which codecs change in thin lines."""
+    return bool((np.abs(picture.astype(int) - color).max(axis=-1) < 60).any())
 
 
 def test_the_overlay_draws_boxes_in_their_frames_only(grey_video, tmp_path):

@@ -1,0 +1,37 @@
+"""Prints what the features of a split of VidSTG take: windows, bytes, hours.
+
+Example:
+    python -m benchmarks.extraction_cost --annotation_file=vidstg/val_annotations.json \
+        --windows_per_second=15
+"""
+
+from absl import app, flags
+
+from gkcmn_tf import steps
+from gkcmn_tf.atomic_files import read_json
+
+FLAGS = flags.FLAGS
+BYTES = {"float16": 2, "bfloat16": 2, "int8": 1}
+WINDOW = 7 * 7 * 1024
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("annotation_file", None, "SPLIT_annotations.json of VidSTG.", required=True)
+    flags.DEFINE_float("windows_per_second", None, "What data.prepare shows.", required=True)
+
+
+def main(argv):
+    """Counts each video once, whole, as data.prepare does."""
+    del argv
+    frames = {r["vid"]: r["frame_count"] for r in read_json(FLAGS.annotation_file)}
+    windows = sum(steps.count_windows(count) for count in frames.values())
+    print(f"{len(frames):,} videos, {sum(frames.values()):,} frames, {windows:,} windows")
+    for dtype, size in BYTES.items():
+        print(f"{dtype}: {windows * WINDOW * size / 1e9:.1f} GB")
+    print(f"{windows / FLAGS.windows_per_second / 3600:.1f} hours")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,352 @@
+"""One's own sentences about one's own videos.
+
+    annotation_dir/SPLIT.jsonl or SPLIT.csv     one sentence a line
+    video_dir/VIDEO                             any file that FFmpeg reads
+
+A line of a `.jsonl` file is an object, a line of a `.csv` file (with a header, in UTF-8) holds the
+same fields in columns, `boxes` as JSON; a cell left empty is a field left out.
+
+    video       path of the video below video_dir; it is the video's id
+    sentence    what to find
+    begin, end  when it is true: frames, counted from 0, half-open
+    boxes       where the object is, [x1, y1, x2, y2] in pixels of the upright picture: a list with
+                a box for every frame from begin to end, or an object of boxes by frame, {"12":
+                [...], "20": [...]}; in between boxes are interpolated linearly, before the first
+                and after the last they are held
+    id          optional, unique in the split; else SPLIT-NUMBER
+    qtype       optional: declarative (the default) or interrogative
+    clip_begin, clip_end
+                optional: the part of the video that is searched; all of it if left out
+    units       optional: frames (the default) or seconds, for begin, end, clip_begin, clip_end and
+                the keys of boxes. Begins and ends go to the nearest boundary between frames at the
+                rate that the file declares, a box to the frame shown at its time.
+
+What is not here (size, frame rate, frame count) is read from the video.
+"""
+
+import collections
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from data import annotations as annotated
+from data.annotations import Skipped, SplitAccount, SplitAnnotations, Track
+from data.json_fields import MAX_NUMBER, integer, is_box, is_number, is_text
+from gkcmn_tf import records, video
+from gkcmn_tf.records import Clip, Sentence
+
+ANNOTATION_FILES = ("SPLIT.jsonl", "SPLIT.csv")
+NEEDED = ("video", "sentence", "begin", "end", "boxes")
+OPTIONAL = ("id", "qtype", "clip_begin", "clip_end", "units")
+NUMERIC = ("begin", "end", "boxes", "clip_begin", "clip_end")
+UNITS = ("frames", "seconds")
+LONGEST_FILE_NAME = 200  # bytes, of a video's features; file systems take 255, suffixes included
+
+
+@dataclasses.dataclass(frozen=True)
+class _Timing:
+    """When and where, in frames and pixels.
+
+    The truth `[begin, end)` is inside the clip; `cut` says whether it had to be cut for that.
+    `unusable` boxes are left out of the track.
+    """
+
+    begin: int
+    end: int
+    clip_begin: int
+    clip_end: int
+    track: Track
+    cut: bool
+    unusable: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A line's fields, checked as far as can be without its video."""
+
+    where: str
+    index: int
+    id: str
+    qtype: str
+    text: str
+    fields: dict[str, Any]
+
+
+def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
+    """Counts a split's sentences, as `read_split` does, but the videos are not looked at.
+
+    What is given in seconds is not checked, since frames need the video's rate.
+    """
+    return _read_lines(split, annotation_dir, limit)[0]
+
+
+def read_split(
+    split: str, annotation_dir: str, video_dir: str, limit: int | None = None
+) -> SplitAnnotations:
+    """Reads a split's sentences with their tubes; a bad line is skipped, with the reason.
+
+    Args:
+        split: any name.
+        annotation_dir: where `SPLIT.jsonl` or `SPLIT.csv` is.
+        video_dir: where the paths of the videos begin.
+        limit: reads the lines of the first so many videos only.
+
+    Returns:
+        clips in the order of their first sentence; `frame_count` is what the file declares.
+        Videos that cannot be opened are listed too, though no clip is left of them.
+
+    Raises:
+        FileNotFoundError: the split has no annotation file.
+        ValueError: it has two, or one without a needed column, or one that is no CSV.
+    """
+    account, by_video = _read_lines(split, annotation_dir, limit)
+    annotations = SplitAnnotations(skipped=account.skipped)
+    clips = []
+    for path, lines in by_video.items():
+        annotations.videos[path] = path
+        try:
+            info = video.probe(os.path.join(video_dir, path))
+        except (FileNotFoundError, video.VideoError) as error:
+            reason = f"video {path}: {error}"
+            annotations.skipped += [Skipped(line.id, reason) for line in lines]
+            continue
+        for line in lines:
+            try:
+                clips.append(_clip(line, info, annotations.notices))
+            except ValueError as error:
+                annotations.skipped.append(Skipped(line.id, f"{line.where}: {error}"))
+    annotations.clips = annotated.merge_clips(clips)
+    annotations.skipped.sort(key=lambda skipped: skipped.id)
+    return annotations
+
+
+def _read_lines(split, annotation_dir, limit):
+    """The account of a split, and its checked lines by video in order of appearance."""
+    path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
+    # Bytes that are no UTF-8 become surrogates, so that they spoil their own line only.
+    content = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
+    parse = _parse_csv if path.endswith(".csv") else _parse_jsonl
+    account = SplitAccount()
+    by_video, first, unknown = collections.defaultdict(list), {}, set()
+    for index, (place, fields) in enumerate(parse(path, content)):
+        where = f"{os.path.basename(path)}: {place}"
+        name = fields.get("video") if isinstance(fields, dict) else None
+        beyond = limit is not None and len(by_video) >= limit
+        if beyond and isinstance(name, str) and name not in by_video:
+            continue
+        account.records += 1
+        qtype = fields.get("qtype") if isinstance(fields, dict) else None
+        account.sentences[qtype if qtype in records.QTYPES else records.QTYPES[0]] += 1
+        # By its place in the file, until it is sure that its own id is good.
+        line_id = f"{split}-{index:05d}"
+        try:
+            line = _check(where, index, line_id, fields)
+            if line.id in first:
+                raise ValueError(f"id: {line.id!r} is taken by {first[line.id]}")
+            first[line.id] = place
+            by_video[fields["video"]].append(line)
+            unknown |= fields.keys() - {*NEEDED, *OPTIONAL}
+        except ValueError as error:
+            account.skipped.append(Skipped(line_id, f"{where}: {error}"))
+    if unknown:
+        logging.warning("%s: fields without a meaning here: %s", path, ", ".join(sorted(unknown)))
+    return account, by_video
+
+
+def _parse_jsonl(path: str, content: str) -> Iterator[tuple[str, Any]]:
+    """Yields the place and the fields of each line; an error takes the place of the fields."""
+    del path
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            fields = ValueError(f"not valid JSON: {error}")
+        yield f"line {number}", fields
+
+
+def _object(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field occurs twice")
+    return fields
+
+
+def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
+    """Yields the place and the fields of each row; an error takes the place of the fields."""
+    csv.field_size_limit(max(len(content), 1))
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in NEEDED if name not in header]
+        if missing:
+            raise ValueError(
+                f"{path}: has no column {', '.join(missing)}; expected {', '.join(NEEDED)} in the "
+                f"first line, found {', '.join(header) or 'nothing'}"
+            )
+        if len(set(header)) < len(header):
+            raise ValueError(f"{path}: has a column twice: {', '.join(header)}")
+        begin = reader.line_num + 1
+        for row in reader:
+            place = f"line {begin}"
+            begin = reader.line_num + 1
+            if not row:
+                continue
+            if len(row) != len(header):
+                yield place, ValueError(f"has {len(row)} cells, the first line {len(header)}")
+                continue
+            cells = dict(zip(header, row, strict=True))
+            yield place, {name: _cell(name, cell) for name, cell in cells.items() if cell.strip()}
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from error
+
+
+def _cell(name, cell):
+    """What the cell means; if it is no JSON where it should be, the check of the field says so."""
+    if name not in NUMERIC:
+        return cell
+    try:
+        return json.loads(cell, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return cell
+
+
+def _check(where, index, line_id, fields):
+    """The line; `ValueError` says what is wrong with it."""
+    if isinstance(fields, ValueError):
+        raise fields
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected an object, got {type(fields).__name__}")
+    if missing := [name for name in NEEDED if name not in fields]:
+        raise ValueError(f"{missing[0]}: is missing; needed are {', '.join(NEEDED)}")
+    name = fields["video"]
+    if not is_text(name):
+        raise ValueError(f"video: expected a path in UTF-8, got {name!r}")
+    if len(os.path.basename(records.features_file(name))) > LONGEST_FILE_NAME:
+        raise ValueError(f"video: too long a path for the name of its features: {name!r}")
+    text = annotated.sentence_text(fields["sentence"], "sentence")
+    qtype = _choice(fields, "qtype", records.QTYPES)
+    own_id = fields.get("id", line_id)
+    if isinstance(own_id, int) and not isinstance(own_id, bool):
+        own_id = str(own_id)
+    if not is_text(own_id):
+        raise ValueError(f"id: expected a name in UTF-8, got {own_id!r}")
+    line = _Line(where, index, own_id, qtype, text, fields)
+    if _choice(fields, "units", UNITS) == "frames":
+        _time(line, 1.0)
+    return line
+
+
+def _choice(fields, name, choices):
+    value = fields.get(name, choices[0])
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+    return value
+
+
+def _time(line: _Line, fps: float) -> _Timing:
+    """Reads a line's frames; `ValueError` says what is wrong with them.
+
+    Args:
+        line: its fields.
+        fps: of the video; counts only if the line's units are seconds.
+    """
+    fields = line.fields
+    seconds = fields.get("units") == "seconds"
+
+    def boundary(name):
+        return _boundary(fields, name, fps) if seconds else integer(fields, name)
+
+    begin, end = boundary("begin"), boundary("end")
+    if begin >= end:
+        raise ValueError(f"begin, end: [{fields['begin']}, {fields['end']}) holds no frame")
+    clip_begin = boundary("clip_begin") if "clip_begin" in fields else 0
+    clip_end = boundary("clip_end") if "clip_end" in fields else annotated.END_OF_VIDEO
+    if clip_begin >= clip_end:
+        raise ValueError(f"clip_begin, clip_end: [{clip_begin}, {clip_end}) holds no frame")
+    inside = annotated.cut_to_clip(begin, end, clip_begin, clip_end, "begin, end")
+    listed = _listed_boxes(fields["boxes"], begin, end, fps if seconds else None)
+    usable = {frame: box for frame, box in listed if is_box(box)}
+    if not usable:
+        raise ValueError(
+            "boxes: none is [x1, y1, x2, y2] of numbers with x1 <= x2 and y1 <= y2: "
+            f"{fields['boxes']!r:.100}"
+        )
+    frames = sorted(usable)
+    return _Timing(
+        *inside,
+        clip_begin,
+        clip_end,
+        track=Track(np.array(frames), np.array([usable[f] for f in frames], np.float32)),
+        cut=inside != (begin, end),
+        unusable=sum(not is_box(box) for _, box in listed),
+    )
+
+
+def _boundary(fields, name, fps):
+    """The boundary between frames nearest to a time in seconds."""
+    value = fields[name]
+    if not is_number(value) or not 0 <= value * fps <= MAX_NUMBER:
+        raise ValueError(f"{name}: expected a number of seconds of at least 0, got {value!r}")
+    return round(value * fps)
+
+
+def _listed_boxes(boxes, begin, end, fps):
+    """`(frame, box)` of each box, whatever it holds; keys are seconds if `fps` is given."""
+    if isinstance(boxes, list):
+        if len(boxes) != end - begin:
+            raise ValueError(
+                f"boxes: {len(boxes)} for the {end - begin} frames [{begin}, {end}); give a box "
+                'for each, or an object of boxes by frame, {"12": [x1, y1, x2, y2], ...}'
+            )
+        return list(zip(range(begin, end), boxes, strict=True))
+    if not isinstance(boxes, dict):
+        raise ValueError(f"boxes: expected a list or an object, got {boxes!r:.100}")
+    return [(_frame(key, fps), box) for key, box in boxes.items()]
+
+
+def _frame(key, fps):
+    try:
+        time = float(key)
+    except ValueError:
+        time = math.nan
+    frame = time if fps is None else time * fps
+    if not 0 <= frame <= MAX_NUMBER or (fps is None and frame != int(frame)):
+        unit = "a frame's number" if fps is None else "a time in seconds"
+        raise ValueError(f"boxes: expected {unit} as key, got {key!r}")
+    return int(frame)
+
+
+def _clip(line, info, notices):
+    """The clip with this line's sentence and tube; `ValueError` says why there is none."""
+    timing = _time(line, info.fps)
+    begin, end = timing.begin, timing.end
+    try:
+        boxes, counts = timing.track.boxes_between(begin, end, info.width, info.height)
+    except ValueError as error:
+        raise ValueError(f"boxes: {error}") from error
+    notices.update(counts)
+    notices["unusable_boxes"] += timing.unusable
+    notices["segments_cut_to_clip"] += timing.cut
+    notices["sentences_with_cleaned_text"] += line.text != line.fields["sentence"]
+    sentence = Sentence(line.index, line.id, line.text, line.qtype, 0, begin, end, boxes)
+    return Clip(
+        video_id=line.fields["video"],
+        begin=timing.clip_begin,
+        end=timing.clip_end,
+        fps=info.fps,
+        width=info.width,
+        height=info.height,
+        frame_count=info.declared_frames,
+        sentences=(sentence,),
+    )

@@ -1,0 +1,100 @@
+"""Which data set a program reads: the flags that say so, and the reading."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from data import annotations, custom, hcstvg, vidstg
+from data.annotations import SplitAccount, SplitAnnotations
+
+FLAGS = flags.FLAGS
+READERS = {"vidstg": vidstg, "hcstvg": hcstvg, "custom": custom}
+
+
+def define_flags() -> None:
+    """Defines `--dataset`, the folders and the splits."""
+    flags.DEFINE_enum("dataset", None, list(READERS), "Layout of the data set.", required=True)
+    flags.DEFINE_string(
+        "annotation_dir",
+        None,
+        "Folder of SPLIT_annotations.json (vidstg), SPLIT.json or SPLIT_v2.json (hcstvg), "
+        "SPLIT.jsonl or SPLIT.csv (custom).",
+        required=True,
+    )
+    flags.DEFINE_string(
+        "vidor_dir", None, "VidOR's training/ and validation/ annotations (vidstg only)."
+    )
+    flags.DEFINE_string(
+        "video_dir",
+        None,
+        "Folder of the videos: GROUP/VIDEO.mp4 (vidstg), in any folders (hcstvg), or where the "
+        "annotations' paths begin (custom).",
+    )
+    flags.DEFINE_list(
+        "split",
+        None,
+        f"Splits to read; default: those of {', '.join(annotations.SPLITS)} that have a file.",
+    )
+    flags.DEFINE_integer("limit", None, "Only the first so many videos a split.", lower_bound=1)
+    flags.DEFINE_bool(
+        "annotations_only",
+        False,
+        "Only count: print what the annotation files hold and what would be left out, one line of "
+        "JSON a split. Needs neither videos nor VidOR.",
+    )
+    flags.register_multi_flags_validator(
+        ["dataset", "vidor_dir", "video_dir", "annotations_only"], _check_folders
+    )
+
+
+def _check_folders(values: Mapping[str, Any]) -> bool:
+    if values["vidor_dir"] and values["dataset"] != "vidstg":
+        raise flags.ValidationError("--vidor_dir belongs to --dataset=vidstg")
+    if not values["annotations_only"]:
+        needed = ["video_dir", "vidor_dir"][: 1 + (values["dataset"] == "vidstg")]
+        for name in needed:
+            if not values[name]:
+                raise flags.ValidationError(f"--{name} is needed, unless --annotations_only")
+    return True
+
+
+def read_annotations() -> dict[str, SplitAnnotations]:
+    """The annotations of every split asked for.
+
+    Raises:
+        FileNotFoundError: a split has no annotation file, or VidOR's are not there.
+        ValueError: an annotation file cannot be read at all.
+    """
+    if FLAGS.dataset == "vidstg":
+        source = vidstg.find_vidor_annotations(FLAGS.vidor_dir)
+    elif FLAGS.dataset == "hcstvg":
+        source = hcstvg.find_videos(FLAGS.video_dir)
+    else:
+        source = FLAGS.video_dir
+    read = READERS[FLAGS.dataset].read_split
+    return {
+        split: read(split, FLAGS.annotation_dir, source, FLAGS.limit) for split in _find_splits()
+    }
+
+
+def account_annotations() -> dict[str, SplitAccount]:
+    """What the annotation files of every split asked for hold; raises as `read_annotations`."""
+    account = READERS[FLAGS.dataset].account_split
+    return {split: account(split, FLAGS.annotation_dir, FLAGS.limit) for split in _find_splits()}
+
+
+def _find_splits() -> list[str]:
+    if FLAGS.split:
+        return FLAGS.split
+    forms = READERS[FLAGS.dataset].ANNOTATION_FILES
+    found, reasons = [], []
+    for split in annotations.SPLITS:
+        try:
+            annotations.find_annotation_file(split, FLAGS.annotation_dir, forms)
+            found.append(split)
+        except FileNotFoundError as error:
+            reasons.append(str(error))
+    if not found:
+        raise FileNotFoundError("; ".join(reasons))
+    return found

@@ -1,0 +1,210 @@
+"""HC-STVG's sentences and boxes, versions 1 and 2.
+
+Files, as the data set's authors publish them:
+
+    annotation_dir/{train,test}.json            version 1
+    annotation_dir/{train_v2,val_v2}.json       version 2
+    video_dir/.../VIDEO                         videos in any folders, found by their names
+
+An annotation file is an object of records by the video's file name, in version 1
+
+    "55_vfjywN5CN0Y.mp4": {"caption": "The man ...", "bbox": [[x, y, w, h], ...], "st_frame": 157,
+        "st_time": 6.5, "ed_time": 11.95, "img_num": 480, "width": 480, "height": 360}
+
+and in version 2 with `English` in place of `caption`, and `img_size`, height before width. The
+truth is `bbox`, one box a frame from `st_frame` on, which counts from 1; the times only repeat it.
+The clip is the whole video, as far as it can be decoded: `img_num` is often wrong. All sentences
+are declarative; record `r` gets the id `SPLIT-r`, and the file name is the video's id.
+"""
+
+import collections
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data import annotations as annotated
+from data.annotations import Skipped, SplitAccount, SplitAnnotations, Track
+from data.json_fields import get, integer, is_number, is_text
+from gkcmn_tf.atomic_files import read_json
+from gkcmn_tf.records import Clip, Sentence
+
+ANNOTATION_FILES = ("SPLIT.json", "SPLIT_v2.json")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+SECONDS = 20  # of every video; `img_num` is its frame rate times that
+QTYPE = "declarative"
+
+# The times agree with the boxes within a frame in sound records; one more for their rounding.
+TOLERATED_FRAMES = 2
+
+
+def find_videos(video_dir: str) -> dict[str, list[str]]:
+    """Paths of all videos below `video_dir`, relative to it, by name without suffix."""
+    found = collections.defaultdict(list)
+    for folder, folders, names in os.walk(video_dir, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in VIDEO_SUFFIXES:
+                path = os.path.relpath(os.path.join(folder, name), video_dir)
+                found[stem].append(path)
+    return dict(found)
+
+
+def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
+    """Counts a split's sentences, as `read_split` does, but the videos are not looked for."""
+    return _read_records(split, annotation_dir, limit)[0]
+
+
+def read_split(
+    split: str,
+    annotation_dir: str,
+    videos: Mapping[str, Sequence[str]],
+    limit: int | None = None,
+) -> SplitAnnotations:
+    """Reads a split's sentences with their tubes; a bad record is skipped, with the reason.
+
+    Args:
+        split: `train` and `test` in version 1, `train` and `val` in version 2.
+        annotation_dir: where the split's file is.
+        videos: what `find_videos` found. A file of the record's name is taken, or else one that
+            differs in its suffix only; a video without a file stands in `videos` by its name.
+        limit: reads the records of the first so many videos only.
+
+    Returns:
+        one clip a sentence. `frame_count` is still the annotated one.
+
+    Raises:
+        FileNotFoundError: the split has no annotation file.
+        ValueError: it has one of each version, or the file is not a JSON object.
+    """
+    account, clips, notices = _read_records(split, annotation_dir, limit)
+    annotations = SplitAnnotations(skipped=account.skipped, notices=notices)
+    for clip in clips:
+        try:
+            annotations.videos[clip.video_id] = _video_path(clip.video_id, videos)
+            annotations.clips.append(clip)
+        except ValueError as error:
+            annotations.skipped += [Skipped(s.id, str(error)) for s in clip.sentences]
+    annotations.skipped.sort(key=lambda skipped: skipped.id)
+    return annotations
+
+
+def _video_path(name, videos):
+    stem, _ = os.path.splitext(name)
+    similar = videos.get(stem, [])
+    paths = [path for path in similar if os.path.basename(path) == name] or similar
+    if len(paths) > 1:
+        raise ValueError(
+            f"video {name}: is there {len(paths)} times, as {', '.join(paths)}; remove all but one"
+        )
+    return paths[0] if paths else name
+
+
+class _Fields(list):
+    """An object's fields in order, with those that occur twice."""
+
+
+def _read_records(split, annotation_dir, limit):
+    """The account of a split, a clip for each sound record, and the notices."""
+    path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
+    content = read_json(path, object_pairs_hook=_Fields)
+    if not isinstance(content, _Fields):
+        raise ValueError(
+            f"{path}: expected an object of records by video, got {type(content).__name__}"
+        )
+    content = content[:limit]
+    account = SplitAccount(len(content), collections.Counter({QTYPE: len(content)}))
+    clips, notices, first = [], collections.Counter(), {}
+    for number, (name, fields) in enumerate(content):
+        sentence_id = f"{split}-{number:05d}"
+        try:
+            if name in first:
+                raise ValueError(f"occurs twice; record {first[name]} is taken")
+            first[name] = number
+            if not is_text(name):
+                raise ValueError("expected the name of a video's file")
+            clip, counts = _read_record(name, number, sentence_id, fields)
+        except ValueError as error:
+            reason = f"{os.path.basename(path)}: record {number}, {name!r}: {error}"
+            account.skipped.append(Skipped(sentence_id, reason))
+        else:
+            clips.append(clip)
+            notices.update(counts)
+    return account, clips, notices
+
+
+def _read_record(name, number, sentence_id, fields):
+    if not isinstance(fields, _Fields):
+        raise ValueError(f"expected an object, got {type(fields).__name__}")
+    if len(dict(fields)) < len(fields):
+        raise ValueError("has a field twice")
+    fields = dict(fields)
+    caption = "English" if "English" in fields else "caption"
+    text = annotated.sentence_text(fields.get(caption), caption)
+    width, height = _size(fields)
+    frame_count = integer(fields, "img_num", at_least=1)
+    begin = integer(fields, "st_frame", at_least=1) - 1
+    boxes, usable = _boxes(fields.get("bbox"))
+    end = begin + len(boxes)
+    track = Track(begin + np.flatnonzero(usable), boxes[usable])
+    filled, notices = track.boxes_between(begin, end, width, height)
+    fps = frame_count / SECONDS
+    notices["unusable_boxes"] = int((~usable).sum())
+    notices["sentences_with_cleaned_text"] = int(text != fields[caption])
+    notices["segments_behind_img_num"] = int(end > frame_count)
+    notices["times_unlike_boxes"] = int(not _times_agree(fields, begin, end, fps))
+    clip = Clip(
+        video_id=name,
+        begin=0,
+        end=annotated.END_OF_VIDEO,
+        fps=fps,
+        width=width,
+        height=height,
+        frame_count=frame_count,
+        sentences=(Sentence(number, sentence_id, text, QTYPE, 0, begin, end, filled),),
+    )
+    return clip, notices
+
+
+def _size(fields):
+    if "img_size" not in fields:
+        return integer(fields, "width", at_least=1), integer(fields, "height", at_least=1)
+    size = fields["img_size"]
+    if not isinstance(size, list) or len(size) != 2:
+        raise ValueError(f"img_size: expected [height, width], got {size!r}")
+    named = {"img_size": dict(zip(("height", "width"), size, strict=True))}
+    return tuple(integer(named, "img_size", side, at_least=1) for side in ("width", "height"))
+
+
+def _boxes(listed: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes `x1 y1 x2 y2` of a `bbox`, float32 `[n, 4]`, and which of them make sense."""
+    if not isinstance(listed, list) or not listed:
+        got = "an empty one" if listed == [] else type(listed).__name__
+        raise ValueError(f"bbox: expected a list of boxes, got {got}")
+    numbers = [
+        box
+        if isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
+        else [math.nan] * 4
+        for box in listed
+    ]
+    corner, size = np.split(np.array(numbers, np.float32), 2, axis=1)
+    usable = (size >= 0).all(axis=1)
+    if not usable.any():
+        raise ValueError(
+            f"bbox: none of its {len(listed)} boxes is [x, y, w, h] of numbers with w, h >= 0; "
+            f"the first is {listed[0]!r}"
+        )
+    return np.concatenate([corner, corner + size], axis=1), usable
+
+
+def _times_agree(fields, begin, end, fps):
+    times = [get(fields, name) for name in ("st_time", "ed_time")]
+    if not all(map(is_number, times)):
+        return False
+    return all(
+        abs(time * fps - frame) <= TOLERATED_FRAMES
+        for time, frame in zip(times, (begin, end), strict=True)
+    )

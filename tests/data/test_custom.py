@@ -1,0 +1,317 @@
+"""Reading one's own data: both forms, and each thing that can be wrong."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from absl import logging as absl_logging
+
+from data import custom
+from data.annotations import END_OF_VIDEO
+
+
+def read(folder, suffix="jsonl", limit=None):
+    folder.write(suffix)
+    return custom.read_split("val", str(folder.annotation_dir), str(folder.video_dir), limit)
+
+
+def account(folder, suffix="jsonl", limit=None):
+    folder.write(suffix)
+    return custom.account_split("val", str(folder.annotation_dir), limit).to_json()
+
+
+def sentences_of(found):
+    return {sentence.id: sentence for clip in found.clips for sentence in clip.sentences}
+
+
+@pytest.fixture
+def folder(custom_folder):
+    """A folder with one sound video of 40 frames, 64x48, 25 frames a second."""
+    custom_folder.add_video("a.mp4")
+    return custom_folder
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_both_forms_give_the_same_records(folder, suffix):
+    folder.add_line("a.mp4")
+    folder.add_line(
+        "a.mp4",
+        sentence="who, in all,\nruns?",
+        qtype="interrogative",
+        id="dog 7",
+        begin=12,
+        end=14,
+        boxes=[[1, 2, 3, 4.5], [2, 2, 4, 4.5]],
+        clip_begin=8,
+        clip_end=30,
+    )
+    found = read(folder, suffix)
+    whole, part = found.clips
+    assert (whole.video_id, whole.begin, whole.end) == ("a.mp4", 0, END_OF_VIDEO)
+    assert (whole.width, whole.height, whole.fps, whole.frame_count) == (64, 48, 25, 40)
+    assert (part.begin, part.end) == (8, 30)
+    first, second = sentences_of(found).values()
+    assert (first.id, first.index, first.qtype) == ("val-00000", 0, "declarative")
+    assert (first.begin, first.end, first.text) == (10, 20, "a dog runs.")
+    np.testing.assert_array_equal(first.boxes, [(8, 8, 24, 32)] * 10)
+    assert (second.id, second.index, second.qtype) == ("dog 7", 1, "interrogative")
+    assert (second.begin, second.end, second.text) == (12, 14, "who, in all, runs?")
+    np.testing.assert_array_equal(second.boxes, [[1, 2, 3, 4.5], [2, 2, 4, 4.5]])
+    assert found.videos == {"a.mp4": "a.mp4"}
+    assert found.skipped == []
+    assert found.notices["interpolated_boxes"] == 8
+
+
+def test_sentences_of_one_clip_are_merged(folder):
+    folder.add_video("b/a.mp4")
+    for path in ("a.mp4", "b/a.mp4", "a.mp4"):
+        folder.add_line(path)
+    found = read(folder)
+    assert [(c.video_id, [s.index for s in c.sentences]) for c in found.clips] == [
+        ("a.mp4", [0, 2]),
+        ("b/a.mp4", [1]),
+    ]
+
+
+def test_boxes_are_interpolated_held_and_clipped(folder):
+    boxes = {"12": [-4, 0, 8, 8], "14": [4, 0, 16, 80], "13": None}
+    folder.add_line(begin=11, end=16, boxes=boxes)
+    found = read(folder)
+    np.testing.assert_array_equal(
+        sentences_of(found)["val-00000"].boxes,
+        [[0, 0, 8, 8], [0, 0, 8, 8], [0, 0, 12, 44], [4, 0, 16, 48], [4, 0, 16, 48]],
+    )
+    counts = ("held_boxes", "interpolated_boxes", "clipped_boxes", "unusable_boxes")
+    assert [found.notices[name] for name in counts] == [2, 1, 4, 1]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_seconds_become_frames_at_the_videos_rate(folder, suffix):
+    # 25 frames a second: frame 10 begins at 0.4 s, frame 11 at 0.44 s.
+    folder.add_line(
+        units="seconds",
+        begin=0.41,
+        end=0.8,
+        clip_begin=0.2,
+        clip_end=1.2,
+        boxes={"0.4": [0, 0, 8, 8], "0.479": [10, 0, 18, 8], "0.8": [10, 0, 18, 8]},
+    )
+    found = read(folder, suffix)
+    (clip,) = found.clips
+    assert (clip.begin, clip.end) == (5, 30)
+    sentence = sentences_of(found)["val-00000"]
+    assert (sentence.begin, sentence.end) == (10, 20)
+    np.testing.assert_array_equal(sentence.boxes[:3, 0], [0, 10, 10])
+
+
+def test_a_segment_that_leaves_its_clip_is_cut_and_counted(folder):
+    folder.add_line(clip_begin=15, clip_end=30, boxes=[[i, 0, i + 8, 8] for i in range(10)])
+    found = read(folder)
+    sentence = sentences_of(found)["val-00000"]
+    assert (sentence.begin, sentence.end) == (15, 20)
+    np.testing.assert_array_equal(sentence.boxes[:, 0], range(5, 10))
+    assert found.notices["segments_cut_to_clip"] == 1
+
+
+BAD = [
+    ({"video": None}, "video: is missing; needed are video, sentence, begin, end, boxes"),
+    ({"video": "a" * 300}, "video: too long a path for the name of its features"),
+    ({"begin": None}, "begin: is missing"),
+    ({"begin": -1}, "begin: expected an integer of at least 0, got -1"),
+    ({"begin": "ten"}, "begin: expected an integer of at least 0, got 'ten'"),
+    ({"end": 10}, "begin, end: [10, 10) holds no frame"),
+    ({"end": 20.5}, "end: expected an integer of at least 0, got 20.5"),
+    ({"end": 10**9}, "end: expected an integer of at least 0 and at most 1000000, got 1000000000"),
+    ({"end": float("nan")}, "end: expected an integer of at least 0, got"),
+    ({"clip_begin": 20}, "begin, end: [10, 20) lies outside the clip [20, "),
+    ({"clip_begin": 9, "clip_end": 9}, "clip_begin, clip_end: [9, 9) holds no frame"),
+    ({"boxes": [[0, 0, 8, 8]] * 9}, "boxes: 9 for the 10 frames [10, 20); give a box for each"),
+    ({"boxes": 7}, "boxes: expected a list or an object, got 7"),
+    ({"boxes": {}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
+    ({"boxes": {"10": [9, 0, 8, 8]}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
+    ({"boxes": {"ten": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'ten'"),
+    ({"boxes": {"9.5": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got '9.5'"),
+    ({"boxes": {"inf": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'inf'"),
+    ({"qtype": "question"}, "qtype: expected one of declarative, interrogative; got 'question'"),
+    ({"units": "minutes"}, "units: expected one of frames, seconds; got 'minutes'"),
+]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize(("changes", "reason"), BAD)
+def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, reason):
+    folder.add_line()
+    folder.add_line(**changes)
+    folder.add_line()
+    found = read(folder, suffix)
+    (skipped,) = found.skipped
+    line = 2 if suffix == "jsonl" else 3
+    assert skipped.id == "val-00001"
+    assert skipped.reason.startswith(f"val.{suffix}: line {line}: {reason}")
+    assert [s.index for s in sentences_of(found).values()] == [0, 2]
+    assert account(folder, suffix) == {
+        "records": 3,
+        "declarative": 3,
+        "interrogative": 0,
+        "kept": 2,
+        "skipped": 1,
+        "reasons": {skipped.reason: 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"boxes": {"30": [0, 0, 8, 8]}}, "boxes: the target has no box in frames [10, 20)"),
+        ({"units": "seconds", "begin": 0.41, "end": 0.42}, "begin, end: [0.41, 0.42) holds no"),
+        ({"units": "seconds", "begin": "0:10"}, "begin: expected a number of seconds"),
+        ({"units": "seconds", "begin": 0.4, "end": 1e5}, "end: expected a number of seconds"),
+        (
+            {"units": "seconds", "begin": 0.4, "end": 0.8, "boxes": {"-1": [0, 0, 8, 8]}},
+            "boxes: expected a time in seconds as key, got '-1'",
+        ),
+    ],
+)
+def test_what_only_the_video_shows_is_skipped_too(folder, changes, reason):
+    folder.add_line(**changes)
+    found = read(folder)
+    (skipped,) = found.skipped
+    assert skipped.reason.startswith(f"val.jsonl: line 1: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "not valid JSON: Expecting property name"),
+        ("[" * 100_000, "not valid JSON: maximum recursion"),
+        ("9" * 5000, "not valid JSON: Exceeds the limit"),
+        ("[1]", "expected an object, got list"),
+        ('{"end": 1, "end": 2}', "not valid JSON: a field occurs twice"),
+        ('{"video": ["a"]}', "sentence: is missing"),
+        (
+            '{"video": "a.mp4", "sentence": " \xa0", "begin": 0, "end": 1, "boxes": []}',
+            "sentence: expected a sentence, got ' \\xa0'",
+        ),
+    ],
+)
+def test_a_line_that_is_no_object_is_skipped(folder, line, reason):
+    folder.add_line()
+    folder.lines["val"] += [line, " "]
+    folder.add_line()
+    found = read(folder, limit=1)
+    (skipped,) = found.skipped
+    assert skipped.reason.startswith(f"val.jsonl: line 2: {reason}")
+    assert [s.index for s in sentences_of(found).values()] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a.mp4,a dog.,10", "has 3 cells, the first line 5"),
+        ("a.mp4,a dog.,10,20,[],7", "has 6 cells, the first line 5"),
+        ("a.mp4,a dog.,,20,[]", "begin: is missing"),
+        ('a.mp4,a dog.,10,20,"[[1, 2"', "boxes: expected a list or an object, got '[[1, 2'"),
+    ],
+)
+def test_a_bad_row_is_skipped(folder, row, reason):
+    sound = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
+    folder.annotation_dir.mkdir(parents=True)
+    header = "video, sentence ,begin,end,boxes"
+    text = "\r\n".join([f"\ufeff{header}", sound, "", row, sound])
+    (folder.annotation_dir / "val.csv").write_text(text, encoding="utf-8", newline="")
+    found = custom.read_split("val", str(folder.annotation_dir), str(folder.video_dir))
+    (skipped,) = found.skipped
+    assert skipped.reason.startswith(f"val.csv: line 4: {reason}")
+    assert [s.index for s in sentences_of(found).values()] == [0, 2]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_bytes_that_are_no_utf8_spoil_their_line_only(folder, suffix):
+    folder.add_line()
+    folder.add_line(sentence="a cafe.")
+    folder.add_line("cafe.mp4")
+    path = folder.write(suffix)
+    path.write_bytes(path.read_bytes().replace(b"cafe", b"caf\xe9"))
+    found = custom.read_split("val", str(folder.annotation_dir), str(folder.video_dir))
+    first = 2 if suffix == "jsonl" else 3
+    assert [skipped.reason for skipped in found.skipped] == [
+        f"val.{suffix}: line {first}: sentence: expected a sentence, got 'a caf\\udce9.'",
+        f"val.{suffix}: line {first + 1}: video: expected a path in UTF-8, got 'caf\\udce9.mp4'",
+    ]
+    assert list(sentences_of(found)) == ["val-00000"]
+
+
+def test_an_id_that_is_taken_is_skipped(folder):
+    for line_id in ("dog", "cat", "dog", 7, [7]):
+        folder.add_line(id=line_id)
+    found = read(folder)
+    assert list(sentences_of(found)) == ["dog", "cat", "7"]
+    assert [(skipped.id, skipped.reason) for skipped in found.skipped] == [
+        ("val-00002", "val.jsonl: line 3: id: 'dog' is taken by line 1"),
+        ("val-00004", "val.jsonl: line 5: id: expected a name in UTF-8, got [7]"),
+    ]
+
+
+def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
+    folder.add_line()
+    folder.add_line("gone.mp4")
+    (folder.video_dir / "text.mp4").write_text("no video")
+    folder.add_line("text.mp4")
+    found = read(folder)
+    gone, text = found.skipped
+    assert gone.reason == f"video gone.mp4: {folder.video_dir}/gone.mp4: no such file"
+    assert "text.mp4: cannot be opened as a video" in text.reason
+    # They stay listed, so that a wrong folder of videos is told from an empty split.
+    assert list(found.videos) == ["a.mp4", "gone.mp4", "text.mp4"]
+    assert account(folder)["kept"] == 3
+
+
+def test_fields_without_a_meaning_are_named(folder, caplog):
+    folder.add_line(qtpye="interrogative", notes="windy")
+    absl_logging.get_absl_logger().addHandler(caplog.handler)
+    with caplog.at_level(logging.WARNING):
+        found = read(folder)
+    absl_logging.get_absl_logger().removeHandler(caplog.handler)
+    assert found.kept == 1
+    assert "fields without a meaning here: notes, qtpye" in caplog.text
+
+
+def test_the_limit_counts_videos(folder):
+    folder.add_video("b.mp4")
+    for path in ("a.mp4", "b.mp4", "c.mp4", "a.mp4"):
+        folder.add_line(path)
+    found = read(folder, limit=2)
+    assert list(sentences_of(found)) == ["val-00000", "val-00003", "val-00001"]
+    assert account(folder, limit=2)["records"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,sentence,begin,end\n", r"val\.csv: has no column boxes; expected video, sentence,"),
+        ("", r"val\.csv: has no column video, .*, found nothing"),
+        ("video,sentence,begin,end,boxes,end\n", r"val\.csv: has a column twice"),
+        ('video,sentence,begin,end,boxes\na.mp4,"a dog', r"val\.csv: line 2: not valid CSV"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_an_error(folder, text, message):
+    folder.annotation_dir.mkdir(parents=True)
+    (folder.annotation_dir / "val.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        custom.account_split("val", str(folder.annotation_dir))
+
+
+def test_a_split_of_both_forms_or_none_is_an_error(folder):
+    with pytest.raises(FileNotFoundError, match=r"val\.jsonl or .*val\.csv: no such file"):
+        custom.account_split("val", str(folder.annotation_dir))
+    folder.add_line()
+    folder.write("csv")
+    with pytest.raises(ValueError, match=r"holds both val\.jsonl and val\.csv"):
+        read(folder)
+
+
+def test_long_cells_are_read(folder):
+    folder.add_line(begin=0, end=20_000, boxes=[[0.125, 0, 8, 8]] * 20_000)
+    assert len(json.dumps(folder.lines["val"][0])) > 131_072
+    assert read(folder, "csv").kept == 1

@@ -1,0 +1,138 @@
+"""Features of many videos: what is left behind, whatever happens meanwhile."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+from apache_beam.utils.shared import Shared
+
+from data import feature_pipeline
+from gkcmn_tf import features
+from tests.data.mean_extractor import make_extractor
+
+ROOT = pathlib.Path(__file__).parents[2]
+KILLS = 5
+
+
+def contents(root):
+    """Bytes of every file, by path."""
+    paths = (path for path in pathlib.Path(root).rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def paths(folder):
+    return {vid: str(folder.add_video(vid, frame_count=8 + 5 * i)) for i, vid in enumerate("abc")}
+
+
+def extract(paths, output_dir, *beam_options):
+    return feature_pipeline.extract_videos(
+        make_extractor, Shared(), paths, str(output_dir), beam_options
+    )
+
+
+def test_every_video_leaves_features_and_facts(paths, tmp_path):
+    videos, failures = extract(paths, tmp_path / "out")
+    assert failures == {}
+    assert {vid: known.frame_count for vid, known in videos.items()} == {"a": 8, "b": 13, "c": 18}
+    assert videos["b"].windows == 4
+    assert sorted(contents(tmp_path / "out")) == sorted(
+        f"features/{vid}.{suffix}" for vid in paths for suffix in ("json", "tfrecord")
+    )
+
+
+def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monkeypatch):
+    sound = pathlib.Path(paths["b"]).read_bytes()
+    pathlib.Path(paths["b"]).write_bytes(b"no video")
+    original = features.FeatureExtractor.extract
+
+    def extract_or_fail(self, path, video_id):
+        if video_id == "c":
+            raise IndexError("what nobody thought of")
+        return original(self, path, video_id)
+
+    monkeypatch.setattr(features.FeatureExtractor, "extract", extract_or_fail)
+    videos, failures = extract(paths, tmp_path / "out")
+    assert list(videos) == ["a"]
+    assert "b.mp4: cannot be opened as a video" in failures["b"]
+    assert failures["c"] == "video c: what nobody thought of"
+    assert json.loads((tmp_path / "out/failures/c.json").read_text())["reason"] == failures["c"]
+
+    monkeypatch.setattr(features.FeatureExtractor, "extract", original)
+    pathlib.Path(paths["b"]).write_bytes(sound)
+    videos, failures = extract(paths, tmp_path / "out")
+    assert (sorted(videos), failures) == (["a", "b", "c"], {})
+    assert not (tmp_path / "out/failures").exists()
+
+
+def test_half_written_files_of_a_killed_run_are_removed(paths, tmp_path):
+    extract(paths, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/features/a.tfrecord.tmp-123").write_bytes(b"half")
+    extract(paths, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_bytes_as_one(paths, tmp_path):
+    extract(paths, tmp_path / "one")
+    extract(
+        paths,
+        tmp_path / "two",
+        "--runner=DirectRunner",
+        "--direct_running_mode=multi_processing",
+        "--direct_num_workers=2",
+    )
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+PROGRAM = """
+import sys
+from data import prepare, vidstg
+from tests.data.mean_extractor import make_extractor
+root, output_dir = sys.argv[1:]
+paths = vidstg.find_vidor_annotations(root + "/vidor")
+found = vidstg.read_split("val", root + "/annotations", paths)
+prepare.prepare({"val": found}, make_extractor, dataset="vidstg", video_dir=root + "/videos",
+                output_dir=output_dir, arguments={})
+"""
+
+
+def start(root, output_dir):
+    command = [sys.executable, "-c", PROGRAM, str(root), str(output_dir)]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
+    folder, steady, tmp_path
+):
+    vids = [f"v{i:02d}" for i in range(40)]
+    for vid in vids:
+        folder.add_vidor(vid, {0: steady})
+        folder.add_record(vid)
+        folder.add_video(vid)
+    pathlib.Path(folder.video_dir / "g0" / "v07.mp4").write_bytes(b"no video")
+    folder.write()
+    root = folder.annotation_dir.parent
+    assert start(root, tmp_path / "undisturbed").wait() == 0
+
+    output_dir = tmp_path / "killed"
+    moments = sorted(random.Random(0).sample(range(2, 2 * len(vids)), KILLS))
+    for files in moments:
+        process = start(root, output_dir)
+        while len(list((output_dir / "features").glob("*"))) < files:
+            assert process.poll() is None, "it ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (output_dir / "manifest.json").exists()
+    assert start(root, output_dir).wait() == 0
+    assert contents(output_dir) == contents(tmp_path / "undisturbed")
