@@ -42,11 +42,12 @@ WINDOW_BATCH = 8  # windows that pass I3D at a time: what bounds the memory
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 
-class GroundingGraph(tf.Module):
+class GroundingGraph:
     """A trained run and its I3D, with the signatures above as methods.
 
-    The weights are copies, listed in `variables_`: TensorFlow does not see those of layers that a
-    Keras layer holds in a list or a dictionary.
+    Attributes:
+        kept: what a SavedModel must keep: copies of the weights, since TensorFlow does not see
+            those of layers that a Keras layer holds in a list or a dictionary, and the words.
 
     Args:
         run: the trained model.
@@ -69,7 +70,6 @@ class GroundingGraph(tf.Module):
         top_k: int = 5,
         max_frames: int = 20_000,
     ):
-        super().__init__(name="gkcmn")
         if weights not in WEIGHTS_DTYPES:
             raise ValueError(f"weights: expected one of {WEIGHTS_DTYPES}, got {weights!r}")
         if top_k < 1 or max_frames < 1:
@@ -85,10 +85,10 @@ class GroundingGraph(tf.Module):
         data = run.config.data
         self._max_steps = data.max_steps
         self._grid = (data.grid_size, data.grid_size, data.feature_channels)
-        # A SavedModel keeps what is an attribute: the weights, and the table of words.
-        self.tokenizer_layer = run.tokenizer.layer
         self._keras_variables = run.model.weights + i3d.weights
-        self.variables_ = [_copy(variable, weights) for variable in self._keras_variables]
+        self.kept = tf.Module(name="gkcmn")
+        self.kept.words = run.tokenizer.layer
+        self.kept.weights = [_copy(variable, weights) for variable in self._keras_variables]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions, by name, for `tf.saved_model.save`."""
@@ -200,10 +200,10 @@ class GroundingGraph(tf.Module):
         return {"features": tf.scatter_nd(places, encoded, shape)}
 
     def _trained_weights(self):
-        """The scope in which Keras layers compute with `variables_`."""
+        """The scope in which Keras layers compute with `kept`."""
         values = [
             (theirs, tf.cast(ours, theirs.dtype))
-            for theirs, ours in zip(self._keras_variables, self.variables_, strict=True)
+            for theirs, ours in zip(self._keras_variables, self.kept.weights, strict=True)
         ]
         return keras.StatelessScope(values)
 
@@ -263,13 +263,15 @@ class GroundingGraph(tf.Module):
             "tokens": self._tokenize(sentences),
         }
         outputs = self._model(inputs, training=False)
-        segments, scores = decoding.distinct_segments(
-            *self._model.segments(inputs, outputs), count=self._top_k, max_iou=MAX_TUBE_IOU
+        segments, scores = self._model.segments(inputs, outputs)
+        # In frames, for segments that differ may round to the same ones.
+        frames, scores = decoding.distinct_segments(
+            tf.cast(_nearest_frames(segments, begin, end, step_mask), tf.float32),
+            scores,
+            count=self._top_k,
+            max_iou=MAX_TUBE_IOU,
         )
-        found = scores >= 0
-        scores = tf.maximum(scores, 0.0)
-        frames = _nearest_frames(segments, begin, end, step_mask)
-        frames = tf.cast(tf.where(found[..., None], frames, 0), tf.int32)
+        frames, scores = tf.cast(frames, tf.int32), tf.maximum(scores, 0.0)
         seconds = tf.cast(frames, tf.float32) / fps[:, None, None, None]
         boxes = _frame_boxes(
             self._model.decode(inputs, outputs)["boxes"], begin, end, self._steps(begin, end)

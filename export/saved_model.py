@@ -103,7 +103,7 @@ def export(
     signatures = graph.signatures()
     temporary = f"{output_dir}.tmp-{os.getpid()}"
     try:
-        tf.saved_model.save(graph, temporary, signatures=signatures)
+        tf.saved_model.save(graph.kept, temporary, signatures=signatures)
         described = {
             "step": run.step,
             "config": configs.as_dict(run.config),

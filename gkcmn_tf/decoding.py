@@ -62,7 +62,7 @@ def distinct_segments(segments, scores, count, max_iou):
     """The `count` best segments of which no two overlap much (greedy non-maximum suppression).
 
     Args:
-        segments: `[..., M, 2]`.
+        segments: `[..., M, 2]`, none of them empty.
         scores: `[..., M]`, below 0 for those that cannot be chosen.
         count: how many.
         max_iou: a segment whose IoU with a better one is higher is passed over.
@@ -76,11 +76,9 @@ def distinct_segments(segments, scores, count, max_iou):
         segment, score = _best(segments, scores)
         left = score >= 0
         chosen.append((ops.where(left[..., None], segment, 0), ops.where(left, score, -1)))
-        best = ops.expand_dims(ops.argmax(scores, axis=-1), -1)
-        # An empty segment has an IoU of 0 with itself.
-        same = ops.arange(scores.shape[-1]) == ops.cast(best, "int32")
+        # Also the chosen one itself.
         near = targets.segment_iou(segments, ops.expand_dims(segment, -2)) > max_iou
-        scores = ops.where(near | same, -1.0, scores)
+        scores = ops.where(near, -1.0, scores)
     best_segments, best_scores = zip(*chosen, strict=True)
     return ops.stack(best_segments, axis=-2), ops.stack(best_scores, axis=-1)
 

@@ -271,7 +271,7 @@ def test_twenty_thousand_frames(gkcmn_signatures):
 
 def test_bfloat16_weights_take_half_the_room_and_change_little(gkcmn, gkcmn_signatures):
     graph = grounding_graph.GroundingGraph(gkcmn, make_i3d(), weights="bfloat16")
-    kinds = {len(v.shape) > 1: v.dtype for v in graph.variables_}
+    kinds = {len(v.shape) > 1: v.dtype for v in graph.kept.weights}
     assert kinds == {True: tf.bfloat16, False: tf.float32}
     clip = clip_of(make_features(T * 4), 0, T * 4)
     a = call(gkcmn_signatures["serving_default"], **clip, sentence=["red"])

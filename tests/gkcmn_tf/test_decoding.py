@@ -65,11 +65,11 @@ def test_clipped_segments_lie_in_the_clip(begin, end, valid):
 
 
 def test_distinct_segments():
-    segments = np.array([[0, 4], [0, 5], [6, 9], [2, 2], [1, 9], [5, 6]], "float32")
+    segments = np.array([[0, 4], [0, 5], [6, 9], [5, 7], [1, 9], [5, 6]], "float32")
     scores = np.array([0.7, 0.8, 0.5, 0.6, -1.0, 0.0], "float32")
     # [0, 4] overlaps the best by 4/5, and [1, 9] may not be chosen.
     chosen, kept = decoding.distinct_segments(segments, scores, 5, 0.5)
-    assert np.asarray(chosen).tolist() == [[0, 5], [2, 2], [6, 9], [5, 6], [0, 0]]
+    assert np.asarray(chosen).tolist() == [[0, 5], [5, 7], [6, 9], [5, 6], [0, 0]]
     np.testing.assert_allclose(kept, [0.8, 0.6, 0.5, 0, -1])
 
 
