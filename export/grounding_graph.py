@@ -82,6 +82,8 @@ class GroundingGraph:
         self._top_k = top_k
         self._max_frames = max_frames
         self._trained_fps = run.features.get("fps")
+        stored = run.features.get("storage_dtype")
+        self._storage = tf.bfloat16 if stored == "bfloat16" else tf.float16
         data = run.config.data
         self._max_steps = data.max_steps
         self._grid = (data.grid_size, data.grid_size, data.feature_channels)
@@ -243,8 +245,9 @@ class GroundingGraph:
             scaled = tf.clip_by_value(tf.round(resized), 0, 255) / 127.5 - 1.0
             clips = tf.reshape(tf.gather(scaled, places), [-1, steps.WINDOW_FRAMES, *size, 3])
             features = self._i3d(clips, training=False)[:, 0]
-            # As stored features: float16.
+            # Rounded as features of training were, but for int8: that needs the whole video.
             features = tf.cast(tf.ensure_shape(features, [None, *self._grid]), tf.float16)
+            features = tf.cast(tf.cast(features, self._storage), tf.float16)
             return number + 1, encoded.write(tf.cast(number, tf.int32), features)
 
         _, encoded = tf.while_loop(

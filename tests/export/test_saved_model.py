@@ -91,7 +91,7 @@ def test_saved_model_cli(folder, tmp_path):
     )
     assert all(name in shown.stdout for name in SIGNATURES)
     np.save(tmp_path / "frames.npy", np.zeros((1, 5, 8, 8, 3), np.uint8))
-    inputs = "frame_count=[5];fps=np.float32([10]);width=[0];height=[0];sentence=['the red square']"
+    inputs = "frame_count=[5];fps=[10.0];width=[0];height=[0];sentence=['the red square']"
     answered = ["--signature_def", "ground_video", "--inputs", f"frames={tmp_path}/frames.npy"]
     answered += ["--input_exprs", inputs]
     answer = subprocess.run(
