@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Sequence
 
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
 from export import grounding_graph, warmup
 from gkcmn_tf import config as configs
@@ -50,7 +50,6 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if bool(FLAGS.warmup_video) != bool(FLAGS.warmup_query):
         raise app.UsageError("--warmup_video and --warmup_query: give both, or neither")
-    logging.set_verbosity(logging.INFO)
     run = runs.load(FLAGS.model_dir)
     for query in FLAGS.warmup_query:
         ground.check_query(run.tokenizer, query)
@@ -120,7 +119,6 @@ def export(
         os.rename(temporary, output_dir)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    logging.info("wrote %s", output_dir)
 
 
 def folder_size(folder: str) -> int:

@@ -46,11 +46,15 @@ class BM(GroundingModel):
             "ends": self.end(pooled),
         }
 
-    def loss_terms(self, inputs, labels, outputs):
-        """GIoU loss of annotated steps' boxes; cross-entropy of the first and the last step."""
+    def loss_samples(self, inputs, labels):
+        """Annotated steps; queries."""
+        del inputs
         query_mask = labels["query_mask"]
-        annotated = labels["box_mask"] & query_mask[..., None]
-        box_loss = ops.where(annotated, 1 - box_ops.giou(outputs["boxes"], labels["boxes"]), 0)
+        return {"box_loss": labels["box_mask"] & query_mask[..., None], "end_loss": query_mask}
+
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """GIoU loss of annotated steps' boxes; cross-entropy of the first and the last step."""
+        box_loss = 1 - box_ops.giou(outputs["boxes"], labels["boxes"])
         step_mask = ops.expand_dims(inputs["step_mask"], 1)
         last = ops.sum(ops.cast(step_mask, "float32"), axis=-1, keepdims=True) - 1
         # The step whose cell begins nearest the true begin, and the one that ends nearest its end.
@@ -60,11 +64,8 @@ class BM(GroundingModel):
         chosen = ops.take_along_axis(log_p, ops.expand_dims(ends, -2), axis=-2)
         end_loss = -ops.sum(chosen, axis=(-2, -1))
         return {
-            "box_loss": (ops.sum(box_loss), ops.sum(ops.cast(annotated, "float32"))),
-            "end_loss": (
-                ops.sum(ops.where(query_mask, end_loss, 0)),
-                ops.sum(ops.cast(query_mask, "float32")),
-            ),
+            "box_loss": ops.sum(ops.where(samples["box_loss"], box_loss, 0)),
+            "end_loss": ops.sum(ops.where(samples["end_loss"], end_loss, 0)),
         }
 
     def _log_probabilities(self, inputs, outputs):

@@ -118,31 +118,42 @@ class GKCMN(GroundingModel):
         widths = targets.candidate_widths(self.candidate_widths, step_mask.shape[-1])
         return targets.candidate_segments(step_mask, widths)
 
-    def loss_terms(self, inputs, labels, outputs):
-        """Eq. 6 to 9."""
+    def _candidates_and_ious(self, inputs, labels):
+        candidates = ops.expand_dims(self.candidates(inputs["step_mask"]), 1)
+        return candidates, targets.segment_iou(candidates, labels["segment"][:, :, None, None, :])
+
+    def loss_samples(self, inputs, labels):
+        """Annotated steps, pixels of the annotated areas, valid and regressed candidates."""
         query_mask = labels["query_mask"]
         annotated = labels["box_mask"] & query_mask[..., None]
+        areas = targets.inside_box(labels["boxes"], self.heatmap_size)
         valid = ops.expand_dims(inputs["step_mask"], 1) & query_mask[..., None]
-        candidates = ops.expand_dims(self.candidates(inputs["step_mask"]), 1)
-        ious = targets.segment_iou(candidates, labels["segment"][:, :, None, None, :])
+        _, ious = self._candidates_and_ious(inputs, labels)
+        return {
+            "heatmap_loss": annotated,
+            "size_loss": areas & annotated[..., None, None],
+            "score_loss": ops.broadcast_to(ops.expand_dims(valid, -1), ops.shape(ious)),
+            "boundary_loss": targets.regression_candidates(ious, valid, self.high_score_ratio),
+        }
+
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """Eq. 6 to 9."""
+        candidates, ious = self._candidates_and_ious(inputs, labels)
         return {
             "heatmap_loss": losses.heatmap_loss(
                 outputs["heatmaps"],
                 self.true_heatmaps(labels["boxes"]),
-                annotated,
+                samples["heatmap_loss"],
                 alpha=self.focal_alpha,
                 beta=self.focal_beta,
                 gamma=self.positive_heat,
             ),
-            "size_loss": losses.size_loss(outputs["sizes"], labels["boxes"], annotated),
+            "size_loss": losses.size_loss(outputs["sizes"], labels["boxes"], samples["size_loss"]),
             "score_loss": losses.score_loss(
-                outputs["scores"], ious, valid, threshold=self.score_threshold
+                outputs["scores"], ious, samples["score_loss"], threshold=self.score_threshold
             ),
             "boundary_loss": losses.boundary_loss(
-                outputs["offsets"],
-                candidates,
-                labels["segment"],
-                targets.regression_candidates(ious, valid, self.high_score_ratio),
+                outputs["offsets"], candidates, labels["segment"], samples["boundary_loss"]
             ),
         }
 

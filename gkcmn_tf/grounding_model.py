@@ -39,8 +39,8 @@ class GroundingModel(keras.Model, abc.ABC):
     - `segment`: float `[B, Q, 2]`, the true segment in step coordinates;
     - `query_mask`: bool `[B, Q]`, False at queries that only fill up the batch.
 
-    Subclasses define `head`, `loss_terms`, `decode` and `segments`. Losses are normalised over the
-    global batch: the sum of the replicas' losses is the loss of the whole batch.
+    Subclasses define `head`, `loss_samples`, `loss_totals`, `decode` and `segments`. Losses are
+    normalised over the global batch: the sum of the replicas' losses is the loss of the whole batch.
 
     Args:
         vocabulary_size: rows of the word embedding, padding and unknown word included.
@@ -127,8 +127,12 @@ class GroundingModel(keras.Model, abc.ABC):
         """Maps `F2` `[B, T, S, S, D']` to a dictionary of float32 outputs `[B, ...]`."""
 
     @abc.abstractmethod
-    def loss_terms(self, inputs, labels, outputs):
-        """`{name: (total, count)}` for each of `loss_names`, over this replica's queries."""
+    def loss_samples(self, inputs, labels):
+        """Masks of what each of `loss_names` is a mean over, bool `[B, Q, ...]`."""
+
+    @abc.abstractmethod
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """The sum of each of `loss_names` over its `samples`, those of this replica."""
 
     @abc.abstractmethod
     def decode(self, inputs, outputs):
@@ -175,16 +179,28 @@ class GroundingModel(keras.Model, abc.ABC):
             seen.append(features[ops.convert_to_numpy(inputs["step_mask"])])
         self.video_encoder.adapt(np.concatenate(seen))
 
-    def normalized_losses(self, inputs, labels, outputs):
+    def loss_counts(self, inputs, labels):
+        """How many samples each of `loss_names` has in the global batch, at least 1: `[K]`."""
+        samples = self.loss_samples(inputs, labels)
+        counts = [ops.sum(ops.cast(samples[name], "float32")) for name in self.loss_names]
+        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
+        # of a step across replicas once there are more than ten.
+        return ops.maximum(global_sum(ops.stack(counts)), 1)
+
+    def normalized_losses(self, inputs, labels, outputs, counts=None):
         """Each loss term over the global batch, and their weighted sum `loss` (Eq. 10).
 
         Every value is this replica's share: their sum over replicas is the global batch's.
+
+        Args:
+            inputs: of this replica.
+            labels: of this replica.
+            outputs: the model's, for these inputs.
+            counts: `loss_counts` of the batch that these inputs are a part of, if it is not theirs.
         """
-        terms = self.loss_terms(inputs, labels, outputs)
-        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
-        # of a step across replicas once there are more than ten.
-        counts = ops.maximum(global_sum(ops.stack([count for _, count in terms.values()])), 1)
-        losses = {name: total / counts[i] for i, (name, (total, _)) in enumerate(terms.items())}
+        counts = self.loss_counts(inputs, labels) if counts is None else counts
+        totals = self.loss_totals(inputs, labels, outputs, self.loss_samples(inputs, labels))
+        losses = {name: totals[name] / counts[i] for i, name in enumerate(self.loss_names)}
         weighted = [
             weight * losses[name]
             for name, weight in zip(self.loss_names, self.loss_weights, strict=True)

@@ -137,11 +137,12 @@ def test_loss_is_the_weighted_sum_over_the_global_batch(cls, batch):
     inputs, labels = batch
     model = create(cls)
     outputs = model(inputs)
-    terms = model.loss_terms(inputs, labels, outputs)
-    assert tuple(terms) == model.loss_names
+    samples = model.loss_samples(inputs, labels)
+    totals = model.loss_totals(inputs, labels, outputs, samples)
+    assert set(totals) == set(samples) == set(model.loss_names)
     expected = sum(
-        weight * float(total) / float(count)
-        for weight, (total, count) in zip(model.loss_weights, terms.values(), strict=True)
+        weight * float(totals[name]) / np.sum(samples[name])
+        for name, weight in zip(model.loss_names, model.loss_weights, strict=True)
     )
     assert float(model.compute_loss(inputs, labels, outputs)) == pytest.approx(expected, rel=1e-5)
 
