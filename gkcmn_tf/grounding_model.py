@@ -40,7 +40,8 @@ class GroundingModel(keras.Model, abc.ABC):
     - `query_mask`: bool `[B, Q]`, False at queries that only fill up the batch.
 
     Subclasses define `head`, `loss_samples`, `loss_totals`, `decode` and `segments`. Losses are
-    normalised over the global batch: the sum of the replicas' losses is the loss of the whole batch.
+    normalised over the global batch: the sum of the replicas' losses is the loss of the whole
+    batch.
 
     Args:
         vocabulary_size: rows of the word embedding, padding and unknown word included.
