@@ -16,9 +16,14 @@ from gkcmn_tf import video
 from tests.export.tiny_run import make_run, stand_in_i3d
 
 
-@pytest.fixture(scope="session", params=["gkcmn", "bm"])
+@pytest.fixture(
+    scope="session",
+    params=[("gkcmn", "float32"), ("bm", "float32"), ("gkcmn", "mixed_bfloat16")],
+    ids="-".join,
+)
 def run(request):
-    return make_run(request.param)
+    model, precision = request.param
+    return make_run(model, precision=precision)
 
 
 @pytest.fixture(scope="session")
