@@ -97,7 +97,7 @@ class GrpcServer:
 
 
 class RestServer:
-    """A model server, over REST; arguments as for `GrpcServer`."""
+    """A model server, over REST; arguments as for `GrpcServer`, but each try has `timeout`."""
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
         self._url = f"http://{address}/v1/models/{model}:predict"

@@ -67,6 +67,13 @@ def test_what_the_graph_refuses_is_told(connect, video_path):
         client.ground_video(connect(), video_path, ["?!"])
 
 
+def test_a_wrong_type_is_refused(grpc_address):
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
+    frames = np.zeros((1, 4, 8, 8, 3), np.float32)
+    with pytest.raises(client.ServingError, match=r"INVALID_ARGUMENT.*uint8.*float"):
+        server.predict("encode_video", {"frames": frames, "frame_count": np.int32([4])})
+
+
 def test_a_server_that_is_still_loading_is_asked_again(connect, service, video_path):
     service.unavailable = 2
     (answer,) = client.ground_video(connect(), video_path, QUERIES[:1])
