@@ -1,4 +1,4 @@
-r"""Measures a SavedModel of export.saved_model: cold start, latency, the cost of one more sentence.
+r"""Measures a SavedModel: start, latency, memory, and the cost of one more sentence.
 
 Example:
     python -m benchmarks.serving --saved_model=runs/export/gkcmn/1 --video=park.mp4 \
@@ -10,6 +10,7 @@ copies and the network, is left out. Frames are those that `export.client` sends
 
 import os
 import platform
+import resource
 import time
 
 import numpy as np
@@ -21,6 +22,7 @@ from gkcmn_tf import video
 
 FLAGS = flags.FLAGS
 BATCHES = (1, 8)
+LONG_VIDEO = (20_000, 64, 64, 3)
 
 
 def define_flags() -> None:
@@ -60,6 +62,15 @@ def main(argv):
     print(f"| the first, with the video (`ground_video`) | {medians['ground_video', 1]:.3f} |")
     print(f"| one more, in a request of its own (`ground_features`) | {one:.3f} |")
     print(f"| one more, in the same request (mean of 7) | {(eight - one) / 7:.3f} |")
+    before = peak_memory()
+    long = requests["ground_video"] | {
+        "frames": tf.zeros((1, *LONG_VIDEO), tf.uint8),
+        "frame_count": tf.constant(LONG_VIDEO[:1]),
+    }
+    seconds, _ = run(signatures["ground_video"], long)
+    size, gib = "x".join(map(str, LONG_VIDEO)), np.prod(LONG_VIDEO) / 2**30
+    print(f"\nPeak memory of the process: {before:.2f} GiB; `ground_video` on {size} frames, of")
+    print(f"{gib:.2f} GiB, takes {seconds:.1f} s, and the peak to {peak_memory():.2f} GiB.")
 
 
 def first_requests(signatures, frames, stream):
@@ -81,6 +92,11 @@ def first_requests(signatures, frames, stream):
     for name in list(requests)[1:]:
         first[name], _ = run(signatures[name], requests[name])
     return first, requests
+
+
+def peak_memory():
+    """Of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def repeated(inputs, batch):
