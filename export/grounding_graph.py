@@ -22,7 +22,7 @@ padding are 0. The others give tubes (with a further axis `Q` behind `B` in `gro
 | `segment_frames` | int32 `[B, 2]` | begin and end of the best tube |
 | `segment_seconds` | float32 `[B, 2]` | the same in seconds, at `fps` |
 | `score` | float32 `[B]` | of the best tube, 0 to 1 |
-| `boxes` | float32 `[B, clip, 4]` | row `i`: frame `begin + i` of the clip, in a tube or not |
+| `boxes` | float32 `[B, F, 4]` | row `i`: frame `begin + i`; 0 behind a clip shorter than `F` |
 | `top_segments_frames` | int32 `[B, K, 2]` | of the `K` best tubes, the best one first |
 | `top_segments_seconds` | float32 `[B, K, 2]` | |
 | `top_scores` | float32 `[B, K]` | 0, with an empty segment, where there are fewer than `K` |
