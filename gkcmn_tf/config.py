@@ -28,6 +28,7 @@ class EncoderConfig(hyperparams.Config):
     word_width: int = 300
     sentence_width: int = 128
     fusion_width: int = 128
+    word_attention: bool = False
     attention_layers: int = 2
     attention_heads: int = 4
     train_word_vectors: bool = True
@@ -45,6 +46,7 @@ class GKCMNConfig(EncoderConfig):
     parallel_connection: bool = True
     parallel_spatial: bool = False
     temporal_attention: bool = True
+    attention_pooling: bool = False
     gaussian_kernel: bool = True
     sigma: float = 2.0
     focal_alpha: float = 2.0

@@ -29,6 +29,8 @@ class GKCMN(GroundingModel):
         parallel_connection: False is w/o PC; both False, w/o MN.
         parallel_spatial: True takes the whole of Eq. 3 where Eq. 4 has its 3D branch.
         temporal_attention: False is w/o TA.
+        attention_pooling: True pools over space by attention before the temporal head's
+            self-attention, where the paper takes the average.
         gaussian_kernel: False is w/o SK.
         sigma: of the Gaussian kernel, in heatmap cells (Eq. 5).
         focal_alpha, focal_beta: exponents of Eq. 6.
@@ -51,6 +53,7 @@ class GKCMN(GroundingModel):
         parallel_connection=True,
         parallel_spatial=False,
         temporal_attention=True,
+        attention_pooling=False,
         gaussian_kernel=True,
         sigma=2.0,
         focal_alpha=2.0,
@@ -69,6 +72,7 @@ class GKCMN(GroundingModel):
         self.parallel_connection = parallel_connection
         self.parallel_spatial = parallel_spatial
         self.temporal_attention = temporal_attention
+        self.attention_pooling = attention_pooling
         self.gaussian_kernel = gaussian_kernel
         self.sigma = sigma
         self.focal_alpha = focal_alpha
@@ -91,6 +95,7 @@ class GKCMN(GroundingModel):
             width=temporal_width,
             attention_heads=self.attention_heads,
             self_attention=temporal_attention,
+            attention_pooling=attention_pooling,
             dtype=self.dtype_policy,
             name="temporal_head",
         )
@@ -187,6 +192,7 @@ class GKCMN(GroundingModel):
             "parallel_connection": self.parallel_connection,
             "parallel_spatial": self.parallel_spatial,
             "temporal_attention": self.temporal_attention,
+            "attention_pooling": self.attention_pooling,
             "gaussian_kernel": self.gaussian_kernel,
             "sigma": self.sigma,
             "focal_alpha": self.focal_alpha,

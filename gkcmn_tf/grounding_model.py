@@ -50,6 +50,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width: width of a word vector.
         sentence_width: `D`.
         fusion_width: `D'`.
+        word_attention: whether each cell weighs the words, where the same mean may serve all.
         attention_layers: self-attention layers of the sentence encoder.
         attention_heads: heads of every self-attention.
         train_word_vectors: whether word vectors are trained.
@@ -69,6 +70,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width=300,
         sentence_width=128,
         fusion_width=128,
+        word_attention=False,
         attention_layers=2,
         attention_heads=4,
         train_word_vectors=True,
@@ -84,6 +86,7 @@ class GroundingModel(keras.Model, abc.ABC):
         self.word_width = word_width
         self.sentence_width = sentence_width
         self.fusion_width = fusion_width
+        self.word_attention = word_attention
         self.attention_layers = attention_layers
         self.attention_heads = attention_heads
         self.train_word_vectors = train_word_vectors
@@ -105,7 +108,10 @@ class GroundingModel(keras.Model, abc.ABC):
             name="sentence_encoder",
         )
         self.interaction = CrossModalInteraction(
-            fusion_width, dtype=self.dtype_policy, name="interaction"
+            fusion_width,
+            word_attention=word_attention,
+            dtype=self.dtype_policy,
+            name="interaction",
         )
         self.step_metrics = step_metrics.create()
 
@@ -235,6 +241,7 @@ class GroundingModel(keras.Model, abc.ABC):
             "word_width": self.word_width,
             "sentence_width": self.sentence_width,
             "fusion_width": self.fusion_width,
+            "word_attention": self.word_attention,
             "attention_layers": self.attention_layers,
             "attention_heads": self.attention_heads,
             "train_word_vectors": self.train_word_vectors,
