@@ -164,15 +164,22 @@ class GKCMN(GroundingModel):
 
     def decode(self, inputs, outputs):
         """The best tube of each query; see `GroundingModel`."""
-        step_mask = ops.expand_dims(inputs["step_mask"], 1)
-        segment, score = decoding.decode_segments(
+        segment, score = decoding.decode_segments(*self._candidate_scores(inputs, outputs))
+        boxes, _ = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
+        return {"segment": segment, "score": score, "boxes": boxes}
+
+    def segments(self, inputs, outputs):
+        """The candidates, moved by their offsets; see `GroundingModel`."""
+        return decoding.scored_segments(*self._candidate_scores(inputs, outputs))
+
+    def _candidate_scores(self, inputs, outputs):
+        """Arguments of `decoding.decode_segments`."""
+        return (
             ops.sigmoid(outputs["scores"]),
             outputs["offsets"],
             ops.expand_dims(self.candidates(inputs["step_mask"]), 1),
-            step_mask,
+            ops.expand_dims(inputs["step_mask"], 1),
         )
-        boxes, _ = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
-        return {"segment": segment, "score": score, "boxes": boxes}
 
     def get_config(self):
         """Constructor arguments."""

@@ -39,8 +39,9 @@ class GroundingModel(keras.Model, abc.ABC):
     - `segment`: float `[B, Q, 2]`, the true segment in step coordinates;
     - `query_mask`: bool `[B, Q]`, False at queries that only fill up the batch.
 
-    Subclasses define `head`, `loss_samples`, `loss_totals` and `decode`. Losses are normalised over
-    the global batch: the sum of the replicas' losses is the loss of the whole batch.
+    Subclasses define `head`, `loss_samples`, `loss_totals`, `decode` and `segments`. Losses are
+    normalised over the global batch: the sum of the replicas' losses is the loss of the whole
+    batch.
 
     Args:
         vocabulary_size: rows of the word embedding, padding and unknown word included.
@@ -144,6 +145,13 @@ class GroundingModel(keras.Model, abc.ABC):
     def decode(self, inputs, outputs):
         """`segment` `[B, Q, 2]`, `score` `[B, Q]` and `boxes` `[B, Q, T, 4]` of the best tubes."""
 
+    @abc.abstractmethod
+    def segments(self, inputs, outputs):
+        """All that `decode` chooses from: segments `[B, Q, M, 2]`, and scores `[B, Q, M]`.
+
+        The score of one that cannot be chosen, since its steps are not valid, is negative.
+        """
+
     def call(self, inputs):
         """Maps a dictionary of inputs to a dictionary of outputs `[B, Q, ...]`; see the class."""
         return self.ground(self.video_encoder(inputs["features"]), inputs)
@@ -151,7 +159,7 @@ class GroundingModel(keras.Model, abc.ABC):
     def ground(self, video, inputs):
         """`call` on encoded videos `V` `[B, T, S, S, d]`, so that one may be asked often."""
         tokens = inputs["tokens"]
-        queries, words = tokens.shape[1:]
+        queries, words = ops.shape(tokens)[1], tokens.shape[2]
         tokens = ops.reshape(tokens, (-1, words))
         # A query or a clip that only fills up a batch keeps one position: no mean and no recurrent
         # layer ever sees a sequence of length zero.

@@ -9,6 +9,7 @@ versions.json      Python, package and source versions, of the newest start
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -43,6 +44,18 @@ class Run:
     features: dict
     model: GroundingModel
     step: int
+
+    @functools.cached_property
+    def decode(self) -> tf.types.experimental.PolymorphicFunction:
+        """Maps the model's inputs to `model.decode`'s tubes, in a graph.
+
+        In reduced precision TensorFlow rounds otherwise in a graph than out of it; evaluation and
+        the SavedModel are graphs.
+        """
+        return tf.function(
+            lambda inputs: self.model.decode(inputs, self.model(inputs, training=False)),
+            reduce_retracing=True,
+        )
 
 
 def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:

@@ -42,6 +42,23 @@ def test_save_and_load(cls, batch, tmp_path):
 
 
 @both
+def test_the_decoded_segment_is_the_best_of_all(cls, batch):
+    inputs, _ = batch
+    model = create(cls)
+    outputs = model(inputs)
+    segments, scores = map(np.asarray, model.segments(inputs, outputs))
+    decoded = arrays(model.decode(inputs, outputs))
+    best = np.argmax(scores, axis=-1)[..., None]
+    np.testing.assert_array_equal(
+        np.take_along_axis(segments, best[..., None], axis=2)[:, :, 0], decoded["segment"]
+    )
+    np.testing.assert_allclose(scores.max(axis=-1), decoded["score"])
+    # The second clip has 4 steps of 6; what begins behind them cannot be chosen.
+    assert (scores[1][segments[1, :, :, 0] > 4] < 0).all()
+    assert (scores[1] < 0).any() and (scores[1] >= 0).any()
+
+
+@both
 def test_padding_further_changes_nothing(cls, batch):
     inputs, _ = batch
     model = create(cls)

@@ -1,0 +1,1 @@
+"""Programs that turn a trained run into something others can serve."""
