@@ -17,7 +17,7 @@ import tqdm
 from absl import app, flags
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import metrics, records, tubes, video
+from gkcmn_tf import metrics, prediction, records, tubes, video
 
 FLAGS = flags.FLAGS
 SIZES = {"224x224, by swscale": video.FRAME_SIZE, "as they are": None}
@@ -52,7 +52,7 @@ def main(argv):
             differences.append(np.abs(theirs - ours).mean() / ours.std())
         for title, features in encoded.items():
             predicted[title] |= ask(signatures, features, clip)
-    truth = tubes.true_tubes(clips)
+    truth = prediction.true_tubes(clips)
     scores = {t: metrics.evaluate_predictions(truth, p)["overall"] for t, p in predicted.items()}
     print(f"{len(truth)} sentences, {len(differences)} videos\n")
     print(metrics.format_table(scores))
