@@ -137,7 +137,9 @@ def _spread(values):
 
 
 def _count_reasons(skipped):
-    kinds = collections.Counter(re.sub(r"\d+", "#", entry["reason"]) for entry in skipped)
+    # Numbers tell records apart, but not those in names such as mp4.
+    reasons = (re.sub(r"(?<![A-Za-z\d])\d+", "#", entry["reason"]) for entry in skipped)
+    kinds = collections.Counter(reasons)
     return dict(kinds.most_common())
 
 

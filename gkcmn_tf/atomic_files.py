@@ -21,7 +21,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def write_json(path: str, value: Any, *, indent: int | None = 1) -> None:
-    """Writes `value` as JSON, whole or not at all; on one line, which is quick, without `indent`."""
+    """Writes `value` as JSON, whole or not at all; `indent=None` is quick, all on one line."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -46,11 +46,15 @@ class BM(GroundingModel):
             "ends": self.end(pooled),
         }
 
-    def loss_terms(self, inputs, labels, outputs):
-        """GIoU loss of annotated steps' boxes; cross-entropy of the first and the last step."""
+    def loss_samples(self, inputs, labels):
+        """Annotated steps; queries."""
+        del inputs
         query_mask = labels["query_mask"]
-        annotated = labels["box_mask"] & query_mask[..., None]
-        box_loss = ops.where(annotated, 1 - box_ops.giou(outputs["boxes"], labels["boxes"]), 0)
+        return {"box_loss": labels["box_mask"] & query_mask[..., None], "end_loss": query_mask}
+
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """GIoU loss of annotated steps' boxes; cross-entropy of the first and the last step."""
+        box_loss = 1 - box_ops.giou(outputs["boxes"], labels["boxes"])
         step_mask = ops.expand_dims(inputs["step_mask"], 1)
         last = ops.sum(ops.cast(step_mask, "float32"), axis=-1, keepdims=True) - 1
         # The step whose cell begins nearest the true begin, and the one that ends nearest its end.
@@ -60,11 +64,8 @@ class BM(GroundingModel):
         chosen = ops.take_along_axis(log_p, ops.expand_dims(ends, -2), axis=-2)
         end_loss = -ops.sum(chosen, axis=(-2, -1))
         return {
-            "box_loss": (ops.sum(box_loss), ops.sum(ops.cast(annotated, "float32"))),
-            "end_loss": (
-                ops.sum(ops.where(query_mask, end_loss, 0)),
-                ops.sum(ops.cast(query_mask, "float32")),
-            ),
+            "box_loss": ops.sum(ops.where(samples["box_loss"], box_loss, 0)),
+            "end_loss": ops.sum(ops.where(samples["end_loss"], end_loss, 0)),
         }
 
     def _log_probabilities(self, inputs, outputs):
@@ -74,13 +75,8 @@ class BM(GroundingModel):
 
     def decode(self, inputs, outputs):
         """The most likely pair of first and last step, and the boxes; see `GroundingModel`."""
-        log_p = self._log_probabilities(inputs, outputs)
-        T = log_p.shape[-2]
-        step = ops.arange(T)
-        ordered = ops.expand_dims(step, 1) <= step
-        pairs = ops.expand_dims(log_p[..., 0], -1) + ops.expand_dims(log_p[..., 1], -2)
-        pairs = ops.where(ordered, pairs, -4e9)
-        pairs = ops.reshape(pairs, (*ops.shape(pairs)[:-2], T * T))
+        T = inputs["step_mask"].shape[-1]
+        pairs = self._log_pairs(inputs, outputs)
         best = ops.argmax(pairs, axis=-1)
         segment = ops.cast(ops.stack([best // T, best % T + 1], axis=-1), "float32")
         return {
@@ -88,3 +84,25 @@ class BM(GroundingModel):
             "score": ops.exp(ops.max(pairs, axis=-1)),
             "boxes": ops.clip(outputs["boxes"], 0, 1),
         }
+
+    def segments(self, inputs, outputs):
+        """All pairs of first and last step; see `GroundingModel`."""
+        step_mask = inputs["step_mask"]
+        T = step_mask.shape[-1]
+        pairs = self._log_pairs(inputs, outputs)
+        step = ops.arange(T * T)
+        segments = ops.cast(ops.stack([step // T, step % T + 1], axis=-1), "float32")
+        ordered = (step // T <= step % T) & ops.repeat(step_mask, T, axis=-1)
+        valid = ordered & ops.tile(step_mask, (1, T))
+        scores = ops.where(ops.expand_dims(valid, 1), ops.exp(pairs), -1.0)
+        return ops.broadcast_to(segments, (*ops.shape(scores), 2)), scores
+
+    def _log_pairs(self, inputs, outputs):
+        """Log-probability of each pair of first and last step, `[B, Q, T * T]`."""
+        log_p = self._log_probabilities(inputs, outputs)
+        T = log_p.shape[-2]
+        step = ops.arange(T)
+        ordered = ops.expand_dims(step, 1) <= step
+        pairs = ops.expand_dims(log_p[..., 0], -1) + ops.expand_dims(log_p[..., 1], -2)
+        pairs = ops.where(ordered, pairs, -4e9)
+        return ops.reshape(pairs, (*ops.shape(pairs)[:-2], T * T))

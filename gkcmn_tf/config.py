@@ -28,6 +28,7 @@ class EncoderConfig(hyperparams.Config):
     word_width: int = 300
     sentence_width: int = 128
     fusion_width: int = 128
+    word_attention: bool = False
     attention_layers: int = 2
     attention_heads: int = 4
     train_word_vectors: bool = True
@@ -45,6 +46,7 @@ class GKCMNConfig(EncoderConfig):
     parallel_connection: bool = True
     parallel_spatial: bool = False
     temporal_attention: bool = True
+    attention_pooling: bool = False
     gaussian_kernel: bool = True
     sigma: float = 2.0
     focal_alpha: float = 2.0
@@ -111,25 +113,36 @@ class TrainConfig(hyperparams.Config):
         steps: training steps in all.
         global_batch_size: clips (times `queries_per_clip` sentences) a step, over all replicas.
         learning_rate: of Adam.
+        warmup_steps: the rate rises from 0 in a line over so many first steps.
         decay_steps: the rate falls to 0 along a half cosine over so many last steps; 0 keeps it.
         clip_norm: gradients of a larger global norm are scaled down to it; 0 switches clipping off.
+        accumulation_steps: each replica computes its share of a batch in so many parts, one after
+            the other, to save memory; the gradient is the same.
+        ema_momentum: of the moving averages of the weights that are evaluated and exported in place
+            of the weights, such as 0.999; 0 keeps none.
         seed: of initial weights, unknown word vectors and the order of the data.
         steps_per_loop: steps between two lines of progress and TensorBoard scalars.
         checkpoint_interval: steps between checkpoints; a multiple of `steps_per_loop`.
         eval_interval: steps between evaluations; a multiple of `steps_per_loop`.
-        max_checkpoints: how many checkpoints are kept.
+        max_checkpoints: how many of the newest checkpoints are kept.
+        best_metric: metric of the evaluation by which the best checkpoint is kept, under `best/`;
+            the higher the better, but for losses. Empty keeps none.
     """
 
     steps: int = 50000
     global_batch_size: int = 32
     learning_rate: float = 0.003
+    warmup_steps: int = 0
     decay_steps: int = 0
     clip_norm: float = 5.0
+    accumulation_steps: int = 1
+    ema_momentum: float = 0.0
     seed: int = 0
     steps_per_loop: int = 100
     checkpoint_interval: int = 1000
     eval_interval: int = 1000
     max_checkpoints: int = 3
+    best_metric: str = "m_vIoU"
 
 
 @dataclasses.dataclass
@@ -141,13 +154,15 @@ class RuntimeConfig(hyperparams.Config):
             Garden's `distribute_utils` names them.
         num_gpus: GPUs of this machine; 0 runs on the CPU.
         tpu: address of the TPU, for the strategy `tpu`.
-        precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        precision: `float32`, `mixed_bfloat16` or `mixed_float16`; the last scales the loss.
+        jit_compile: whether XLA compiles the model and its gradient for training.
     """
 
     distribution_strategy: str = "one_device"
     num_gpus: int = 0
     tpu: str = ""
     precision: str = "float32"
+    jit_compile: bool = False
 
 
 @dataclasses.dataclass
@@ -179,8 +194,10 @@ CHOICES = {
 }
 MAY_BE_ZERO = (
     "attention_layers",
+    "warmup_steps",
     "decay_steps",
     "clip_norm",
+    "ema_momentum",
     "seed",
     "num_gpus",
     "feature_dropout",
@@ -189,7 +206,13 @@ MAY_BE_ZERO = (
     "score_threshold",
     "loss_weights",
 )
-FRACTIONS = ("feature_dropout", "positive_heat", "score_threshold", "high_score_ratio")
+FRACTIONS = (
+    "feature_dropout",
+    "positive_heat",
+    "score_threshold",
+    "high_score_ratio",
+    "ema_momentum",
+)
 EVEN = ("sentence_width", "fusion_width", "temporal_width")
 
 
@@ -232,6 +255,12 @@ def _leaves(config, prefix=""):
             yield f"{prefix}{name}", value, hints[name]
 
 
+def flat(config: Experiment) -> dict:
+    """The values that count, by `key.subkey`: those of the other models are left out."""
+    unused = [f"model.{name}." for name in CHOICES["model.type"] if name != config.model.type]
+    return {key: value for key, value, _ in _leaves(config) if not key.startswith(tuple(unused))}
+
+
 def validate(config: Experiment) -> None:
     """Raises `ValueError`, naming the key, if a value has the wrong type or is impossible."""
     if config.model.type not in CHOICES["model.type"]:
@@ -258,8 +287,14 @@ def validate(config: Experiment) -> None:
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
                 f"train.steps_per_loop, {train.steps_per_loop}"
             )
-    if train.decay_steps > train.steps:
-        raise ValueError(f"train.decay_steps: {train.decay_steps} exceeds train.steps")
+    for name in ("warmup_steps", "decay_steps"):
+        if getattr(train, name) > train.steps:
+            raise ValueError(f"train.{name}: {getattr(train, name)} exceeds train.steps")
+    if train.global_batch_size % train.accumulation_steps:
+        raise ValueError(
+            f"train.accumulation_steps: {train.accumulation_steps} does not divide "
+            f"train.global_batch_size, {train.global_batch_size}"
+        )
     if config.runtime.distribution_strategy == "tpu" and not config.runtime.tpu:
         raise ValueError("runtime.tpu: expected an address for the strategy tpu, got ''")
 

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from gkcmn_tf import targets
 from gkcmn_tf.losses import boxes_from_distances
 
 
@@ -39,16 +40,53 @@ def decode_segments(scores, offsets, candidates, step_mask):
         segments `[..., 2]` inside `[0, T']`, with begin <= end, and their scores `[...]`. Of equal
         scores the earliest step's, then the first width's, is taken.
     """
+    return _best(*scored_segments(scores, offsets, candidates, step_mask))
+
+
+def scored_segments(scores, offsets, candidates, step_mask):
+    """All segments that `decode_segments` chooses from, by the arguments of which they are made.
+
+    Returns:
+        segments `[..., T * K, 2]` inside `[0, T']`, with begin <= end, and their scores
+        `[..., T * K]`, below 0 at steps that are not valid.
+    """
     shape = ops.shape(scores)
     flat = (*shape[:-2], shape[-2] * shape[-1])
     valid = ops.broadcast_to(ops.expand_dims(step_mask, -1), shape)
     scores = ops.reshape(ops.where(valid, scores, -1e9), flat)
     segments = ops.reshape(candidates + offsets, (*flat, 2))
+    return clip_segments(segments, ops.expand_dims(step_mask, -2)), scores
+
+
+def distinct_segments(segments, scores, count, max_iou):
+    """The `count` best segments of which no two overlap much (greedy non-maximum suppression).
+
+    Args:
+        segments: `[..., M, 2]`, none of them empty.
+        scores: `[..., M]`, below 0 for those that cannot be chosen.
+        count: how many.
+        max_iou: a segment whose IoU with a better one is higher is passed over.
+
+    Returns:
+        segments `[..., count, 2]` and scores `[..., count]`, best first; where there are fewer, the
+        rest are empty segments at 0, with scores of -1.
+    """
+    chosen = []
+    for _ in range(count):
+        segment, score = _best(segments, scores)
+        left = score >= 0
+        chosen.append((ops.where(left[..., None], segment, 0), ops.where(left, score, -1)))
+        # Also the chosen one itself.
+        near = targets.segment_iou(segments, ops.expand_dims(segment, -2)) > max_iou
+        scores = ops.where(near, -1.0, scores)
+    best_segments, best_scores = zip(*chosen, strict=True)
+    return ops.stack(best_segments, axis=-2), ops.stack(best_scores, axis=-1)
+
+
+def _best(segments, scores):
     best = ops.expand_dims(ops.argmax(scores, axis=-1), -1)
     segment = ops.squeeze(ops.take_along_axis(segments, best[..., None], axis=-2), -2)
-    return clip_segments(segment, step_mask), ops.squeeze(
-        ops.take_along_axis(scores, best, axis=-1), -1
-    )
+    return segment, ops.squeeze(ops.take_along_axis(scores, best, axis=-1), -1)
 
 
 def clip_segments(segments, step_mask):

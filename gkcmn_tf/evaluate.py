@@ -82,8 +82,6 @@ def main(argv):
         ground_truth = tubes.load_ground_truth(FLAGS.ground_truth)
         predictions, about = tubes.load_predictions(FLAGS.predictions), {}
         output = FLAGS.output
-    if FLAGS.hcstvg_submission:
-        write_submission(FLAGS.hcstvg_submission, ground_truth, predictions, about)
     scores = metrics.evaluate_predictions(
         ground_truth,
         predictions,
@@ -93,6 +91,8 @@ def main(argv):
     if output:
         write_json(output, about | scores)
     print(format_scores(scores))
+    if FLAGS.hcstvg_submission:
+        write_submission(FLAGS.hcstvg_submission, ground_truth, predictions, about)
 
 
 def check_flags() -> None:

@@ -47,6 +47,7 @@ class FeatureExtractor:
 
     Attributes:
         fingerprint: what decides the features; JSON.
+        i3d: the network.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class FeatureExtractor:
                 f"storage_dtype: expected one of {', '.join(feature_storage.STORAGE_DTYPES)}; got "
                 f"{storage_dtype!r}"
             )
-        self._i3d = i3d
+        self.i3d = i3d
         self._storage_dtype = storage_dtype
         self._fps = fps
         self._batch_size = batch_size
@@ -133,7 +134,7 @@ class FeatureExtractor:
     def _compute_batch(self, frames, windows):
         # The bytes travel to the device, once per frame, and become numbers there.
         scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
-        features = self._i3d(tf.gather(scaled, windows), training=False)
+        features = self.i3d(tf.gather(scaled, windows), training=False)
         if features.shape.rank != 5 or features.shape[1] != 1:
             raise ValueError(
                 f"the network gives {features.shape} for a batch of windows, expected "

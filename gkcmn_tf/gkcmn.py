@@ -29,6 +29,8 @@ class GKCMN(GroundingModel):
         parallel_connection: False is w/o PC; both False, w/o MN.
         parallel_spatial: True takes the whole of Eq. 3 where Eq. 4 has its 3D branch.
         temporal_attention: False is w/o TA.
+        attention_pooling: True pools over space by attention before the temporal head's
+            self-attention, where the paper takes the average.
         gaussian_kernel: False is w/o SK.
         sigma: of the Gaussian kernel, in heatmap cells (Eq. 5).
         focal_alpha, focal_beta: exponents of Eq. 6.
@@ -51,6 +53,7 @@ class GKCMN(GroundingModel):
         parallel_connection=True,
         parallel_spatial=False,
         temporal_attention=True,
+        attention_pooling=False,
         gaussian_kernel=True,
         sigma=2.0,
         focal_alpha=2.0,
@@ -69,6 +72,7 @@ class GKCMN(GroundingModel):
         self.parallel_connection = parallel_connection
         self.parallel_spatial = parallel_spatial
         self.temporal_attention = temporal_attention
+        self.attention_pooling = attention_pooling
         self.gaussian_kernel = gaussian_kernel
         self.sigma = sigma
         self.focal_alpha = focal_alpha
@@ -91,6 +95,7 @@ class GKCMN(GroundingModel):
             width=temporal_width,
             attention_heads=self.attention_heads,
             self_attention=temporal_attention,
+            attention_pooling=attention_pooling,
             dtype=self.dtype_policy,
             name="temporal_head",
         )
@@ -118,45 +123,63 @@ class GKCMN(GroundingModel):
         widths = targets.candidate_widths(self.candidate_widths, step_mask.shape[-1])
         return targets.candidate_segments(step_mask, widths)
 
-    def loss_terms(self, inputs, labels, outputs):
-        """Eq. 6 to 9."""
+    def _candidates_and_ious(self, inputs, labels):
+        candidates = ops.expand_dims(self.candidates(inputs["step_mask"]), 1)
+        return candidates, targets.segment_iou(candidates, labels["segment"][:, :, None, None, :])
+
+    def loss_samples(self, inputs, labels):
+        """Annotated steps, pixels of the annotated areas, valid and regressed candidates."""
         query_mask = labels["query_mask"]
         annotated = labels["box_mask"] & query_mask[..., None]
+        areas = targets.inside_box(labels["boxes"], self.heatmap_size)
         valid = ops.expand_dims(inputs["step_mask"], 1) & query_mask[..., None]
-        candidates = ops.expand_dims(self.candidates(inputs["step_mask"]), 1)
-        ious = targets.segment_iou(candidates, labels["segment"][:, :, None, None, :])
+        _, ious = self._candidates_and_ious(inputs, labels)
+        return {
+            "heatmap_loss": annotated,
+            "size_loss": areas & annotated[..., None, None],
+            "score_loss": ops.broadcast_to(ops.expand_dims(valid, -1), ops.shape(ious)),
+            "boundary_loss": targets.regression_candidates(ious, valid, self.high_score_ratio),
+        }
+
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """Eq. 6 to 9."""
+        candidates, ious = self._candidates_and_ious(inputs, labels)
         return {
             "heatmap_loss": losses.heatmap_loss(
                 outputs["heatmaps"],
                 self.true_heatmaps(labels["boxes"]),
-                annotated,
+                samples["heatmap_loss"],
                 alpha=self.focal_alpha,
                 beta=self.focal_beta,
                 gamma=self.positive_heat,
             ),
-            "size_loss": losses.size_loss(outputs["sizes"], labels["boxes"], annotated),
+            "size_loss": losses.size_loss(outputs["sizes"], labels["boxes"], samples["size_loss"]),
             "score_loss": losses.score_loss(
-                outputs["scores"], ious, valid, threshold=self.score_threshold
+                outputs["scores"], ious, samples["score_loss"], threshold=self.score_threshold
             ),
             "boundary_loss": losses.boundary_loss(
-                outputs["offsets"],
-                candidates,
-                labels["segment"],
-                targets.regression_candidates(ious, valid, self.high_score_ratio),
+                outputs["offsets"], candidates, labels["segment"], samples["boundary_loss"]
             ),
         }
 
     def decode(self, inputs, outputs):
         """The best tube of each query; see `GroundingModel`."""
-        step_mask = ops.expand_dims(inputs["step_mask"], 1)
-        segment, score = decoding.decode_segments(
+        segment, score = decoding.decode_segments(*self._candidate_scores(inputs, outputs))
+        boxes, _ = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
+        return {"segment": segment, "score": score, "boxes": boxes}
+
+    def segments(self, inputs, outputs):
+        """The candidates, moved by their offsets; see `GroundingModel`."""
+        return decoding.scored_segments(*self._candidate_scores(inputs, outputs))
+
+    def _candidate_scores(self, inputs, outputs):
+        """Arguments of `decoding.decode_segments`."""
+        return (
             ops.sigmoid(outputs["scores"]),
             outputs["offsets"],
             ops.expand_dims(self.candidates(inputs["step_mask"]), 1),
-            step_mask,
+            ops.expand_dims(inputs["step_mask"], 1),
         )
-        boxes, _ = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
-        return {"segment": segment, "score": score, "boxes": boxes}
 
     def get_config(self):
         """Constructor arguments."""
@@ -169,6 +192,7 @@ class GKCMN(GroundingModel):
             "parallel_connection": self.parallel_connection,
             "parallel_spatial": self.parallel_spatial,
             "temporal_attention": self.temporal_attention,
+            "attention_pooling": self.attention_pooling,
             "gaussian_kernel": self.gaussian_kernel,
             "sigma": self.sigma,
             "focal_alpha": self.focal_alpha,

@@ -101,7 +101,7 @@ def ground(
         "step_mask": step_mask[None],
         "tokens": run.tokenizer(tf.constant(queries))[None],
     }
-    decoded = run.model.decode(inputs, run.model(inputs, training=False))
+    decoded = run.decode(inputs)
     num_steps = int(np.sum(step_mask))
     return [
         tubes.tube_from_steps(

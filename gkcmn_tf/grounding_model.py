@@ -39,8 +39,9 @@ class GroundingModel(keras.Model, abc.ABC):
     - `segment`: float `[B, Q, 2]`, the true segment in step coordinates;
     - `query_mask`: bool `[B, Q]`, False at queries that only fill up the batch.
 
-    Subclasses define `head`, `loss_terms` and `decode`. Losses are normalised over the global
-    batch: the sum of the replicas' losses is the loss of the whole batch.
+    Subclasses define `head`, `loss_samples`, `loss_totals`, `decode` and `segments`. Losses are
+    normalised over the global batch: the sum of the replicas' losses is the loss of the whole
+    batch.
 
     Args:
         vocabulary_size: rows of the word embedding, padding and unknown word included.
@@ -49,6 +50,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width: width of a word vector.
         sentence_width: `D`.
         fusion_width: `D'`.
+        word_attention: whether each cell weighs the words, where the same mean may serve all.
         attention_layers: self-attention layers of the sentence encoder.
         attention_heads: heads of every self-attention.
         train_word_vectors: whether word vectors are trained.
@@ -68,6 +70,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width=300,
         sentence_width=128,
         fusion_width=128,
+        word_attention=False,
         attention_layers=2,
         attention_heads=4,
         train_word_vectors=True,
@@ -83,6 +86,7 @@ class GroundingModel(keras.Model, abc.ABC):
         self.word_width = word_width
         self.sentence_width = sentence_width
         self.fusion_width = fusion_width
+        self.word_attention = word_attention
         self.attention_layers = attention_layers
         self.attention_heads = attention_heads
         self.train_word_vectors = train_word_vectors
@@ -104,7 +108,10 @@ class GroundingModel(keras.Model, abc.ABC):
             name="sentence_encoder",
         )
         self.interaction = CrossModalInteraction(
-            fusion_width, dtype=self.dtype_policy, name="interaction"
+            fusion_width,
+            word_attention=word_attention,
+            dtype=self.dtype_policy,
+            name="interaction",
         )
         self.step_metrics = step_metrics.create()
 
@@ -127,12 +134,23 @@ class GroundingModel(keras.Model, abc.ABC):
         """Maps `F2` `[B, T, S, S, D']` to a dictionary of float32 outputs `[B, ...]`."""
 
     @abc.abstractmethod
-    def loss_terms(self, inputs, labels, outputs):
-        """`{name: (total, count)}` for each of `loss_names`, over this replica's queries."""
+    def loss_samples(self, inputs, labels):
+        """Masks of what each of `loss_names` is a mean over, bool `[B, Q, ...]`."""
+
+    @abc.abstractmethod
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """The sum of each of `loss_names` over its `samples`, those of this replica."""
 
     @abc.abstractmethod
     def decode(self, inputs, outputs):
         """`segment` `[B, Q, 2]`, `score` `[B, Q]` and `boxes` `[B, Q, T, 4]` of the best tubes."""
+
+    @abc.abstractmethod
+    def segments(self, inputs, outputs):
+        """All that `decode` chooses from: segments `[B, Q, M, 2]`, and scores `[B, Q, M]`.
+
+        The score of one that cannot be chosen, since its steps are not valid, is negative.
+        """
 
     def call(self, inputs):
         """Maps a dictionary of inputs to a dictionary of outputs `[B, Q, ...]`; see the class."""
@@ -141,7 +159,7 @@ class GroundingModel(keras.Model, abc.ABC):
     def ground(self, video, inputs):
         """`call` on encoded videos `V` `[B, T, S, S, d]`, so that one may be asked often."""
         tokens = inputs["tokens"]
-        queries, words = tokens.shape[1:]
+        queries, words = ops.shape(tokens)[1], tokens.shape[2]
         tokens = ops.reshape(tokens, (-1, words))
         # A query or a clip that only fills up a batch keeps one position: no mean and no recurrent
         # layer ever sees a sequence of length zero.
@@ -168,16 +186,28 @@ class GroundingModel(keras.Model, abc.ABC):
             seen.append(features[ops.convert_to_numpy(inputs["step_mask"])])
         self.video_encoder.adapt(np.concatenate(seen))
 
-    def normalized_losses(self, inputs, labels, outputs):
+    def loss_counts(self, inputs, labels):
+        """How many samples each of `loss_names` has in the global batch, at least 1: `[K]`."""
+        samples = self.loss_samples(inputs, labels)
+        counts = [ops.sum(ops.cast(samples[name], "float32")) for name in self.loss_names]
+        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
+        # of a step across replicas once there are more than ten.
+        return ops.maximum(global_sum(ops.stack(counts)), 1)
+
+    def normalized_losses(self, inputs, labels, outputs, counts=None):
         """Each loss term over the global batch, and their weighted sum `loss` (Eq. 10).
 
         Every value is this replica's share: their sum over replicas is the global batch's.
+
+        Args:
+            inputs: of this replica.
+            labels: of this replica.
+            outputs: the model's, for these inputs.
+            counts: `loss_counts` of the batch that these inputs are a part of, if it is not theirs.
         """
-        terms = self.loss_terms(inputs, labels, outputs)
-        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
-        # of a step across replicas once there are more than ten.
-        counts = ops.maximum(global_sum(ops.stack([count for _, count in terms.values()])), 1)
-        losses = {name: total / counts[i] for i, (name, (total, _)) in enumerate(terms.items())}
+        counts = self.loss_counts(inputs, labels) if counts is None else counts
+        totals = self.loss_totals(inputs, labels, outputs, self.loss_samples(inputs, labels))
+        losses = {name: totals[name] / counts[i] for i, name in enumerate(self.loss_names)}
         weighted = [
             weight * losses[name]
             for name, weight in zip(self.loss_names, self.loss_weights, strict=True)
@@ -211,6 +241,7 @@ class GroundingModel(keras.Model, abc.ABC):
             "word_width": self.word_width,
             "sentence_width": self.sentence_width,
             "fusion_width": self.fusion_width,
+            "word_attention": self.word_attention,
             "attention_layers": self.attention_layers,
             "attention_heads": self.attention_heads,
             "train_word_vectors": self.train_word_vectors,

@@ -108,7 +108,7 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
     """
     if source.startswith(_RANDOM):
         return random_variables(random_seed(source))
-    reader = tf.train.load_checkpoint(_checkpoint_prefix(source))
+    reader = tf.train.load_checkpoint(checkpoint_prefix(source))
     names = [n for n in reader.get_variable_to_shape_map() if not _BOOKKEEPING.search(n)]
     return _checked({name: reader.get_tensor(name) for name in names}, source)
 
@@ -187,7 +187,7 @@ def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 2 * rng.random(shape, dtype=np.float32) - 1
 
 
-def _checkpoint_prefix(source: str) -> str:
+def checkpoint_prefix(source: str) -> str:
     """The checkpoint that `source` is or holds, after a download where that is needed.
 
     A module in TF1 Hub format keeps its variables, under their names, in an ordinary checkpoint,
@@ -219,7 +219,7 @@ def _downloaded_module(handle: str) -> str:
     """The folder of a TF Hub module, from TF Hub's cache or the network."""
     try:
         return hub.resolve(handle)
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:
         cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
             tempfile.gettempdir(), "tfhub_modules"
         )

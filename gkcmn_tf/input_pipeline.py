@@ -248,11 +248,13 @@ class _Examples:
             record = tf.data.TFRecordDataset(path).get_single_element()
             features = records.parse_video_features(record)["features"]
             windows = tf.shape(features, tf.int64)[0]
-            tf.debugging.Assert(
+            enough = tf.debugging.Assert(
                 steps.windows_in(end) <= windows,
                 [path, "has too few windows for a clip: windows, begin, end", windows, begin, end],
             )
-            return clip_inputs(features, begin, end, config.max_steps)
+            # Else reading beyond the end might fail first, with a message that names no file.
+            with tf.control_dependencies([enough]):
+                return clip_inputs(tf.identity(features), begin, end, config.max_steps)
 
         def fill():
             return tf.zeros(shape, tf.float16), tf.zeros(shape[:1], tf.bool)

@@ -1,8 +1,7 @@
-"""The four losses, Eq. 6 to 9, as sums and counts.
+"""The four losses, Eq. 6 to 9, as sums over their samples.
 
-Each function returns `(total, count)`: the sum of the loss over its samples and the number of
-samples. Whoever calls divides, after adding both over all replicas, so that a mean is one over the
-*global* batch. `...` in a shape is any leading axes.
+Whoever calls divides by the number of samples, counted over all replicas, so that a mean is one
+over the *global* batch. `...` in a shape is any leading axes.
 """
 
 from keras import ops
@@ -11,50 +10,49 @@ from gkcmn_tf import boxes as box_ops
 from gkcmn_tf import targets
 
 
-def _total_and_count(loss, mask):
-    """Sum of `loss` where `mask`, and how many those are; NaN outside the mask does no harm."""
-    return ops.sum(ops.where(mask, loss, 0)), ops.sum(ops.cast(mask, "float32"))
+def _total(loss, samples):
+    """Sum of `loss` over its samples; NaN elsewhere does no harm."""
+    return ops.sum(ops.where(samples, loss, 0))
 
 
-def heatmap_loss(logits, heatmaps, step_mask, *, alpha, beta, gamma):
+def heatmap_loss(logits, heatmaps, samples, *, alpha, beta, gamma):
     """Modified focal loss of the heatmaps (Eq. 6), from logits.
 
     Args:
         logits: predicted heatmaps before the sigmoid, `[..., L, L]`.
         heatmaps: true heatmaps in `[0, 1]`, `[..., L, L]`.
-        step_mask: bool `[...]`, the annotated steps.
+        samples: bool `[...]`, the annotated steps; their number is `M_foc`.
         alpha: exponent that lessens the weight of pixels that are predicted well.
         beta: exponent that lessens the weight of negatives near a peak.
         gamma: a pixel is positive where its true heat exceeds this.
 
     Returns:
-        the sum over all pixels of annotated steps, and the number of annotated boxes `M_foc`.
+        the sum over all pixels of annotated steps.
     """
     log_p = -ops.softplus(-logits)
     log_not_p = -ops.softplus(logits)
     positive = -ops.exp(alpha * log_not_p) * log_p
     negative = -((1 - heatmaps) ** beta) * ops.exp(alpha * log_p) * log_not_p
     loss = ops.sum(ops.where(heatmaps > gamma, positive, negative), axis=(-2, -1))
-    return _total_and_count(loss, step_mask)
+    return _total(loss, samples)
 
 
-def size_loss(distances, boxes, step_mask):
+def size_loss(distances, boxes, samples):
     """GIoU loss of the boxes that the pixels of each annotated box predict (Eq. 7).
 
     Args:
         distances: predicted (left, top, right, bottom) in cells, `[..., L, L, 4]`.
         boxes: true boxes, normalised, `[..., 4]`.
-        step_mask: bool `[...]`, the annotated steps.
+        samples: bool `[..., L, L]`, the pixels of the annotated areas; their number is `M_iou`.
 
     Returns:
-        the sum of `1 - GIoU` over the pixels of the annotated areas, and their number `M_iou`.
+        the sum of `1 - GIoU` over the samples.
     """
     size = distances.shape[-2]
-    samples = targets.inside_box(boxes, size) & step_mask[..., None, None]
     loss = 1 - box_ops.giou(
         boxes_from_distances(distances), ops.expand_dims(ops.expand_dims(boxes * size, -2), -2)
     )
-    return _total_and_count(loss, samples)
+    return _total(loss, samples)
 
 
 def boxes_from_distances(distances):
@@ -72,34 +70,32 @@ def smooth_l1(difference):
     return ops.where(magnitude < 1, ops.square(difference) / 2, magnitude - 0.5)
 
 
-def score_loss(logits, ious, valid, *, threshold):
+def score_loss(logits, ious, samples, *, threshold):
     """Smooth L1 between predicted and true candidate scores (Eq. 8).
 
     Args:
         logits: predicted scores before the sigmoid, `[..., T, K]`.
         ious: IoU of each candidate with the true segment, `[..., T, K]`.
-        valid: bool `[..., T]`, the steps whose candidates are valid.
+        samples: bool `[..., T, K]`, the valid candidates; their number is `N_c`.
         threshold: `c`; IoUs below it count as 0.
 
     Returns:
-        the sum over valid candidates, and their number `N_c`.
+        the sum over the samples.
     """
-    loss = smooth_l1(ops.sigmoid(logits) - targets.score_targets(ious, threshold))
-    mask = ops.broadcast_to(ops.expand_dims(valid, -1), ops.shape(loss))
-    return _total_and_count(loss, mask)
+    return _total(smooth_l1(ops.sigmoid(logits) - targets.score_targets(ious, threshold)), samples)
 
 
-def boundary_loss(offsets, candidates, segments, regressed):
+def boundary_loss(offsets, candidates, segments, samples):
     """Smooth L1 between predicted and true offsets of the candidates' ends (Eq. 9).
 
     Args:
         offsets: predicted `(begin, end)` offsets in steps, `[..., T, K, 2]`.
         candidates: the candidate segments in step coordinates, `[..., T, K, 2]`.
         segments: the true segments, `[..., 2]`.
-        regressed: bool `[..., T, K]`, the candidates that take part.
+        samples: bool `[..., T, K]`, the candidates that take part; their number is `N_c`.
 
     Returns:
-        the sum over those candidates of both ends' losses, and their number `N_c`.
+        the sum over the samples of both ends' losses.
     """
     true_offsets = segments[..., None, None, :] - candidates
-    return _total_and_count(ops.sum(smooth_l1(offsets - true_offsets), axis=-1), regressed)
+    return _total(ops.sum(smooth_l1(offsets - true_offsets), axis=-1), samples)

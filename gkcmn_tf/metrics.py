@@ -102,12 +102,12 @@ def score_sentence(truth: GroundTruth, predicted: Tube | None, protocol: str) ->
     frames = choose_frames(truth) if choose_frames else np.arange(*hull)
     in_true = frames[(frames >= true.begin) & (frames < true.end)]
     in_both = in_true[(in_true >= predicted.begin) & (in_true < predicted.end)]
-    in_hull = np.count_nonzero((frames >= hull[0]) & (frames < hull[1]))
+    in_hull = int(((frames >= hull[0]) & (frames < hull[1])).sum())
     ious = box_iou(predicted.boxes[in_both - predicted.begin], true.boxes[in_both - true.begin])
     if choose_frames:
         tiou = temporal_iou((true.begin, true.end), (predicted.begin, predicted.end))
     else:
-        tiou = np.count_nonzero(predicted.has_box[in_both - predicted.begin]) / in_hull
+        tiou = int(predicted.has_box[in_both - predicted.begin].sum()) / in_hull
     return {
         "tIoU": tiou,
         "vIoU": float(ious.sum() / max(in_hull, 1)),

@@ -3,11 +3,13 @@
 params.yaml        the resolved config
 vocabulary.txt     the words that the model knows
 features.json      how the features were made that it was trained on
-ckpt-*             checkpoints
+ckpt-*             the newest checkpoints
+best/              the checkpoint with the best evaluation: a run's folder of its own
 versions.json      Python, package and source versions, of the newest start
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -19,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from gkcmn_tf import checkpoints, features, records, text, training
 from gkcmn_tf import config as configs
-from gkcmn_tf import features, records, text
 from gkcmn_tf.atomic_files import read_json, write_json
 from gkcmn_tf.baseline import BM
 from gkcmn_tf.gkcmn import GKCMN
@@ -42,6 +44,18 @@ class Run:
     features: dict
     model: GroundingModel
     step: int
+
+    @functools.cached_property
+    def decode(self) -> tf.types.experimental.PolymorphicFunction:
+        """Maps the model's inputs to `model.decode`'s tubes, in a graph.
+
+        In reduced precision TensorFlow rounds otherwise in a graph than out of it; evaluation and
+        the SavedModel are graphs.
+        """
+        return tf.function(
+            lambda inputs: self.model.decode(inputs, self.model(inputs, training=False)),
+            reduce_retracing=True,
+        )
 
 
 def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:
@@ -84,8 +98,15 @@ def records_features(config: configs.Experiment) -> dict:
     return fingerprint
 
 
-def start(config: configs.Experiment, model_dir: str) -> tuple[text.Tokenizer, np.ndarray | None]:
+def start(
+    config: configs.Experiment, model_dir: str, *, writes: bool = True
+) -> tuple[text.Tokenizer, np.ndarray | None]:
     """Writes a new run's settings, or checks that the run in `model_dir` has the same ones.
+
+    Args:
+        config: of the run.
+        model_dir: its folder.
+        writes: whether to write; of several workers, only their chief does.
 
     Returns:
         the tokeniser, and the GloVe vectors of its words if the config names a file.
@@ -109,10 +130,12 @@ def start(config: configs.Experiment, model_dir: str) -> tuple[text.Tokenizer, n
             max_words=config.data.max_words,
             min_count=config.data.min_word_count,
         )
-        tokenizer.save(os.path.join(model_dir, VOCABULARY_FILE))
-        write_json(os.path.join(model_dir, FEATURES_FILE), fingerprint)
-    configs.save(config, model_dir)
-    write_json(os.path.join(model_dir, VERSIONS_FILE), versions())
+    if writes:
+        for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
+            tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
+            write_json(os.path.join(folder, FEATURES_FILE), fingerprint)
+            write_json(os.path.join(folder, VERSIONS_FILE), versions())
+            configs.save(config, folder)
     return tokenizer, _word_vectors(config, tokenizer)
 
 
@@ -138,9 +161,13 @@ def _word_vectors(config, tokenizer):
 def _check_same_run(config, fingerprint, model_dir):
     old, new = configs.as_dict(configs.saved(model_dir)), configs.as_dict(config)
     fixed = [(key, old[key], new[key]) for key in ("model", "data")]
-    fixed.append(("train.seed", old["train"]["seed"], new["train"]["seed"]))
-    batch = "global_batch_size"
-    fixed.append((f"train.{batch}", old["train"][batch], new["train"][batch]))
+    for section, key in (
+        ("train", "seed"),
+        ("train", "global_batch_size"),
+        ("train", "ema_momentum"),
+        ("runtime", "precision"),
+    ):
+        fixed.append((f"{section}.{key}", old[section][key], new[section][key]))
     trained = read_json(os.path.join(model_dir, FEATURES_FILE))
     if features.differences(trained, fingerprint):
         fixed.append(("features", trained, fingerprint))
@@ -179,33 +206,30 @@ def versions() -> dict:
     }
 
 
-def checkpoint(
-    model: GroundingModel, *, step: tf.Variable, optimizer: keras.Optimizer | None = None
-) -> tf.train.Checkpoint:
-    """What is saved of a run: the weights, the step, and the optimizer's state.
-
-    Weights are listed one by one, since TensorFlow does not see those of layers that a Keras layer
-    holds in a list or a dictionary.
-    """
-    state = {} if optimizer is None else {"optimizer": [v.value for v in optimizer.variables]}
-    return tf.train.Checkpoint(weights=[v.value for v in model.weights], step=step, **state)
-
-
 def load(model_dir: str) -> Run:
-    """The run in `model_dir`, with the weights of its newest checkpoint.
+    """The run in `model_dir`, with the weights, averaged if it averages, of its newest checkpoint.
+
+    A damaged checkpoint is passed over with a warning.
 
     Raises:
         FileNotFoundError: the folder is no run, or has no checkpoint yet.
+        ValueError: not one checkpoint can be read.
     """
     config = configs.saved(model_dir)
-    path = tf.train.latest_checkpoint(model_dir)
-    if path is None:
+    paths = checkpoints.paths(model_dir)
+    if not paths:
         raise FileNotFoundError(f"{model_dir}: no checkpoint; has gkcmn_tf.train saved one?")
     tokenizer = text.Tokenizer.load(os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words)
     model = build_model(config, tokenizer.vocabulary_size)
     step = tf.Variable(0, dtype=tf.int64)
-    status = checkpoint(model, step=step).restore(path)
-    status.assert_existing_objects_matched().expect_partial()
+    if config.train.ema_momentum:
+        optimizer = training.create_optimizer(config, model)
+        checkpoints.restore_newest(
+            checkpoints.contents(model, step=step, optimizer=optimizer), paths
+        )
+        training.use_averaged_weights(optimizer, model)
+    else:
+        checkpoints.restore_newest(checkpoints.contents(model, step=step), paths)
     return Run(
         config=config,
         tokenizer=tokenizer,

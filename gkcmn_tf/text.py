@@ -92,6 +92,11 @@ class Tokenizer:
         """Number of tokens, padding and unknown included."""
         return len(self.vocabulary)
 
+    @property
+    def layer(self) -> keras.layers.TextVectorization:
+        """What holds the table of words, for a SavedModel to keep."""
+        return self._layer
+
     def save(self, path: str) -> None:
         """Writes the known words, one a line."""
         write_text(path, "".join(f"{word}\n" for word in self.vocabulary[2:]))

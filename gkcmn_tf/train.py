@@ -4,22 +4,29 @@ Example:
     python -m gkcmn_tf.train --experiment=gkcmn --config_file=configs/shapes.yaml \
         --params_override=data.records_dir=runs/demo/records --model_dir=runs/demo
 
-A run that was stopped goes on from its newest checkpoint. Watch it with
+A run that was stopped goes on from its newest checkpoint, as if it had never been stopped. Watch it
+with
     tensorboard --logdir=runs
+
+A loss that is not finite ends it; nonfinite_loss.json then names the sentences of that batch.
 """
 
 import os
+import sys
 
 import keras
 import orbit
 import tensorflow as tf
 from absl import app, flags, logging
 from official.common import distribute_utils
+from tensorboard.plugins.hparams import api as hparams
 
+from gkcmn_tf import checkpoints, input_pipeline, records, runs, training
 from gkcmn_tf import config as configs
-from gkcmn_tf import input_pipeline, runs, training
+from gkcmn_tf.atomic_files import write_json
 
 FLAGS = flags.FLAGS
+FAILURE_FILE = "nonfinite_loss.json"
 
 
 def define_flags() -> None:
@@ -38,8 +45,10 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    # Orbit prints each line of progress, and logs it once more.
-    logging.get_absl_logger().addFilter(lambda record: record.filename != "controller.py")
+    # Orbit prints each line of progress, and logs it once more; TensorFlow logs how it saves.
+    logging.get_absl_logger().addFilter(
+        lambda record: record.filename not in ("controller.py", "functional_saver.py")
+    )
     config = configs.load(FLAGS.experiment, FLAGS.config_file, FLAGS.params_override)
     keras.config.set_dtype_policy(config.runtime.precision)
     strategy = distribute_utils.get_distribution_strategy(
@@ -48,31 +57,72 @@ def main(argv):
         tpu_address=config.runtime.tpu or None,
     )
     controller = create_controller(config, FLAGS.model_dir, strategy)
-    steps = config.train.steps
-    if FLAGS.mode == "train":
-        controller.train(steps)
-    elif FLAGS.mode == "eval":
+    if FLAGS.mode == "eval":
         controller.evaluate()
-    elif controller.global_step.numpy() < steps:
-        controller.train_and_evaluate(steps, eval_interval=config.train.eval_interval)
-    else:
-        logging.info("%s: trained for all %d steps already", FLAGS.model_dir, steps)
+        return
+    try:
+        train(controller, config.train, evaluate=FLAGS.mode == "train_and_eval")
+    except training.NonFiniteLossError as error:
+        path = os.path.join(FLAGS.model_dir, FAILURE_FILE)
+        write_json(
+            path,
+            {
+                "step": error.step,
+                "sentences": batch_sentences(config, FLAGS.model_dir, error.step),
+            },
+        )
+        sys.exit(f"{FLAGS.model_dir}: {error}; {path} names the sentences of its batch")
+
+
+def train(controller: orbit.Controller, config: configs.TrainConfig, *, evaluate: bool) -> None:
+    """Trains up to `config.steps`, and evaluates every `eval_interval` steps and at the end."""
+    step = int(controller.global_step.numpy())
+    if step >= config.steps:
+        logging.info("trained for all %d steps already", config.steps)
+    while step < config.steps:
+        # A run that goes on evaluates at the same steps as one that was never stopped.
+        step = min(step - step % config.eval_interval + config.eval_interval, config.steps)
+        controller.train(step, checkpoint_at_completion=step == config.steps)
+        if evaluate:
+            controller.evaluate()
+
+
+def batch_sentences(config: configs.Experiment, model_dir: str, step: int) -> list[str]:
+    """Ids of the sentences in the training batch of a step of the run in `model_dir`."""
+    split = config.data.train_split
+    clips = records.read_clips(config.data.records_dir, split)
+    ids = [sentence.id for clip in clips for sentence in clip.sentences]
+    tokenizer, _ = runs.start(config, model_dir, writes=False)
+    dataset = input_pipeline.from_config(
+        config.data,
+        split,
+        tokenizer,
+        global_batch_size=config.train.global_batch_size,
+        training=True,
+        seed=config.train.seed,
+        start_step=step,
+    )
+    _, labels = next(iter(dataset))
+    return [ids[index] for index in labels["index"].numpy().ravel() if index >= 0]
 
 
 def create_controller(
     config: configs.Experiment, model_dir: str, strategy: tf.distribute.Strategy
 ) -> orbit.Controller:
     """Orbit's controller of the run in `model_dir`, restored from its newest checkpoint if any."""
-    tokenizer, word_vectors = runs.start(config, model_dir)
+    writes = strategy.extended.should_checkpoint
+    tokenizer, word_vectors = runs.start(config, model_dir, writes=writes)
     with strategy.scope():
         model = runs.build_model(config, tokenizer.vocabulary_size)
         if word_vectors is not None:
             model.sentence_encoder.set_word_vectors(word_vectors)
-        optimizer = training.create_optimizer(config.train, model)
-    step = optimizer.iterations.value
-    manager = tf.train.CheckpointManager(
-        runs.checkpoint(model, step=step, optimizer=optimizer),
+        optimizer = training.create_optimizer(config, model)
+    step = tf.Variable(0, dtype=tf.int64, name="step")
+    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    manager = checkpoints.Manager(
+        saved,
         model_dir,
+        writes=writes,
         max_to_keep=config.train.max_checkpoints,
         step_counter=step,
         checkpoint_interval=config.train.checkpoint_interval,
@@ -103,18 +153,51 @@ def create_controller(
     if first_step == 0:
         model.adapt(dataset(None, training=True))
     sample = next(iter(dataset(None, training=False)))
+    eval_actions = []
+    if config.train.best_metric:
+        eval_actions.append(
+            checkpoints.keep_best(
+                saved, model_dir, metric=config.train.best_metric, step=step, writes=writes
+            )
+        )
+    if writes and first_step == 0:
+        write_hyperparameters(config, model_dir)
     return orbit.Controller(
         strategy=strategy,
         trainer=training.Trainer(
-            model, optimizer, train_data, strategy, clip_norm=config.train.clip_norm
+            model,
+            optimizer,
+            train_data,
+            strategy,
+            step=step,
+            clip_norm=config.train.clip_norm,
+            accumulation_steps=config.train.accumulation_steps,
+            jit_compile=config.runtime.jit_compile,
         ),
-        evaluator=training.Evaluator(model, eval_data, strategy, sample=sample),
+        evaluator=training.Evaluator(
+            model,
+            eval_data,
+            strategy,
+            sample=sample,
+            optimizer=optimizer if config.train.ema_momentum else None,
+        ),
         global_step=step,
         steps_per_loop=config.train.steps_per_loop,
         checkpoint_manager=manager,
-        summary_dir=os.path.join(model_dir, "train"),
-        eval_summary_dir=os.path.join(model_dir, "eval"),
+        summary_dir=os.path.join(model_dir, "train") if writes else None,
+        eval_summary_dir=os.path.join(model_dir, "eval") if writes else None,
+        eval_actions=eval_actions,
     )
+
+
+def write_hyperparameters(config: configs.Experiment, model_dir: str) -> None:
+    """Writes the config for TensorBoard's table of hyper-parameters."""
+    flat = {
+        key: value if isinstance(value, (bool, int, float, str)) else str(value)
+        for key, value in configs.flat(config).items()
+    }
+    with tf.summary.create_file_writer(os.path.join(model_dir, "eval")).as_default():
+        hparams.hparams(flat, trial_id=model_dir)
 
 
 if __name__ == "__main__":

@@ -13,19 +13,22 @@ Ground truth file, one JSON list; a box in every frame of a segment that lies in
       "frame_count": 400, "clip": {"begin": 0, "end": 300},
       "gt": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}}}]
 
-Segments are half-open, in frames; boxes are in pixels, in frames of the segment only. Whatever else
-a file holds is an error that names the file, the sentence and the field; so is a key that occurs
-twice in an object, of which a JSON parser would keep the last.
+Ids are strings, as JSON's keys are. Segments are half-open, in frames; boxes are in pixels, in
+frames of the segment only. A field that lacks or is of another form is an error that names the
+file, the sentence and the field; so is a key that occurs twice in an object, of which a JSON parser
+would keep the last. Further fields are left alone.
 
-Submission to HC-STVG's challenge, one JSON object by video; frames count from 1, as in the data
-set's annotations, and `ed_frame` is the last one:
+Submission to HC-STVG's challenge, one JSON object by the video's file name; frames count from 1, as
+in the data set's annotations, and `ed_frame` is the last one:
 
-    {"VIDEO": {"st_frame": 4, "ed_frame": 5, "bbox": {"4": [x1, y1, x2, y2], "5": [...]}}}
+    {"VIDEO.mp4": {"st_frame": 4, "ed_frame": 5, "bbox": {"4": [x1, y1, x2, y2], "5": [...]}}}
 """
 
 import dataclasses
 import math
+import reprlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +42,8 @@ QTYPES = ("declarative", "interrogative")
 # No video has more frames (11 hours at 25 a second): an array for what a faulty file names beyond
 # this would not fit into memory.
 MAX_FRAME = 1_000_000
+# No picture is larger, and the areas of such boxes are still finite.
+MAX_PIXELS = 1e9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -221,12 +226,10 @@ def load_predictions(path: str) -> dict[str, Tube | None]:
         FileNotFoundError: no such file.
         ValueError: it is not a predictions file; names the file, the id and the field.
     """
-    content = read_json(path, object_pairs_hook=_unique_keys)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected an object of tubes by sentence id")
+    content = read_json(path, object_pairs_hook=_Object)
     return {
-        sentence_id: None if entry is None else _predicted(entry, f"{path}: {sentence_id!r}")
-        for sentence_id, entry in content.items()
+        sentence_id: None if fields is None else _predicted(fields, path, sentence_id)
+        for sentence_id, fields in _object(content, path).items()
     }
 
 
@@ -237,9 +240,9 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
         FileNotFoundError: no such file.
         ValueError: it is not a ground truth file; names the file, the id and the field.
     """
-    content = read_json(path, object_pairs_hook=_unique_keys)
-    if not isinstance(content, list):
-        raise ValueError(f"{path}: expected a list of sentences")
+    content = read_json(path, object_pairs_hook=_Object)
+    if not isinstance(content, list) or not content:
+        raise ValueError(f"{path}: expected a list of at least one sentence")
     entries, ids = [], set()
     for number, fields in enumerate(content):
         entry = _ground_truth(fields, path, number)
@@ -250,16 +253,28 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
     return entries
 
 
-def _unique_keys(pairs):
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} occurs twice in an object; keys must differ")
-    return fields
+class _Object(dict):
+    """A JSON object that knows of its keys which ones occur twice."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        self.twice = []
+        if len(self) < len(pairs):
+            self.twice = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
 
 
-def _predicted(fields, where):
+def _object(value, where):
+    """`value`, which must be an object whose keys differ."""
+    if not isinstance(value, _Object):
+        raise ValueError(f"{where}: expected an object, got {reprlib.repr(value)}")
+    if value.twice:
+        raise ValueError(f"{where}: key {value.twice[0]!r} occurs twice; keys must differ")
+    return value
+
+
+def _predicted(fields, path, sentence_id):
+    where = f"{path}: sentence {sentence_id!r}"
+    fields = _object(fields, where)
     score = _field(fields, "score", float, where)
     begin, end, boxes = _segment_and_boxes(fields, where)
     return None if begin == end else Tube(begin, end, boxes, score)
@@ -267,57 +282,55 @@ def _predicted(fields, where):
 
 def _ground_truth(fields, path, number):
     where = f"{path}: entry {number}"
+    fields = _object(fields, where)
     sentence_id = _field(fields, "id", str, where)
-    where = f"{path}: {sentence_id!r}"
-    truth = _field(fields, "gt", dict, where)
-    begin, end, boxes = _segment_and_boxes(truth, f"{where}, gt")
-    clip_begin, clip_end = _segment(_field(fields, "clip", dict, where), f"{where}, clip")
-    frame_count = _field(fields, "frame_count", int, where)
+    where = f"{path}: sentence {sentence_id!r}"
+    video = {"vid": str, "width": int, "height": int, "fps": float, "frame_count": int}
+    video = {name: _field(fields, name, kind, where) for name, kind in video.items()}
+    for name in ("width", "height", "fps"):
+        if video[name] <= 0:
+            raise ValueError(f"{where}, {name}: expected more than 0, got {video[name]}")
     qtype = _field(fields, "qtype", str, where)
     if qtype not in QTYPES:
         raise ValueError(f"{where}, qtype: expected one of {QTYPES}, got {qtype!r}")
-    for name in ("width", "height", "fps"):
-        if (value := _field(fields, name, float, where)) <= 0:
-            raise ValueError(f"{where}, {name}: expected more than 0, got {value}")
-    if not 0 <= clip_begin < clip_end <= frame_count:
+    clip_begin, clip_end = _segment(_field(fields, "clip", dict, where), f"{where}, clip")
+    if not 0 <= clip_begin < clip_end <= video["frame_count"]:
         raise ValueError(
-            f"{where}, clip: expected 0 <= begin < end <= frame_count={frame_count}, "
+            f"{where}, clip: expected 0 <= begin < end <= frame_count={video['frame_count']}, "
             f"got [{clip_begin}, {clip_end})"
         )
+    begin, end, boxes = _segment_and_boxes(_field(fields, "gt", dict, where), f"{where}, gt")
     if not clip_begin <= begin < end <= clip_end:
         raise ValueError(
             f"{where}, gt: expected a segment of at least one frame in the clip "
             f"[{clip_begin}, {clip_end}), got [{begin}, {end})"
         )
-    if np.isnan(boxes).any():
-        frame = begin + int(np.isnan(boxes[:, 0]).argmax())
+    tube = Tube(begin, end, boxes)
+    if not tube.has_box.all():
+        frame = begin + int(tube.has_box.argmin())
         raise ValueError(
             f"{where}, gt, boxes: frame {frame} has none; every frame of [{begin}, {end}) needs one"
         )
     return GroundTruth(
         id=sentence_id,
-        vid=_field(fields, "vid", str, where),
         qtype=qtype,
-        width=_field(fields, "width", int, where),
-        height=_field(fields, "height", int, where),
-        fps=_field(fields, "fps", float, where),
-        frame_count=frame_count,
         clip_begin=clip_begin,
         clip_end=clip_end,
-        tube=Tube(begin, end, boxes),
+        tube=tube,
+        **video,
     )
 
 
-_JSON_TYPES = {int: "an integer", float: "a number", str: "a string", dict: "an object"}
+_JSON_TYPES = {int: "an integer", float: "a number", str: "a string"}
 
 
 def _field(fields, name, kind, where):
     """`fields[name]`, which must be a `kind`; an integer counts as a number."""
-    if not isinstance(fields, dict):
-        raise ValueError(f"{where}: expected an object, got {fields!r}")
     if name not in fields:
         raise ValueError(f"{where}: has no field {name!r}, only {sorted(fields)}")
     value = fields[name]
+    if kind is dict:
+        return _object(value, f"{where}, {name}")
     kinds = (int, float) if kind is float else kind
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise ValueError(f"{where}, {name}: expected {_JSON_TYPES[kind]}, got {value!r}")
@@ -356,7 +369,11 @@ def _box_array(boxes, where):
     """All boxes as float64 `[n, 4]`, in their order."""
     listed = list(boxes.values())
     sound = [
-        type(box) is list and len(box) == 4 and {*map(type, box)} <= {int, float} for box in listed
+        type(box) is list
+        and len(box) == 4
+        and {*map(type, box)} <= {int, float}
+        and max(map(abs, box)) <= MAX_PIXELS
+        for box in listed
     ]
     if all(sound):
         array = np.array(listed, np.float64)
@@ -365,6 +382,6 @@ def _box_array(boxes, where):
         frame = list(boxes)[np.argmin(sound)]
         raise ValueError(
             f"{where}, boxes, frame {frame}: expected [x1, y1, x2, y2] in pixels with x1 <= x2 and "
-            f"y1 <= y2, got {boxes[frame]!r}"
+            f"y1 <= y2, got {reprlib.repr(boxes[frame])}"
         )
     return array

@@ -23,6 +23,7 @@ BAND = (0, 0, 0, 160)
 STILL_HEIGHT = 240  # pixels
 STILLS_PER_ROW = 4
 CELL_PIXELS = 6
+CANVAS_PIXELS = 96
 
 
 def write_overlay(
@@ -144,6 +145,44 @@ def heatmap_panel(predicted: np.ndarray, true: np.ndarray, num_steps: int = 8) -
     rows = [_heat_row(heatmaps[chosen]) for heatmaps in (predicted, true)]
     title = f"steps {', '.join(map(str, chosen))}; above predicted, below true"
     return np.concatenate([_title(title, rows[0].shape[1]), *rows])
+
+
+def tube_panel(
+    predicted: tuple[np.ndarray, np.ndarray],
+    true: tuple[np.ndarray, np.ndarray],
+    num_steps: int,
+    num_canvases: int = 8,
+) -> np.ndarray:
+    """Predicted and true boxes of some steps side by side, above a bar of both segments.
+
+    The steps are evenly spaced over the clip; a box is drawn at steps whose centre lies in its
+    segment.
+
+    Args:
+        predicted: the segment `[2]` in steps, and boxes `[T, 4]`, normalised.
+        true: the same of the truth.
+        num_steps: `T'`, the clip's steps.
+        num_canvases: steps to show; fewer if there are not so many.
+
+    Returns:
+        uint8 RGB `[height, width, 3]`.
+    """
+    canvases = []
+    for step in _evenly(0, num_steps - 1, num_canvases):
+        canvas = Image.new("RGB", (CANVAS_PIXELS, CANVAS_PIXELS), EDGE)
+        draw = ImageDraw.Draw(canvas)
+        for (segment, boxes), color in ((true, TRUE), (predicted, PREDICTED)):
+            if segment[0] <= step + 0.5 < segment[1]:
+                x1, y1, x2, y2 = (boxes[step] * (CANVAS_PIXELS - 1)).tolist()
+                draw.rectangle([x1, y1, max(x1, x2), max(y1, y2)], outline=color, width=2)
+        canvases.append(np.pad(canvas, ((1, 1), (1, 1), (0, 0)), constant_values=TRACK[0]))
+    row = np.concatenate(canvases, axis=1)
+    scale = row.shape[1] / num_steps
+    bars = Image.new("RGB", (row.shape[1], 16), EDGE)
+    draw = ImageDraw.Draw(bars)
+    for top, ((begin, end), _), color in ((1, predicted, PREDICTED), (9, true, TRUE)):
+        draw.rectangle([begin * scale, top, max(end * scale - 1, begin * scale), top + 5], color)
+    return np.concatenate([row, np.asarray(bars)])
 
 
 def _rows(stills):

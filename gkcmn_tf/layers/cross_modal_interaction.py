@@ -18,10 +18,13 @@ class CrossModalInteraction(keras.layers.Layer):
         F2 = concat(g(F1 Wf2), g(V Wv2))
 
     The repeated sentence tensor `Sr` is the mean over the sentence's words, the same at every cell,
-    so its product with `Ws1` is taken once and broadcast.
+    so its product with `Ws1` is taken once and broadcast. With word attention, another reading of
+    what the paper leaves open, each cell has a mean of its own, with weights from scaled dot
+    products of its `V` and the words.
 
     Args:
         fusion_width: `D'`, channels of `F2`; even, half for each part of the concatenation.
+        word_attention: True lets each cell weigh the words.
 
     Call arguments:
         video: `V`, `[B, T, S, S, d]`.
@@ -32,23 +35,29 @@ class CrossModalInteraction(keras.layers.Layer):
         `F2`, `[B, T, S, S, D']`.
     """
 
-    def __init__(self, fusion_width, **kwargs):
+    def __init__(self, fusion_width, *, word_attention=False, **kwargs):
         super().__init__(**kwargs)
         if fusion_width % 2:
             raise ValueError(f"{self.name}: fusion_width must be even, got {fusion_width}")
         self.fusion_width = fusion_width
+        self.word_attention = word_attention
 
-        def projection(name):
+        def projection(name, activation="relu"):
             return keras.layers.Dense(
                 fusion_width // 2,
-                activation="relu",
-                kernel_initializer="he_normal",
+                activation=activation,
+                kernel_initializer="he_normal" if activation else "glorot_uniform",
                 dtype=self.dtype_policy,
                 name=name,
             )
 
         self.w_v1, self.w_s1 = projection("w_v1"), projection("w_s1")
         self.w_f2, self.w_v2 = projection("w_f2"), projection("w_v2")
+        if word_attention:
+            self.cell_query, self.word_key = (
+                projection("cell_query", None),
+                projection("word_key", None),
+            )
 
     def build(self, video_shape, words_shape):
         """Creates the weights for `V` and the word features."""
@@ -56,12 +65,26 @@ class CrossModalInteraction(keras.layers.Layer):
         self.w_s1.build((None, words_shape[-1]))
         self.w_f2.build((*video_shape[:-1], self.fusion_width // 2))
         self.w_v2.build(video_shape)
+        if self.word_attention:
+            self.cell_query.build(video_shape)
+            self.word_key.build(words_shape)
 
     def call(self, video, words, word_mask):
         """Fuses; see the class."""
-        sentence = self.w_s1(masked_mean(words, word_mask))
-        f1 = self.w_v1(video) * sentence[:, None, None, None, :]
+        if self.word_attention:
+            sentence = self._attend(video, words, word_mask)
+        else:
+            sentence = self.w_s1(masked_mean(words, word_mask))[:, None, None, None, :]
+        f1 = self.w_v1(video) * sentence
         return ops.concatenate([self.w_f2(f1), self.w_v2(video)], axis=-1)
+
+    def _attend(self, video, words, word_mask):
+        """`g(Sr Ws1)` with a mean over words for each cell, `[B, T, S, S, D' / 2]`."""
+        logits = ops.einsum("btyxc,bnc->btyxn", self.cell_query(video), self.word_key(words))
+        logits = ops.cast(logits, "float32") / (self.fusion_width // 2) ** 0.5
+        logits = ops.where(word_mask[:, None, None, None, :], logits, -1e9)
+        weights = ops.cast(ops.softmax(logits), words.dtype)
+        return self.w_s1(ops.einsum("btyxn,bnd->btyxd", weights, words))
 
     def compute_output_shape(self, video_shape, words_shape):
         """`[B, T, S, S, D']`."""
@@ -69,4 +92,7 @@ class CrossModalInteraction(keras.layers.Layer):
 
     def get_config(self):
         """Constructor arguments."""
-        return super().get_config() | {"fusion_width": self.fusion_width}
+        return super().get_config() | {
+            "fusion_width": self.fusion_width,
+            "word_attention": self.word_attention,
+        }

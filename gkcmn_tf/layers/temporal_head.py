@@ -66,11 +66,16 @@ class TemporalHead(keras.layers.Layer):
     convolution, the average over space, and self-attention among steps; each head then is a
     BiGRU and a 1D convolution.
 
+    With attention pooling, which is not in the paper, a mean over space whose weights depend on
+    what a cell holds takes the place of the average: the small part of the picture that the
+    sentence is about need not drown in the rest.
+
     Args:
         num_widths: `K`, candidates at each step.
         width: channels of the embedding.
         attention_heads: heads of the self-attention.
         self_attention: False removes it (Table 3, w/o TA).
+        attention_pooling: True weighs the cells.
 
     Call arguments:
         x: `M_mix`, `[B, T, S, S, D']`.
@@ -80,12 +85,22 @@ class TemporalHead(keras.layers.Layer):
         score logits `[B, T, K]`, and offsets `(begin, end)` in steps `[B, T, K, 2]`, both float32.
     """
 
-    def __init__(self, num_widths, *, width, attention_heads=4, self_attention=True, **kwargs):
+    def __init__(
+        self,
+        num_widths,
+        *,
+        width,
+        attention_heads=4,
+        self_attention=True,
+        attention_pooling=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_widths = num_widths
         self.width = width
         self.attention_heads = attention_heads
         self.self_attention = self_attention
+        self.attention_pooling = attention_pooling
         self.scales = [
             ConvolutionBlock(
                 width, rank=3, kernel_size=size, dtype=self.dtype_policy, name=f"scale_{size}"
@@ -93,6 +108,8 @@ class TemporalHead(keras.layers.Layer):
             for size in EMBEDDING_KERNELS
         ]
         self.merge = ConvolutionBlock(width, rank=3, dtype=self.dtype_policy, name="merge")
+        if attention_pooling:
+            self.cell_score = keras.layers.Dense(1, dtype=self.dtype_policy, name="cell_score")
         if self_attention:
             self.attention = SelfAttention(
                 attention_heads, dtype=self.dtype_policy, name="attention"
@@ -108,6 +125,8 @@ class TemporalHead(keras.layers.Layer):
             scale.build(x_shape)
         self.merge.build((*x_shape[:-1], len(self.scales) * self.width))
         steps_shape = (*x_shape[:2], self.width)
+        if self.attention_pooling:
+            self.cell_score.build((*x_shape[:-1], self.width))
         if self.self_attention:
             self.attention.build(steps_shape)
         self.score.build(steps_shape)
@@ -116,12 +135,19 @@ class TemporalHead(keras.layers.Layer):
     def call(self, x, step_mask):
         """Predicts; see the class."""
         scales = ops.concatenate([scale(x, step_mask) for scale in self.scales], axis=-1)
-        steps = ops.mean(self.merge(scales, step_mask), axis=(2, 3))
+        steps = self._pool(self.merge(scales, step_mask))
         if self.self_attention:
             steps = self.attention(steps, step_mask)
         offsets = self.boundary(steps, step_mask)
         T = x.shape[1]
         return self.score(steps, step_mask), ops.reshape(offsets, (-1, T, self.num_widths, 2))
+
+    def _pool(self, x):
+        """`[B, T, S, S, C]` to `[B, T, C]`."""
+        if not self.attention_pooling:
+            return ops.mean(x, axis=(2, 3))
+        weights = ops.softmax(ops.cast(self.cell_score(x), "float32"), axis=(2, 3))
+        return ops.sum(ops.cast(weights, x.dtype) * x, axis=(2, 3))
 
     def compute_output_shape(self, x_shape):
         """Shapes of score logits and offsets."""
@@ -135,4 +161,5 @@ class TemporalHead(keras.layers.Layer):
             "width": self.width,
             "attention_heads": self.attention_heads,
             "self_attention": self.self_attention,
+            "attention_pooling": self.attention_pooling,
         }

@@ -38,8 +38,9 @@ def test_decode(model, batch):
 def test_end_loss_by_hand(model, batch):
     inputs, labels = batch
     outputs = {"boxes": labels["boxes"], "ends": np.zeros((2, 2, 6, 2), "float32")}
-    total, count = model.loss_terms(inputs, labels, outputs)["end_loss"]
-    assert float(count) == 4
+    samples = model.loss_samples(inputs, labels)
+    assert int(np.sum(samples["end_loss"])) == 4
+    total = model.loss_totals(inputs, labels, outputs, samples)["end_loss"]
     assert float(total) == pytest.approx(4 * np.log(6) + 4 * np.log(4), rel=1e-5)
 
 
@@ -51,5 +52,6 @@ def test_end_targets_are_the_segments_first_and_last_step(model, batch):
     ):
         ends[clip, query, first, 0] = ends[clip, query, last, 1] = 50
     outputs = {"boxes": labels["boxes"], "ends": ends}
-    total, _ = model.loss_terms(inputs, labels, outputs)["end_loss"]
+    samples = model.loss_samples(inputs, labels)
+    total = model.loss_totals(inputs, labels, outputs, samples)["end_loss"]
     assert float(total) == pytest.approx(0, abs=1e-4)

@@ -62,3 +62,26 @@ def test_clipped_segments_lie_in_the_clip(begin, end, valid):
     assert 0 <= segment[0] <= segment[1] <= valid
     if 0 <= begin <= end <= valid:
         np.testing.assert_allclose(segment, [begin, end], atol=1e-5)
+
+
+def test_distinct_segments():
+    segments = np.array([[0, 4], [0, 5], [6, 9], [5, 7], [1, 9], [5, 6]], "float32")
+    scores = np.array([0.7, 0.8, 0.5, 0.6, -1.0, 0.0], "float32")
+    # [0, 4] overlaps the best by 4/5, and [1, 9] may not be chosen.
+    chosen, kept = decoding.distinct_segments(segments, scores, 5, 0.5)
+    assert np.asarray(chosen).tolist() == [[0, 5], [5, 7], [6, 9], [5, 6], [0, 0]]
+    np.testing.assert_allclose(kept, [0.8, 0.6, 0.5, 0, -1])
+
+
+def test_scored_segments_hold_the_decoded_one():
+    rng = np.random.default_rng(0)
+    mask = np.arange(6) < np.array([[6], [2]])
+    candidates = targets.candidate_segments(mask, [1.0, 4.0])
+    scores = rng.random((2, 6, 2)).astype("float32")
+    offsets = rng.normal(size=(2, 6, 2, 2)).astype("float32")
+    segment, score = decoding.decode_segments(scores, offsets, candidates, mask)
+    segments, all_scores = decoding.scored_segments(scores, offsets, candidates, mask)
+    best = np.argmax(all_scores, axis=-1)
+    np.testing.assert_array_equal(np.asarray(segments)[[0, 1], best], segment)
+    np.testing.assert_array_equal(np.max(all_scores, axis=-1), score)
+    assert (np.asarray(all_scores)[1, 4:] < 0).all()

@@ -42,6 +42,23 @@ def test_save_and_load(cls, batch, tmp_path):
 
 
 @both
+def test_the_decoded_segment_is_the_best_of_all(cls, batch):
+    inputs, _ = batch
+    model = create(cls)
+    outputs = model(inputs)
+    segments, scores = map(np.asarray, model.segments(inputs, outputs))
+    decoded = arrays(model.decode(inputs, outputs))
+    best = np.argmax(scores, axis=-1)[..., None]
+    np.testing.assert_array_equal(
+        np.take_along_axis(segments, best[..., None], axis=2)[:, :, 0], decoded["segment"]
+    )
+    np.testing.assert_allclose(scores.max(axis=-1), decoded["score"])
+    # The second clip has 4 steps of 6; what begins behind them cannot be chosen.
+    assert (scores[1][segments[1, :, :, 0] > 4] < 0).all()
+    assert (scores[1] < 0).any() and (scores[1] >= 0).any()
+
+
+@both
 def test_padding_further_changes_nothing(cls, batch):
     inputs, _ = batch
     model = create(cls)
@@ -120,11 +137,12 @@ def test_loss_is_the_weighted_sum_over_the_global_batch(cls, batch):
     inputs, labels = batch
     model = create(cls)
     outputs = model(inputs)
-    terms = model.loss_terms(inputs, labels, outputs)
-    assert tuple(terms) == model.loss_names
+    samples = model.loss_samples(inputs, labels)
+    totals = model.loss_totals(inputs, labels, outputs, samples)
+    assert set(totals) == set(samples) == set(model.loss_names)
     expected = sum(
-        weight * float(total) / float(count)
-        for weight, (total, count) in zip(model.loss_weights, terms.values(), strict=True)
+        weight * float(totals[name]) / np.sum(samples[name])
+        for name, weight in zip(model.loss_names, model.loss_weights, strict=True)
     )
     assert float(model.compute_loss(inputs, labels, outputs)) == pytest.approx(expected, rel=1e-5)
 

@@ -1,6 +1,10 @@
+import http.server
+import io
 import json
 import pathlib
 import shutil
+import tarfile
+import threading
 
 import keras
 import numpy as np
@@ -251,18 +255,78 @@ def test_unreachable_handle_says_where_to_put_the_module(monkeypatch, tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
+def copy_as_module(checkpoint, folder):
+    (folder / "variables").mkdir(parents=True)
+    for file in pathlib.Path(checkpoint).parent.glob("model.ckpt.*"):
+        name = file.name.replace("model.ckpt", "variables")
+        shutil.copy(file, folder / "variables" / name)
+
+
 def test_handle_is_found_where_the_error_said(monkeypatch, tmp_path, checkpoint):
     handle = "http://127.0.0.1:9/i3d/2"
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     with pytest.raises(FileNotFoundError) as error:
         i3d_weights.read_variables(handle)
     folder = pathlib.Path(str(error.value).partition("unpack it into '")[2].partition("'")[0])
-    (folder / "variables").mkdir(parents=True)
-    for file in pathlib.Path(checkpoint).parent.glob("model.ckpt.*"):
-        name = file.name.replace("model.ckpt", "variables")
-        shutil.copy(file, folder / "variables" / name)
+    copy_as_module(checkpoint, folder)
     expected = i3d_weights.source_fingerprint(checkpoint)
     assert i3d_weights.source_fingerprint(handle) == expected
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers as TF Hub does: with an archive of a module, or with where its files lie."""
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        if self.path.endswith("tf-hub-format=compressed"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.server.archive)
+        else:
+            self.send_response(303)
+            self.end_headers()
+            self.wfile.write(b"gs://bucket/i3d/1")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub_server(checkpoint, tmp_path):
+    """A hub on this machine; its `handle` is of a module with the weights of `checkpoint`."""
+    copy_as_module(checkpoint, tmp_path / "module")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as module:
+        module.add(tmp_path / "module" / "variables", "variables")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        server.archive, server.requests = archive.getvalue(), []
+        server.handle = f"http://127.0.0.1:{server.server_port}/i3d/1"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_handle_is_downloaded_once_into_the_cache(hub_server, monkeypatch, tmp_path, checkpoint):
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    expected = i3d_weights.source_fingerprint(checkpoint)
+    for _ in range(2):
+        assert i3d_weights.source_fingerprint(hub_server.handle) == expected
+    assert hub_server.requests == ["/i3d/1?tf-hub-format=compressed"]
+    assert len(list(tmp_path.glob("cache/*/variables/variables.index"))) == 1
+
+
+def test_the_load_format_decides_what_the_hub_is_asked_for(hub_server, monkeypatch):
+    monkeypatch.setenv("TFHUB_MODEL_LOAD_FORMAT", "UNCOMPRESSED")
+    read = []
+    exists = lambda path: read.append(path) or True  # noqa: E731
+    monkeypatch.setattr(tf.io.gfile, "exists", exists)
+    monkeypatch.setattr(tf.compat.v1.gfile, "Exists", exists)
+    prefix = i3d_weights.checkpoint_prefix(hub_server.handle)
+    assert prefix == "gs://bucket/i3d/1/variables/variables"
+    assert hub_server.requests == ["/i3d/1?tf-hub-format=uncompressed"]
+    assert f"{prefix}.index" in read
 
 
 @pytest.mark.parametrize(

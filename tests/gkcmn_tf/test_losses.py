@@ -11,11 +11,6 @@ from gkcmn_tf import losses, targets
 FOCAL = {"alpha": 2.0, "beta": 4.0, "gamma": 0.8}
 
 
-def mean(total_and_count):
-    total, count = total_and_count
-    return float(total) / float(count)
-
-
 def naive_focal(logits, heatmaps, mask):
     total = 0.0
     for t in range(len(mask)):
@@ -35,9 +30,8 @@ def test_heatmap_loss_equals_equation_6():
     logits = rng.normal(size=(3, 4, 4)).astype("float32")
     heatmaps = rng.random((3, 4, 4)).astype("float32")
     mask = np.array([True, False, True])
-    total, count = losses.heatmap_loss(logits, heatmaps, mask, **FOCAL)
+    total = losses.heatmap_loss(logits, heatmaps, mask, **FOCAL)
     assert float(total) == pytest.approx(naive_focal(logits, heatmaps, mask), rel=1e-5)
-    assert float(count) == 2
 
 
 def test_heatmap_loss_by_hand():
@@ -45,8 +39,8 @@ def test_heatmap_loss_by_hand():
     heatmaps = np.array([[[1.0, 0.5]]], "float32")
     positive = 0.25 * math.log(2)
     negative = 0.5**4 * 0.25 * math.log(2)
-    result = losses.heatmap_loss(logits, heatmaps, np.array([True]), **FOCAL)
-    assert mean(result) == pytest.approx(positive + negative, rel=1e-6)
+    total = losses.heatmap_loss(logits, heatmaps, np.array([True]), **FOCAL)
+    assert float(total) == pytest.approx(positive + negative, rel=1e-6)
 
 
 def test_size_loss_by_hand():
@@ -54,8 +48,9 @@ def test_size_loss_by_hand():
     boxes = np.array([[0.25, 0.25, 0.5, 0.5]], "float32")  # cell [1, 2) x [1, 2) of 4 x 4
     distances = np.full((1, 4, 4, 4), 0.5, "float32")
     distances[..., 0] = distances[..., 2] = 1.0
-    total, count = losses.size_loss(distances, boxes, np.array([True]))
-    assert float(count) == 1
+    samples = targets.inside_box(boxes, 4)
+    assert int(np.sum(samples)) == 1
+    total = losses.size_loss(distances, boxes, samples)
     assert float(total) == pytest.approx(0.5, abs=1e-6)
 
 
@@ -64,9 +59,9 @@ def test_size_loss_is_zero_for_the_true_distances():
     centers = np.arange(8) + 0.5
     x, y = np.meshgrid(centers, centers)
     distances = np.stack([x - box[0], y - box[1], box[2] - x, box[3] - y], -1)[None]
-    total, count = losses.size_loss(distances.astype("float32"), box[None] / 8, np.array([True]))
-    inside = ((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).sum()
-    assert float(count) == inside
+    inside = ((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3]))[None]
+    np.testing.assert_array_equal(inside, targets.inside_box(box[None] / 8, 8))
+    total = losses.size_loss(distances.astype("float32"), box[None] / 8, inside)
     assert float(total) == pytest.approx(0, abs=1e-4)
 
 
@@ -80,8 +75,8 @@ def test_smooth_l1():
 def test_score_loss_by_hand():
     logits = np.zeros((2, 2), "float32")  # every score is 1/2
     ious = np.array([[0.9, 0.2], [1.0, 1.0]], "float32")
-    total, count = losses.score_loss(logits, ious, np.array([True, False]), threshold=0.3)
-    assert float(count) == 2
+    samples = np.array([[True, True], [False, False]])
+    total = losses.score_loss(logits, ious, samples, threshold=0.3)
     assert float(total) == pytest.approx((0.4**2 + 0.5**2) / 2, rel=1e-6)
 
 
@@ -90,8 +85,7 @@ def test_boundary_loss_by_hand():
     segment = np.array([3.0, 5.5], "float32")  # true offsets (1, -0.5) and (3, -4.5)
     offsets = np.zeros((2, 1, 2), "float32")
     regressed = np.array([[True], [False]])
-    total, count = losses.boundary_loss(offsets, candidates, segment, regressed)
-    assert float(count) == 1
+    total = losses.boundary_loss(offsets, candidates, segment, regressed)
     assert float(total) == pytest.approx(0.5 + 0.125)
 
 
@@ -107,25 +101,26 @@ def random_inputs(steps=3, size=4, widths=2):
     )
     segment = tf.constant([0.4, 2.2], tf.float64)
     ious = targets.segment_iou(candidates, segment)
+    areas = targets.inside_box(tf.cast(boxes, tf.float32), size) & mask[:, None, None]
     heatmaps = tf.cast(targets.gaussian_heatmaps(tf.cast(boxes, tf.float32), size, 1.0), tf.float64)
     return {
         "heatmap": (
             normal(steps, size, size),
-            lambda x: losses.heatmap_loss(x, heatmaps, mask, **FOCAL)[0],
+            lambda x: losses.heatmap_loss(x, heatmaps, mask, **FOCAL),
         ),
         "size": (
             tf.exp(normal(steps, size, size, 4)),
-            lambda x: losses.size_loss(tf.cast(x, tf.float32), tf.cast(boxes, tf.float32), mask)[0],
+            lambda x: losses.size_loss(tf.cast(x, tf.float32), tf.cast(boxes, tf.float32), areas),
         ),
         "score": (
             normal(steps, widths),
-            lambda x: losses.score_loss(x, ious, mask, threshold=0.3)[0],
+            lambda x: losses.score_loss(x, ious, mask[:, None], threshold=0.3),
         ),
         "boundary": (
             normal(steps, widths, 2),
             lambda x: losses.boundary_loss(
                 x, candidates, segment, targets.regression_candidates(ious, mask, 0.5)
-            )[0],
+            ),
         ),
     }
 
@@ -162,17 +157,16 @@ def test_finite_at_saturated_logits_and_degenerate_boxes(logit, annotated):
         tape.watch(inputs)
         terms = [
             losses.heatmap_loss(logits, heatmaps, mask, **FOCAL),
-            losses.size_loss(distances, box, mask),
-            losses.score_loss(scores, ious, valid, threshold=0.3),
+            losses.size_loss(distances, box, targets.inside_box(box, 4) & mask[:, None, None]),
+            losses.score_loss(scores, ious, valid[:, None], threshold=0.3),
             losses.boundary_loss(
                 offsets, candidates, segment, targets.regression_candidates(ious, valid, 0.9)
             ),
         ]
-        total = tf.add_n([total for total, _ in terms])
+        total = tf.add_n(terms)
     assert np.isfinite(total)
     for gradient in tape.gradient(total, inputs):
         assert np.isfinite(gradient).all()
-    assert [float(count) for _, count in terms[:2]] == [float(annotated)] * 2
 
 
 ORACLE = """
@@ -219,5 +213,5 @@ def test_tensorflow_addons_agrees(tmp_path):
     giou = 1 - np.asarray(boxes.giou(corners[0], corners[1]))
     np.testing.assert_allclose(giou, oracle["giou"], atol=1e-5)
     # With heats of 0 and 1 alone, Eq. 6 is the plain focal loss without class weights.
-    total, _ = losses.heatmap_loss(logits, labels, np.ones(10, bool), **FOCAL)
+    total = losses.heatmap_loss(logits, labels, np.ones(10, bool), **FOCAL)
     assert float(total) == pytest.approx(oracle["focal"].sum(), rel=1e-5)

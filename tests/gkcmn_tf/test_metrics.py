@@ -19,9 +19,9 @@ def tube(begin, end, box=BOX):
     return tubes.Tube(begin, end, np.tile(np.array(box, float), (end - begin, 1)))
 
 
-def truth(begin, end, box=BOX, *, clip=(0, 1000), fps=25.0, name="a", qtype="declarative"):
+def truth(begin, end, box=BOX, *, clip=(0, 1000), fps=25.0, name="a", qtype="declarative", vid="v"):
     """A sentence whose target stands still."""
-    return tubes.GroundTruth(name, "v", qtype, 100, 100, fps, 2000, *clip, tube(begin, end, box))
+    return tubes.GroundTruth(name, vid, qtype, 100, 100, fps, 2000, *clip, tube(begin, end, box))
 
 
 @pytest.mark.parametrize(
@@ -188,15 +188,106 @@ def test_faulty_arguments_are_errors():
         metrics.evaluate_predictions([], {})
 
 
+def test_frames_without_a_box_score_zero_and_are_counted(caplog):
+    # 2 of 4 boxes are there; HC-STVG's scorer knows a segment by its boxes.
+    found = tubes.Tube(0, 4, np.array([BOX, [np.nan] * 4, BOX, [np.nan] * 4], float))
+    for protocol, tiou in (("all_frames", 1), ("hcstvg", 0.5)):
+        results = metrics.evaluate_predictions([truth(0, 4)], {"a": found}, protocol)
+        assert results["per_sentence"]["a"] == {"tIoU": tiou, "vIoU": 0.5, "sIoU": 0.5}
+        assert results["frames_without_box"] == 2
+    assert "1 prediction(s) have frames without a box" in caplog.text
+
+
+def test_given_the_true_segment_viou_is_siou():
+    scores = metrics.score_sentence(truth(10, 20), tube(10, 20, HALF), "all_frames")
+    assert scores == {"tIoU": 1, "vIoU": 0.5, "sIoU": 0.5}
+
+
+def test_intervals_of_two_videos_go_from_one_to_the_other():
+    # Both, or twice the same: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
+    values = np.array([[0.0, 5.0], [1.0, 5.0]])
+    intervals = metrics.bootstrap_intervals(values, np.array(["v", "w"]), 500)
+    np.testing.assert_allclose(intervals, [[0, 1], [5, 5]])
+
+
+def test_a_video_brings_all_its_sentences():
+    values = np.array([[0.0], [0.0], [0.0], [1.0]])
+    few = metrics.bootstrap_intervals(values, np.array(["v", "v", "v", "w"]), 500)
+    np.testing.assert_allclose(few, [[0, 1]])
+    many = metrics.bootstrap_intervals(values, np.array(["v", "w", "x", "y"]), 500)
+    assert many[0, 1] < 1
+
+
+def test_intervals_of_many_videos_are_those_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(size=(2000, 1))
+    ((low, high),) = metrics.bootstrap_intervals(values, np.arange(2000), 4000)
+    half = 1.96 * values.std() / np.sqrt(2000)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 10)
+
+
+def test_one_video_has_no_interval():
+    assert metrics.bootstrap_intervals(np.ones((3, 2)), np.array(["v", "v", "v"]), 100) is None
+
+
+def naive_interval(values, videos, samples, seed):
+    """The mean's interval, one sample after another; videos drawn as the fast routine does."""
+    names = sorted(set(videos))
+    rng = np.random.default_rng(seed)
+    means = []
+    for counts in rng.multinomial(len(names), [1 / len(names)] * len(names), size=samples):
+        drawn = []
+        for name, count in zip(names, counts, strict=True):
+            drawn += int(count) * [
+                v for v, video in zip(values, videos, strict=True) if video == name
+            ]
+        means.append(sum(drawn) / len(drawn))
+    return np.percentile(means, [2.5, 97.5])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=2, max_size=12))
+def test_intervals_agree_with_the_naive_bootstrap(rows):
+    values, videos = zip(*rows, strict=True)
+    found = metrics.bootstrap_intervals(np.array(values)[:, None], np.array(videos), 30)
+    if len(set(videos)) < 2:
+        assert found is None
+    else:
+        expected = naive_interval(values, videos, 30, metrics.BOOTSTRAP_SEED)
+        np.testing.assert_allclose(found[0], expected, atol=1e-12)
+
+
+def test_a_metrics_file_has_intervals_by_group():
+    ground_truth = [truth(0, 10, name="a"), truth(0, 10, name="b", vid="w")]
+    predictions = {"a": tube(0, 10), "b": tube(0, 4)}
+    results = metrics.evaluate_predictions(ground_truth, predictions, bootstrap_samples=200)
+    assert results["videos"] == 2
+    intervals = results["confidence_intervals"]
+    assert (intervals["level"], intervals["samples"]) == (0.95, 200)
+    assert intervals["overall"]["m_vIoU"] == pytest.approx([0.4, 1])
+    assert intervals["declarative"] == intervals["overall"]
+    assert intervals["interrogative"] is None
+    assert results == metrics.evaluate_predictions(ground_truth, predictions, bootstrap_samples=200)
+    assert "confidence_intervals" not in metrics.evaluate_predictions(ground_truth, predictions)
+
+
 def test_the_table_is_in_percent():
     results = metrics.evaluate_predictions([truth(0, 10)], {"a": tube(0, 4)})
     rows = {"all": results["overall"], "interrogative": results["interrogative"]}
     assert metrics.format_table(rows).splitlines() == [
-        "| %             |   m_tIoU |   m_vIoU | vIoU@0.3 | vIoU@0.5 |",
-        "|---------------|---------:|---------:|---------:|---------:|",
-        "| all           |    40.00 |    40.00 |   100.00 |     0.00 |",
-        "| interrogative |        - |        - |        - |        - |",
+        "| %             | m_tIoU | m_vIoU | vIoU@0.3 | vIoU@0.5 |",
+        "| ------------- | -----: | -----: | -------: | -------: |",
+        "| all           |  40.00 |  40.00 |   100.00 |     0.00 |",
+        "| interrogative |      - |      - |        - |        - |",
     ]
+
+
+def test_the_table_shows_intervals():
+    table = metrics.format_table(
+        {"all": {"m_vIoU": 0.5}, "none": {"m_vIoU": None}},
+        columns=["m_vIoU"],
+        intervals={"all": {"m_vIoU": [0.25, 0.7512]}, "none": None},
+    )
+    assert "| all  | 50.00 [25.00, 75.12] |" in table
+    assert "| none |                    - |" in table
 
 
 def naive_box_iou(a, b):
@@ -209,7 +300,7 @@ def naive_box_iou(a, b):
 
 def naive_frames(entry, predicted, protocol):
     if protocol == "hcstvg":
-        return list(range(predicted.end + entry.clip_end))
+        return list(range(-100, predicted.end + entry.clip_end))
     clip = range(entry.clip_begin, entry.clip_end)
     if protocol == "all_frames":
         return list(clip)
@@ -226,37 +317,43 @@ def naive_scores(entry, predicted, protocol):
     """Tables 1 and 2's metrics from sets of frames."""
     true_boxes = dict(zip(range(entry.tube.begin, entry.tube.end), entry.tube.boxes, strict=True))
     boxes = dict(zip(range(predicted.begin, predicted.end), predicted.boxes, strict=True))
+    boxed = {frame for frame, box in boxes.items() if not math.isnan(box[0])}
     scored = naive_frames(entry, predicted, protocol)
     total, union, annotated = 0, 0, 0
     for frame in scored:
         annotated += frame in true_boxes
         union += frame in true_boxes or frame in boxes
-        if frame in true_boxes and frame in boxes:
+        if frame in true_boxes and frame in boxed:
             total += naive_box_iou(true_boxes[frame], boxes[frame])
-    shared = true_boxes.keys() & boxes.keys()
+    shared = true_boxes.keys() & (boxed if protocol == "hcstvg" else boxes.keys())
+    either = true_boxes.keys() | boxes.keys()
     return {
-        "tIoU": len(shared) / len(true_boxes.keys() | boxes.keys()),
+        # Where the segments are disjoint, hull and union differ, but the numerator is 0.
+        "tIoU": len(shared) / len(either),
         "vIoU": total / union if union else 0,
         "sIoU": total / annotated if annotated else 0,
     }
 
 
 @st.composite
-def random_tubes(draw, begin, end, seed):
+def random_tubes(draw, begin, end, seed, without=0):
+    """A tube somewhere in `[begin, end)`; a share `without` of its frames may have no box."""
     first = draw(st.integers(begin, end - 1))
     behind = draw(st.integers(first + 1, end))
     rng = np.random.default_rng(draw(st.integers(0, 99)) + 100 * seed)
     corners = np.sort(rng.integers(0, 8, (behind - first, 2, 2)), axis=1)
-    return tubes.Tube(first, behind, corners.reshape(-1, 4).astype(float))
+    boxes = corners.reshape(-1, 4).astype(float)
+    boxes[rng.random(len(boxes)) < draw(st.sampled_from([0, without]))] = np.nan
+    return tubes.Tube(first, behind, boxes)
 
 
 @st.composite
-def cases(draw):
+def cases(draw, without=0.5):
     """A truth inside a clip, and a prediction anywhere around it."""
     begin = draw(st.integers(0, 40))
     end = begin + draw(st.integers(1, 60))
     true = draw(random_tubes(begin, end, 0))
-    predicted = draw(random_tubes(max(begin - 20, 0), end + 20, 1))
+    predicted = draw(random_tubes(begin - 20, end + 20, 1, without))
     fps = draw(st.sampled_from([4.0, 10.0, 23.976, 25.0, 29.97]))
     return tubes.GroundTruth("a", "v", "declarative", 8, 8, fps, 200, begin, end, true), predicted
 
@@ -270,7 +367,7 @@ def test_scores_agree_with_the_naive_scorer(protocol, case):
     assert all(0 <= value <= 1 for value in scores.values())
 
 
-@given(cases())
+@given(cases(without=0))
 def test_viou_is_symmetric_and_at_most_tiou(case):
     entry, predicted = case
     scores = metrics.score_sentence(entry, predicted, "hcstvg")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gkcmn_tf import prediction, records
+from gkcmn_tf import prediction, records, tubes
 
 
 def clip(begin, end, width, height, boxes):
@@ -27,3 +27,22 @@ def test_trivial_guess_is_the_whole_clip_with_the_mean_box():
 def test_trivial_guess_needs_training_sentences():
     with pytest.raises(ValueError, match="no training sentences"):
         prediction.trivial_guess([], [clip(0, 9, 10, 10, [[0, 0, 1, 1]])])
+
+
+def test_the_true_tubes_of_clips():
+    boxes = np.array([[0, 1, 2.5, 3], [0, 1, 2, 3]], "float32")
+    sentence = records.Sentence(0, "a", "who?", "interrogative", 1, 3, 5, boxes)
+    # Records hold float32.
+    clip = records.Clip("v", 2, 30, float(np.float32(29.97)), 64, 48, 40, (sentence,))
+    (entry,) = tubes.ground_truth_to_json(prediction.true_tubes([clip]))
+    assert entry == {
+        "id": "a",
+        "vid": "v",
+        "qtype": "interrogative",
+        "width": 64,
+        "height": 48,
+        "fps": 29.97,
+        "frame_count": 40,
+        "clip": {"begin": 2, "end": 30},
+        "gt": {"begin": 3, "end": 5, "boxes": {"3": [0, 1, 2.5, 3], "4": [0, 1, 2, 3]}},
+    }

@@ -122,13 +122,20 @@ def test_evaluate(folder, model):
     assert scores["resampled_fps"] is None
     values = [scores["per_sentence"][key]["vIoU"] for key in predictions]
     assert scores["overall"]["m_vIoU"] == pytest.approx(np.mean(values))
+    again = folder / "again.json"
+    files = (f"--ground_truth={folder}/{model}/gt.json", f"--output={again}")
+    call("gkcmn_tf.evaluate", *files, f"--predictions={folder}/{model}/predictions.json")
+    about = {"split": "test", "temporal_ground_truth": False, "resampled_fps": None}
+    assert about | read_json(str(again)) == scores
 
 
 def test_evaluate_with_the_true_segments_and_the_trivial_guess(folder):
     output = folder / "out"
     common = (f"--model_dir={folder}/gkcmn", f"--output_dir={output}", "--temporal_ground_truth")
     call("gkcmn_tf.evaluate", *common)
-    assert read_json(str(output / "metrics.json"))["overall"]["m_tIoU"] == 1
+    scores = read_json(str(output / "metrics.json"))
+    assert scores["temporal_ground_truth"] and scores["overall"]["m_tIoU"] == 1
+    assert scores["overall"]["m_vIoU"] == pytest.approx(scores["overall"]["m_sIoU"])
     call("gkcmn_tf.evaluate", *common, "--trivial_guess")
     assert read_json(str(output / "metrics.json"))["overall"]["m_tIoU"] == 1
     table = call("gkcmn_tf.compare", f"Guess={output}/metrics.json", f"Same={output}/metrics.json")
@@ -244,7 +251,10 @@ def test_ground_with_resampled_features_answers_in_frames_of_the_file(
 
 def test_evaluate_on_resampled_records_says_so(folder, resampled_run):
     resampled = f"--records_dir={folder}/records-10fps"
-    call("gkcmn_tf.evaluate", f"--model_dir={resampled_run}", resampled)
+    arguments = (f"--model_dir={resampled_run}", resampled)
+    submission = f"--hcstvg_submission={folder}/results.json"
+    error = call("gkcmn_tf.evaluate", *arguments, submission, fails=True)
+    assert "resampled to 10.0 frames a second" in error
     scores = read_json(str(resampled_run / "metrics.json"))
     assert scores["resampled_fps"] == 10 and scores["missing_predictions"] == 0
     tubes = read_json(str(resampled_run / "predictions.json")).values()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gkcmn_tf import config, records, runs, training
+from gkcmn_tf import checkpoints, config, records, runs, training
 
 FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [2, 2, 3]}
 
@@ -34,10 +34,9 @@ def save(experiment, model_dir):
     model = runs.build_model(experiment, tokenizer.vocabulary_size)
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(size=w.shape) for w in model.get_weights()])
-    optimizer = training.create_optimizer(experiment.train, model)
-    step = optimizer.iterations.value
-    step.assign(7)
-    saved = runs.checkpoint(model, step=step, optimizer=optimizer)
+    optimizer = training.create_optimizer(experiment, model)
+    step = tf.Variable(7, dtype=tf.int64)
+    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
     tf.train.CheckpointManager(saved, model_dir, max_to_keep=1).save(7)
     return model, optimizer
 
@@ -74,8 +73,8 @@ def test_a_checkpoint_restores_the_optimizer(experiment, tmp_path):
         variable.assign(variable + 3)
     path = tf.train.latest_checkpoint(model_dir)
     before = [variable.numpy() - 3 for variable in optimizer.variables]
-    step = optimizer.iterations.value
-    status = runs.checkpoint(model, step=step, optimizer=optimizer).restore(path)
+    step = tf.Variable(0, dtype=tf.int64)
+    status = checkpoints.contents(model, step=step, optimizer=optimizer).restore(path)
     status.assert_consumed()
     for a, b in zip(before, optimizer.variables, strict=True):
         np.testing.assert_allclose(a, b.numpy(), atol=1e-6)
@@ -92,6 +91,8 @@ def test_a_new_model_is_seeded(experiment):
     [
         ("train.seed=1", "another train.seed"),
         ("train.global_batch_size=3", "another train.global_batch_size"),
+        ("train.ema_momentum=0.5", "another train.ema_momentum"),
+        ("runtime.precision=mixed_float16", "another runtime.precision"),
         ("data.max_words=7", "another data"),
         ("model.gkcmn.sigma=3", "another model"),
     ],
@@ -125,3 +126,29 @@ def test_load_needs_a_checkpoint(experiment, tmp_path):
     runs.start(experiment, model_dir)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         runs.load(model_dir)
+
+
+def test_load_takes_the_averaged_weights_of_a_run_that_averages(experiment, tmp_path):
+    experiment.train.ema_momentum = 0.9
+    model, optimizer = save(experiment, str(tmp_path / "run"))
+    training.use_averaged_weights(optimizer, model)
+    for a, b in zip(
+        model.get_weights(), runs.load(str(tmp_path / "run")).model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_checkpoint_is_passed_over(experiment, tmp_path, caplog):
+    model_dir = tmp_path / "run"
+    model, optimizer = save(experiment, str(model_dir))
+    step = tf.Variable(8, dtype=tf.int64)
+    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    checkpoints.Manager(saved, str(model_dir), max_to_keep=3).save(8)
+    assert runs.load(str(model_dir)).step == 8
+    (data,) = model_dir.glob("ckpt-8.data*")
+    data.write_bytes(data.read_bytes()[:1000])
+    assert runs.load(str(model_dir)).step == 7
+    assert "ckpt-8: damaged, going back to the one before" in caplog.text
+    (model_dir / "ckpt-7.index").unlink()
+    with pytest.raises(ValueError, match="not one checkpoint can be read"):
+        runs.load(str(model_dir))

@@ -156,3 +156,21 @@ def test_heatmaps_without_truth_show_all_steps():
 def test_heatmaps_of_two_shapes_are_an_error():
     with pytest.raises(ValueError, match=r"got \(3, 4, 4\) and \(2, 4, 4\)"):
         visualization.heatmap_panel(np.zeros((3, 4, 4)), np.zeros((2, 4, 4)))
+
+
+def test_the_tube_panel_shows_each_box_at_the_steps_of_its_segment():
+    left = np.tile([0.1, 0.1, 0.4, 0.9], (8, 1))
+    right = np.tile([0.6, 0.1, 0.9, 0.9], (8, 1))
+    panel = visualization.tube_panel((np.array([1, 3]), left), (np.array([2, 4]), right), 4)
+    assert panel.shape == (98 + 16, 4 * 98, 3)
+    canvases = panel[:98].reshape(98, 4, 98, 3).swapaxes(0, 1)
+    predicted = [(canvas == visualization.PREDICTED).all(-1).any() for canvas in canvases]
+    true = [(canvas == visualization.TRUE).all(-1).any() for canvas in canvases]
+    assert predicted == [False, True, True, False]
+    assert true == [False, False, True, True]
+    for row, color, first in (
+        (98 + 3, visualization.PREDICTED, 1),
+        (98 + 11, visualization.TRUE, 2),
+    ):
+        colored = np.flatnonzero((panel[row] == color).all(-1))
+        assert (colored[0], colored[-1]) == (first * 98, (first + 2) * 98 - 1)

@@ -4,10 +4,13 @@ import pytest
 from gkcmn_tf.layers.temporal_head import RecurrentBranch, TemporalHead
 
 
+@pytest.mark.parametrize("pooling", [False, True])
 @pytest.mark.parametrize("self_attention", [True, False])
-def test_contract(self_attention, check_layer, check_padding, rng):
+def test_contract(self_attention, pooling, check_layer, check_padding, rng):
     x = rng.normal(size=(2, 6, 3, 3, 4)).astype("float32")
-    layer = TemporalHead(5, width=8, attention_heads=2, self_attention=self_attention)
+    layer = TemporalHead(
+        5, width=8, attention_heads=2, self_attention=self_attention, attention_pooling=pooling
+    )
     check_layer(layer, x, np.ones((2, 6), bool), shapes=[(2, 6, 5), (2, 6, 5, 2)])
     check_padding(layer, x, valid=4)
 
@@ -32,3 +35,13 @@ def test_recurrent_branch(check_layer, check_padding, rng):
     layer = RecurrentBranch(3, width=4)
     check_layer(layer, x, np.ones((2, 6), bool), shapes=[(2, 6, 3)])
     check_padding(layer, x, valid=2)
+
+
+def test_attention_pooling_takes_the_cells_that_score_most(rng):
+    layer = TemporalHead(5, width=2, attention_heads=1, attention_pooling=True)
+    layer.build((None, 3, 2, 2, 4))
+    layer.cell_score.kernel.assign([[100.0], [0.0]])
+    x = np.zeros((1, 3, 2, 2, 2), "float32")
+    x[0, 0, 1, 0] = [1, 7]  # alone
+    x[0, 1, 0, :, :] = [[1, 3], [1, 5]]  # two alike
+    np.testing.assert_allclose(np.asarray(layer._pool(x))[0], [[1, 7], [1, 4], [0, 0]], atol=1e-5)

@@ -1,0 +1,91 @@
+r"""Measures what it costs to send a SavedModel frames of another size than training's 224x224.
+
+Example:
+    python -m benchmarks.resizing --saved_model=runs/export/gkcmn/1 --model_dir=runs/demo \
+        --video_dir=runs/demo/shapes/videos
+
+Prints Markdown: the accuracy on a split with frames that FFmpeg's swscale resized, as training saw
+them, and with frames that TensorFlow resizes in the SavedModel; and how far the features differ.
+"""
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import app, flags
+
+from gkcmn_tf import config as configs
+from gkcmn_tf import metrics, prediction, records, tubes, video
+
+FLAGS = flags.FLAGS
+SIZES = {"224x224, by swscale": video.FRAME_SIZE, "as they are": None}
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("saved_model", None, "FOLDER/VERSION.", required=True)
+    flags.DEFINE_string("model_dir", None, "The run that it was made of.", required=True)
+    flags.DEFINE_string("video_dir", None, "Folder of the videos of its records.", required=True)
+    flags.DEFINE_string("split", "test", "Split to evaluate.")
+
+
+def main(argv):
+    """Encodes all videos twice, asks, scores, prints."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    signatures = tf.saved_model.load(FLAGS.saved_model).signatures
+    data = configs.saved(FLAGS.model_dir).data
+    clips = sorted(records.read_clips(data.records_dir, FLAGS.split), key=lambda c: c.video_id)
+    paths = {path.stem: path for path in pathlib.Path(FLAGS.video_dir).rglob("*.mp4")}
+    predicted = {title: {} for title in SIZES}
+    encoded, of_video, differences = {}, None, []
+    for clip in tqdm.tqdm(clips, desc="clips"):
+        if clip.video_id != of_video:
+            of_video = clip.video_id
+            encoded = {
+                title: encode(signatures, os.fspath(paths[of_video]), size)
+                for title, size in SIZES.items()
+            }
+            ours, theirs = (value.numpy() for value in encoded.values())
+            differences.append(np.abs(theirs - ours).mean() / ours.std())
+        for title, features in encoded.items():
+            predicted[title] |= ask(signatures, features, clip)
+    truth = prediction.true_tubes(clips)
+    scores = {t: metrics.evaluate_predictions(truth, p)["overall"] for t, p in predicted.items()}
+    print(f"{len(truth)} sentences, {len(differences)} videos\n")
+    print(metrics.format_table(scores))
+    print(f"\nFeatures differ by {np.mean(differences):.2f} of their standard deviation.")
+
+
+def encode(signatures, path, size):
+    """Features of a video whose frames are sent in this size."""
+    frames = np.stack(list(video.decode_frames(path, size)))
+    shown = {"frames": tf.constant(frames[None]), "frame_count": tf.constant([len(frames)])}
+    return signatures["encode_video"](**shown)["features"]
+
+
+def ask(signatures, features, clip):
+    """Tubes of a clip's sentences, by id."""
+    inputs = {
+        "features": features,
+        "begin": tf.constant([clip.begin]),
+        "end": tf.constant([clip.end]),
+        "fps": tf.constant([clip.fps], tf.float32),
+        "width": tf.constant([clip.width]),
+        "height": tf.constant([clip.height]),
+        "sentences": tf.constant([[sentence.text for sentence in clip.sentences]]),
+    }
+    found = {k: v.numpy()[0] for k, v in signatures["ground_features"](**inputs).items()}
+    answers = {}
+    for i, sentence in enumerate(clip.sentences):
+        begin, end = map(int, found["segment_frames"][i])
+        boxes = found["boxes"][i][begin - clip.begin : end - clip.begin].astype(float)
+        answers[sentence.id] = tubes.Tube(begin, end, boxes, float(found["score"][i]))
+    return answers
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,121 @@
+r"""Measures a SavedModel: start, latency, memory, and the cost of one more sentence.
+
+Example:
+    python -m benchmarks.serving --saved_model=runs/export/gkcmn/1 --video=park.mp4 \
+        --query="the red square moves left"
+
+Prints Markdown. Requests go through `tf.saved_model.load` in this process: what a server adds,
+copies and the network, is left out. Frames are those that `export.client` sends.
+"""
+
+import os
+import platform
+import resource
+import time
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import app, flags
+
+from gkcmn_tf import video
+
+FLAGS = flags.FLAGS
+BATCHES = (1, 8)
+LONG_VIDEO = (20_000, 64, 64, 3)
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("saved_model", None, "FOLDER/VERSION.", required=True)
+    flags.DEFINE_string("video", None, "Video file.", required=True)
+    flags.DEFINE_string("query", None, "Sentence about it.", required=True)
+    flags.DEFINE_integer("repeats", 20, "Requests of each kind, after the first.", lower_bound=1)
+
+
+def main(argv):
+    """Loads, asks, prints."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    stream = video.decode_frames(FLAGS.video)
+    frames = np.stack(list(stream))
+    loaded, model = timed(lambda: tf.saved_model.load(FLAGS.saved_model))
+    signatures = model.signatures
+    first, requests = first_requests(signatures, frames, stream)
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, ")
+    print(f"TensorFlow {tf.__version__}; {len(frames)} frames; seconds\n")
+    print(f"Load: {loaded:.2f}\n")
+    print("| signature | first request | batch | p50 | p95 |\n|---|---|---|---|---|")
+    medians = {}
+    kinds = [(name, batch) for name in requests for batch in BATCHES]
+    for name, batch in tqdm.tqdm(kinds):
+        inputs = repeated(requests[name], batch)
+        times = [run(signatures[name], inputs)[0] for _ in range(FLAGS.repeats + 1)][1:]
+        p50, p95 = np.percentile(times, [50, 95])
+        medians[name, batch] = p50
+        shown = f"{first[name]:.2f}" if batch == 1 else ""
+        print(f"| `{name}` | {shown} | {batch} | {p50:.3f} | {p95:.3f} |")
+    many = requests["ground_features"] | {"sentences": tf.constant([[FLAGS.query] * 8])}
+    times = [run(signatures["ground_features"], many)[0] for _ in range(FLAGS.repeats + 1)][1:]
+    eight, one = np.median(times), medians["ground_features", 1]
+    print("\n| a sentence on a video | seconds |\n|---|---|")
+    print(f"| the first, with the video (`ground_video`) | {medians['ground_video', 1]:.3f} |")
+    print(f"| one more, in a request of its own (`ground_features`) | {one:.3f} |")
+    print(f"| one more, in the same request (mean of 7) | {(eight - one) / 7:.3f} |")
+    before = peak_memory()
+    long = requests["ground_video"] | {
+        "frames": tf.zeros((1, *LONG_VIDEO), tf.uint8),
+        "frame_count": tf.constant(LONG_VIDEO[:1]),
+    }
+    seconds, _ = run(signatures["ground_video"], long)
+    size, gib = "x".join(map(str, LONG_VIDEO)), np.prod(LONG_VIDEO) / 2**30
+    print(f"\nPeak memory of the process: {before:.2f} GiB; `ground_video` on {size} frames, of")
+    print(f"{gib:.2f} GiB, takes {seconds:.1f} s, and the peak to {peak_memory():.2f} GiB.")
+
+
+def first_requests(signatures, frames, stream):
+    """Seconds of the first request to each signature, and the requests, by name."""
+    count = tf.constant([len(frames)])
+    picture = {
+        "fps": tf.constant([stream.fps], tf.float32),
+        "width": tf.constant([stream.info.width]),
+        "height": tf.constant([stream.info.height]),
+    }
+    shown = {"frames": tf.constant(frames[None]), "frame_count": count}
+    first, requests = {}, {"encode_video": shown}
+    first["encode_video"], encoded = run(signatures["encode_video"], shown)
+    clip = {"features": encoded["features"], "begin": count * 0, "end": count} | picture
+    sentence = tf.constant([FLAGS.query])
+    requests["ground_video"] = shown | picture | {"sentence": sentence}
+    requests["serving_default"] = clip | {"sentence": sentence}
+    requests["ground_features"] = clip | {"sentences": sentence[None]}
+    for name in list(requests)[1:]:
+        first[name], _ = run(signatures[name], requests[name])
+    return first, requests
+
+
+def peak_memory():
+    """Of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def repeated(inputs, batch):
+    """A request `batch` times over, as one."""
+    return {name: tf.repeat(value, batch, axis=0) for name, value in inputs.items()}
+
+
+def run(signature, inputs):
+    """Seconds, and the outputs as they reach a client: in memory of the host."""
+    return timed(lambda: {name: value.numpy() for name, value in signature(**inputs).items()})
+
+
+def timed(call):
+    """Seconds that a call takes, and what it returns."""
+    began = time.perf_counter()
+    result = call()
+    return time.perf_counter() - began, result
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,65 @@
+r"""Prints what a trained model loses if features are stored in fewer bits.
+
+Example:
+    python -m benchmarks.storage --model_dir=runs/demo
+
+The features of the test split, which must be stored in float16, are rounded as each storage does,
+and the model, which was trained on them as they are, is evaluated on them.
+"""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+
+import numpy as np
+from absl import app, flags
+
+from gkcmn_tf import feature_storage, input_pipeline, metrics, prediction, records, runs
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("split", "test", "Split to evaluate.")
+
+
+def main(argv):
+    """Evaluates once for each storage."""
+    del argv
+    run = runs.load(FLAGS.model_dir)
+    source = run.config.data.records_dir
+    clips = list(records.read_clips(source, FLAGS.split))
+    rows = {}
+    for dtype in feature_storage.STORAGE_DTYPES:
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(os.path.join(source, "clips"), os.path.join(folder, "clips"))
+            error = round_features(source, folder, {clip.video_id for clip in clips}, dtype)
+            run.config.data.records_dir = folder
+            dataset = input_pipeline.from_config(
+                run.config.data, FLAGS.split, run.tokenizer, global_batch_size=16, training=False
+            )
+            predicted = prediction.predict(run.model, dataset, clips)
+        scores = metrics.evaluate_predictions(prediction.true_tubes(clips), predicted, "all_frames")
+        rows[f"{dtype}, relative error {error:.1e}"] = scores["overall"]
+    print(metrics.format_table(rows))
+
+
+def round_features(source: str, folder: str, video_ids: set[str], dtype: str) -> float:
+    """Copies the features of some videos, rounded; returns the mean error over the mean feature."""
+    errors, sizes = [], []
+    for video_id in sorted(video_ids):
+        features = records.read_video_features(source, video_id)
+        rounded = dataclasses.replace(features, storage_dtype=dtype)
+        records.write_video_features(folder, rounded)
+        exact = features.features.astype(np.float32)
+        errors.append(np.abs(rounded.as_stored().features - exact).mean())
+        sizes.append(np.abs(exact).mean())
+    return float(np.mean(errors) / np.mean(sizes))
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

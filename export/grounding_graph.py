@@ -1,0 +1,399 @@
+"""The TensorFlow graph that a SavedModel holds: from text and features or frames to tubes.
+
+All tensors have the batch `B` in front, so that a server may merge requests. Frames are numbered
+from 0, segments are half-open, boxes are `x1 y1 x2 y2` in pixels. Inputs, by signature:
+
+| name | type and shape | what | serving_default | ground_features | ground_video | encode_video |
+|---|---|---|---|---|---|---|
+| `features` | float32 `[B, W, S, S, C]` | of a video: one window a cell of 4 frames | x | x | | |
+| `begin`, `end` | int32 `[B]` | the clip of the video to search, in frames | x | x | | |
+| `frames` | uint8 `[B, F, H, W, 3]` | RGB, of any size and number | | | x | x |
+| `frame_count` | int32 `[B]` | how many of the `F` count; the rest is padding | | | x | x |
+| `fps` | float32 `[B]` | frames a second, for the answer in seconds | x | x | x | |
+| `width`, `height` | int32 `[B]` | picture that boxes fit; 0: that of `frames` | x | x | x | |
+| `sentence` | string `[B]` | | x | | x | |
+| `sentences` | string `[B, Q]` | asked about the same clip | | x | | |
+
+`encode_video` gives `features`, as `serving_default` and `ground_features` take them; windows of
+padding are 0. The others give tubes (with a further axis `Q` behind `B` in `ground_features`):
+
+| name | type and shape | what |
+|---|---|---|
+| `segment_frames` | int32 `[B, 2]` | begin and end of the best tube |
+| `segment_seconds` | float32 `[B, 2]` | the same in seconds, at `fps` |
+| `score` | float32 `[B]` | of the best tube, 0 to 1 |
+| `boxes` | float32 `[B, F, 4]` | row `i`: frame `begin + i`; 0 behind a clip shorter than `F` |
+| `top_segments_frames` | int32 `[B, K, 2]` | of the `K` best tubes, the best one first |
+| `top_segments_seconds` | float32 `[B, K, 2]` | |
+| `top_scores` | float32 `[B, K]` | 0, with an empty segment, where there are fewer than `K` |
+
+All tubes of a sentence take their boxes from `boxes`. No two of the `K` have a temporal IoU above
+`MAX_TUBE_IOU`. What cannot be answered is refused: an `InvalidArgumentError` names the input and
+what was expected of it. It fails the whole batch.
+"""
+
+import keras
+import tensorflow as tf
+
+from gkcmn_tf import decoding, runs, steps, video
+
+MAX_TUBE_IOU = 0.5
+WINDOW_BATCH = 8  # windows that pass I3D at a time: what bounds the memory
+WEIGHTS_DTYPES = ("float32", "bfloat16")
+
+
+class GroundingGraph:
+    """A trained run and its I3D, with the signatures above as methods.
+
+    Attributes:
+        kept: what a SavedModel must keep: copies of the weights, since TensorFlow does not see
+            those of layers that a Keras layer holds in a list or a dictionary, and the words.
+
+    Args:
+        run: the trained model.
+        i3d: maps `[J, 8, 224, 224, 3]` in [-1, 1] to `[J, 1, S, S, C]`.
+        weights: `bfloat16` stores kernels and embeddings in half the bytes; the computation is that
+            of the run all the same.
+        top_k: `K`.
+        max_frames: the longest video that is taken.
+
+    Raises:
+        ValueError: `weights`, `top_k` or `max_frames` is impossible.
+    """
+
+    def __init__(
+        self,
+        run: runs.Run,
+        i3d: keras.Model,
+        *,
+        weights: str = "float32",
+        top_k: int = 5,
+        max_frames: int = 20_000,
+    ):
+        if weights not in WEIGHTS_DTYPES:
+            raise ValueError(f"weights: expected one of {WEIGHTS_DTYPES}, got {weights!r}")
+        if top_k < 1 or max_frames < 1:
+            raise ValueError(
+                f"top_k, max_frames: expected at least 1, got {top_k} and {max_frames}"
+            )
+        self._model = run.model
+        self._tokenize = run.tokenizer
+        self._i3d = i3d
+        self._top_k = top_k
+        self._max_frames = max_frames
+        self._trained_fps = run.features.get("fps")
+        stored = run.features.get("storage_dtype")
+        self._storage = tf.bfloat16 if stored == "bfloat16" else tf.float16
+        data = run.config.data
+        self._max_steps = data.max_steps
+        self._grid = (data.grid_size, data.grid_size, data.feature_channels)
+        self._keras_variables = run.model.weights + i3d.weights
+        self.kept = tf.Module(name="gkcmn")
+        self.kept.words = run.tokenizer.layer
+        self.kept.weights = [_copy(variable, weights) for variable in self._keras_variables]
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The concrete functions, by name, for `tf.saved_model.save`."""
+        number, count = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
+        features = tf.TensorSpec([None, None, *self._grid], tf.float32)
+        frames = tf.TensorSpec([None, None, None, None, 3], tf.uint8)
+        sentence = tf.TensorSpec([None], tf.string)
+        sentences = tf.TensorSpec([None, None], tf.string)
+        picture = {"fps": number, "width": count, "height": count}
+        stored = {"features": features, "begin": count, "end": count, **picture}
+        shown = {"frames": frames, "frame_count": count}
+        specs = {
+            "serving_default": (self.ground_sentence, stored | {"sentence": sentence}),
+            "ground_features": (self.ground_features, stored | {"sentences": sentences}),
+            "ground_video": (self.ground_video, shown | picture | {"sentence": sentence}),
+            "encode_video": (self.encode_video, shown),
+        }
+        return {
+            signature: tf.function(method).get_concrete_function(
+                **{name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in spec.items()}
+            )
+            for signature, (method, spec) in specs.items()
+        }
+
+    def ground_sentence(self, features, begin, end, fps, width, height, sentence):
+        """The signature `serving_default`."""
+        found = self.ground_features(
+            features, begin, end, fps, width, height, tf.expand_dims(sentence, 1)
+        )
+        return {name: tf.squeeze(value, 1) for name, value in found.items()}
+
+    def ground_features(self, features, begin, end, fps, width, height, sentences):
+        """The signature of this name."""
+        begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
+        windows = tf.shape(features, tf.int64)[1]
+        checks = [
+            *self._check_batch(features, begin, end, fps, width, height, sentences),
+            *self._check_picture(fps, width, height, smallest=1),
+            *self._check_sentences(sentences),
+            _check(
+                (begin >= 0) & (begin < end) & (end <= self._max_frames),
+                "begin, end: expected 0 <= begin < end, and at most "
+                f"{self._max_frames} frames (--max_frames of the export); begin and end are",
+                begin,
+                end,
+            ),
+            _check(
+                steps.windows_in(end) <= windows,
+                "features: have too few windows for `end`: expected one for every 4 frames; "
+                "windows and end are",
+                windows,
+                end,
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            features, begin, end = map(tf.identity, (features, begin, end))
+        frames, step_mask = self._steps(begin, end)
+        seen = tf.gather(features, steps.frame_windows(frames), batch_dims=1)
+        seen = tf.where(step_mask[..., None, None, None], seen, 0.0)
+        finite = _check(
+            tf.math.is_finite(seen), "features: expected finite numbers, found NaN or infinity"
+        )
+        with tf.control_dependencies([finite]):
+            seen = tf.identity(seen)
+        with self._trained_weights():
+            return self._ground(seen, step_mask, begin, end, fps, width, height, sentences)
+
+    def ground_video(self, frames, frame_count, fps, width, height, sentence):
+        """The signature of this name: only the windows that the model's steps see are encoded."""
+        checks = [
+            *self._check_batch(frames, frame_count, fps, width, height, sentence),
+            *self._check_frames(frames, frame_count),
+            *self._check_picture(fps, width, height, smallest=0),
+            *self._check_sentences(sentence),
+        ]
+        with tf.control_dependencies(checks):
+            frames, end = tf.identity(frames), tf.cast(frame_count, tf.int64)
+        own_height, own_width = tf.shape(frames)[2], tf.shape(frames)[3]
+        width = tf.where(width == 0, own_width, width)
+        height = tf.where(height == 0, own_height, height)
+        begin = tf.zeros_like(end)
+        seen_frames, step_mask = self._steps(begin, end)
+        places = tf.where(step_mask)
+        windows = steps.frame_windows(tf.gather_nd(seen_frames, places))
+        with self._trained_weights():
+            encoded = self._encode(frames, end, places[:, 0], windows)
+            shape = tf.concat([tf.shape(step_mask, tf.int64), self._grid], axis=0)
+            seen = tf.ensure_shape(
+                tf.scatter_nd(places, encoded, shape), [None, self._max_steps, *self._grid]
+            )
+            found = self._ground(
+                seen, step_mask, begin, end, fps, width, height, tf.expand_dims(sentence, 1)
+            )
+        return {name: tf.squeeze(value, 1) for name, value in found.items()}
+
+    def encode_video(self, frames, frame_count):
+        """The signature of this name."""
+        checks = [
+            *self._check_batch(frames, frame_count),
+            *self._check_frames(frames, frame_count),
+        ]
+        with tf.control_dependencies(checks):
+            frames, frame_count = tf.identity(frames), tf.cast(frame_count, tf.int64)
+        windows = steps.windows_in(frame_count)
+        places = tf.where(tf.sequence_mask(windows))
+        with self._trained_weights():
+            encoded = self._encode(frames, frame_count, places[:, 0], places[:, 1])
+        shape = [tf.size(windows, tf.int64), tf.reduce_max(windows), *self._grid]
+        return {"features": tf.scatter_nd(places, encoded, shape)}
+
+    def _trained_weights(self):
+        """The scope in which Keras layers compute with `kept`."""
+        values = [
+            (theirs, tf.cast(ours, theirs.dtype))
+            for theirs, ours in zip(self._keras_variables, self.kept.weights, strict=True)
+        ]
+        return keras.StatelessScope(values)
+
+    def _steps(self, begin, end):
+        """The frame nearest each step, int64 `[B, T]`, and which steps are valid, bool `[B, T]`."""
+        num_steps = tf.minimum(steps.windows_in(end - begin), self._max_steps)
+        step = tf.range(self._max_steps, dtype=tf.int64)
+        begin, end, num_steps = begin[:, None], end[:, None], num_steps[:, None]
+        valid = step < num_steps
+        frames = steps.nearest_frames(step, begin, end, num_steps)
+        return tf.where(valid, frames, begin), valid
+
+    def _encode(self, frames, frame_count, videos, windows):
+        """Features float32 `[J, S, S, C]` of the windows numbered `windows` `[J]` of `videos`."""
+        F, H, W = (tf.shape(frames, tf.int64)[axis] for axis in (1, 2, 3))
+        pictures = tf.reshape(frames, [-1, H, W, 3])
+        size = (video.FRAME_SIZE, video.FRAME_SIZE)
+        num_windows = tf.size(windows, tf.int64)
+        encoded = tf.TensorArray(
+            tf.float16,
+            size=tf.cast(-(-num_windows // WINDOW_BATCH), tf.int32),
+            element_shape=[None, *self._grid],
+            infer_shape=False,
+        )
+
+        def encode_batch(number, encoded):
+            batch = slice(number * WINDOW_BATCH, (number + 1) * WINDOW_BATCH)
+            of_video, first = videos[batch][:, None], windows[batch][:, None]
+            first = steps.WINDOW_STRIDE * first - steps.WINDOW_LEAD
+            seen = first + tf.range(steps.WINDOW_FRAMES, dtype=tf.int64)
+            last = tf.gather(frame_count, of_video) - 1
+            seen = tf.minimum(tf.maximum(seen, 0), last) + of_video * F
+            # Windows overlap; a frame is resized once.
+            needed, places = tf.unique(tf.reshape(seen, [-1]))
+            resized = tf.image.resize(tf.gather(pictures, needed), size, antialias=True)
+            # Training saw whole numbers.
+            scaled = tf.clip_by_value(tf.round(resized), 0, 255) / 127.5 - 1.0
+            clips = tf.reshape(tf.gather(scaled, places), [-1, steps.WINDOW_FRAMES, *size, 3])
+            features = self._i3d(clips, training=False)[:, 0]
+            # Rounded as features of training were, but for int8: that needs the whole video.
+            features = tf.cast(tf.ensure_shape(features, [None, *self._grid]), tf.float16)
+            features = tf.cast(tf.cast(features, self._storage), tf.float16)
+            return number + 1, encoded.write(tf.cast(number, tf.int32), features)
+
+        _, encoded = tf.while_loop(
+            lambda number, _: number * WINDOW_BATCH < num_windows,
+            encode_batch,
+            (tf.constant(0, tf.int64), encoded),
+            parallel_iterations=1,
+        )
+        return tf.cast(encoded.concat(), tf.float32)
+
+    def _ground(self, features, step_mask, begin, end, fps, width, height, sentences):
+        """Tubes of `sentences` `[B, Q]`, from the features of each step `[B, T, S, S, C]`."""
+        inputs = {
+            "features": features,
+            "step_mask": step_mask,
+            "tokens": self._tokenize(sentences),
+        }
+        outputs = self._model(inputs, training=False)
+        segments, scores = self._model.segments(inputs, outputs)
+        # In frames, for segments that differ may round to the same ones.
+        frames, scores = decoding.distinct_segments(
+            tf.cast(_nearest_frames(segments, begin, end, step_mask), tf.float32),
+            scores,
+            count=self._top_k,
+            max_iou=MAX_TUBE_IOU,
+        )
+        frames, scores = tf.cast(frames, tf.int32), tf.maximum(scores, 0.0)
+        seconds = tf.cast(frames, tf.float32) / fps[:, None, None, None]
+        boxes = _frame_boxes(
+            self._model.decode(inputs, outputs)["boxes"], begin, end, self._steps(begin, end)
+        )
+        size = tf.cast(tf.stack([width, height, width, height], axis=-1), tf.float64)
+        tubes = {
+            "segment_frames": frames[:, :, 0],
+            "segment_seconds": seconds[:, :, 0],
+            "score": scores[:, :, 0],
+            "boxes": tf.cast(boxes * size[:, None, None], tf.float32),
+            "top_segments_frames": frames,
+            "top_segments_seconds": seconds,
+            "top_scores": scores,
+        }
+        return {name: tf.identity(value, name) for name, value in tubes.items()}
+
+    def _check_batch(self, first, *others):
+        """That all inputs have the same batch, of one at least."""
+        sizes = [tf.shape(tensor)[0] for tensor in (first, *others)]
+        message = "inputs: expected as many rows in each, and one at least; the numbers of rows are"
+        yield _check(tf.equal(sizes, tf.maximum(sizes[0], 1)), message, tf.stack(sizes))
+
+    def _check_picture(self, fps, width, height, *, smallest):
+        yield _check(
+            (fps > 0) & tf.math.is_finite(fps),
+            "fps: expected frames a second, more than 0, got",
+            fps,
+        )
+        if self._trained_fps is not None:
+            yield _check(
+                tf.abs(fps - self._trained_fps) < 1e-3,
+                "fps: this model was trained on videos resampled to "
+                f"{self._trained_fps:g} frames a second; give such frames and this fps; got",
+                fps,
+            )
+        yield _check(
+            (width >= smallest) & (height >= smallest),
+            f"width, height: expected pixels, at least {smallest}; got",
+            width,
+            height,
+        )
+
+    def _check_sentences(self, sentences):
+        if sentences.shape.rank == 2:
+            yield _check(tf.shape(sentences)[1] > 0, "sentences: expected one a clip at least")
+        yield _check(
+            tf.reduce_any(self._tokenize(sentences) != 0, axis=-1),
+            "sentence: holds no word; describe an object and what it does; got",
+            sentences,
+        )
+
+    def _check_frames(self, frames, frame_count):
+        F, H, W = (tf.shape(frames)[axis] for axis in (1, 2, 3))
+        yield _check((H > 0) & (W > 0), "frames: expected pixels, got pictures of size", H, W)
+        yield _check(
+            (frame_count >= 1) & (frame_count <= tf.minimum(F, self._max_frames)),
+            f"frame_count: expected 1 to {self._max_frames} frames (--max_frames of the export), "
+            "and no more than `frames` holds; `frames` holds and frame_count is",
+            F,
+            frame_count,
+        )
+
+
+def _copy(variable, weights):
+    """A variable of our own; only what takes room is ever shortened."""
+    dtype = weights if len(variable.shape) > 1 else variable.dtype
+    dtype = variable.dtype if variable.dtype != "float32" else dtype
+    return tf.Variable(tf.cast(variable.value, dtype), trainable=False, name=variable.path)
+
+
+def _check(condition, message, *values):
+    return tf.debugging.Assert(tf.reduce_all(condition), [message, *values], summarize=8)
+
+
+def _nearest_frames(segments, begin, end, step_mask):
+    """`tubes.tube_from_steps`'s frames `[..., 2]` of segments `[B, Q, K, 2]` in steps; int64."""
+    num_steps = tf.reduce_sum(tf.cast(step_mask, tf.float64), axis=-1)[:, None, None, None]
+    begin, end = begin[:, None, None, None], end[:, None, None, None]
+    times = steps.steps_to_frames(
+        tf.cast(segments, tf.float64),
+        tf.cast(begin, tf.float64),
+        tf.cast(end, tf.float64),
+        num_steps,
+    )
+    nearest = tf.clip_by_value(tf.cast(tf.floor(times + 0.5), tf.int64), begin, end)
+    first, behind = nearest[..., :1], nearest[..., 1:]
+    middle = tf.cast(tf.floor(tf.reduce_mean(times, axis=-1, keepdims=True)), tf.int64)
+    middle = tf.clip_by_value(middle, begin, end - 1)
+    empty = behind <= first
+    first = tf.where(empty, middle, first)
+    return tf.concat([first, tf.where(empty, middle + 1, behind)], axis=-1)
+
+
+def _frame_boxes(boxes, begin, end, step_frames):
+    """`tubes.tube_from_steps`'s boxes of every frame of a clip, normalised: float64 `[B, Q, F, 4]`.
+
+    Args:
+        boxes: `[B, Q, T, 4]`.
+        begin: `[B]`.
+        end: `[B]`.
+        step_frames: the frame of each step and which steps are valid, `[B, T]`.
+    """
+    anchors, valid = step_frames
+    beyond = tf.int64.max
+    anchors = tf.where(valid, anchors, beyond)
+    row = tf.range(tf.reduce_max(end - begin))
+    wanted = begin[:, None] + row
+    right = tf.searchsorted(anchors, wanted, side="right", out_type=tf.int64)
+    last = tf.reduce_sum(tf.cast(valid, tf.int64), axis=-1, keepdims=True) - 1
+    left = tf.minimum(tf.maximum(right - 1, 0), last)
+    right = tf.minimum(right, last)
+    at_left = tf.gather(anchors, left, batch_dims=1)
+    gap = tf.gather(anchors, right, batch_dims=1) - at_left
+    share = tf.cast(wanted - at_left, tf.float64) / tf.cast(tf.maximum(gap, 1), tf.float64)
+    share = tf.where(gap > 0, share, 0.0)[:, None, :, None]
+    boxes = tf.cast(boxes, tf.float64)
+    Q = tf.shape(boxes)[1]
+    left, right = (tf.repeat(x[:, None], Q, axis=1) for x in (left, right))
+    before = tf.gather(boxes, left, batch_dims=2)
+    after = tf.gather(boxes, right, batch_dims=2)
+    inside = (row < (end - begin)[:, None])[:, None, :, None]
+    return tf.where(inside, before + share * (after - before), 0.0)

@@ -1,0 +1,69 @@
+"""Warm-up requests: TensorFlow Serving replays them before it takes others."""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from gkcmn_tf import video
+
+FILE = "tf_serving_warmup_requests"
+MODEL_NAME = "gkcmn"
+NUM_FRAMES = 32
+
+
+def create_requests(
+    signatures: dict, path: str, queries: list[str], fps: float | None
+) -> list[predict_pb2.PredictRequest]:
+    """One request to each signature, from the first frames of a video.
+
+    Args:
+        signatures: those of `grounding_graph.GroundingGraph`.
+        path: the video.
+        queries: sentences about it.
+        fps: to resample to; None takes every frame.
+    """
+    stream = video.decode_frames(path, fps=fps)
+    frames = np.stack(list(itertools.islice(stream, NUM_FRAMES)))
+    count = np.array([len(frames)], np.int32)
+    picture = {
+        "fps": np.array([stream.fps], np.float32),
+        "width": np.array([stream.info.width], np.int32),
+        "height": np.array([stream.info.height], np.int32),
+    }
+    shown = {"frames": frames[None], "frame_count": count}
+    encoded = signatures["encode_video"](**_constants(shown))["features"].numpy()
+    stored = {"features": encoded, "begin": np.zeros_like(count), "end": count} | picture
+    inputs = {
+        "serving_default": stored | {"sentence": np.array(queries[:1])},
+        "ground_features": stored | {"sentences": np.array([queries])},
+        "ground_video": shown | picture | {"sentence": np.array(queries[:1])},
+        "encode_video": shown,
+    }
+    return [create_request(signature, tensors) for signature, tensors in inputs.items()]
+
+
+def create_request(
+    signature: str, tensors: dict[str, np.ndarray], model: str = MODEL_NAME
+) -> predict_pb2.PredictRequest:
+    """A request of TensorFlow Serving's Predict API."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    for name, tensor in tensors.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+    return request
+
+
+def write(path: str, requests: list[predict_pb2.PredictRequest]) -> None:
+    """Writes the file that TensorFlow Serving reads: TFRecords of `PredictionLog`."""
+    with tf.io.TFRecordWriter(path) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictLog(request=request)
+            record = prediction_log_pb2.PredictionLog(predict_log=log)
+            writer.write(record.SerializeToString())
+
+
+def _constants(tensors):
+    return {name: tf.constant(value) for name, value in tensors.items()}

@@ -1,0 +1,125 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from export import client
+from gkcmn_tf import ground
+from tests.export.tiny_run import make_extractor
+
+ROOT = pathlib.Path(__file__).parents[2]
+QUERIES = ["the red square moves left", "a blue square"]
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def connect(request):
+    """Makes a client of either protocol, for the server in this process or another address."""
+    address = request.getfixturevalue(f"{request.param}_address")
+
+    def connect(address=address, model="gkcmn", timeout=60.0, retries=2):
+        made = client.SERVERS[request.param]
+        return made(address, model=model, timeout=timeout, retries=retries)
+
+    return connect
+
+
+@pytest.fixture(autouse=True)
+def reset(service):
+    service.unavailable = 0
+    service.called.clear()
+
+
+def expected(run, path, queries):
+    """What `gkcmn_tf.ground` prints."""
+    encoded = make_extractor().extract(path)
+    count = encoded.timeline.frame_count
+    tubes = ground.ground(run, encoded, queries, 0, count)
+    return [
+        ground.describe(query, tube, encoded.timeline)
+        for query, tube in zip(queries, tubes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("queries", [QUERIES[:1], QUERIES])
+def test_the_answer_is_that_of_ground(connect, gkcmn, video_path, queries):
+    answers = client.ground_video(connect(), video_path, queries)
+    for answer, wanted in zip(answers, expected(gkcmn, video_path, queries), strict=True):
+        boxes, wanted_boxes = answer.pop("boxes"), wanted.pop("boxes")
+        assert answer.pop("score") == pytest.approx(wanted.pop("score"), abs=1e-5)
+        assert answer == wanted
+        assert list(boxes) == list(wanted_boxes)
+        np.testing.assert_allclose(list(boxes.values()), list(wanted_boxes.values()), atol=0.0101)
+
+
+def test_several_queries_share_the_work_on_the_video(grpc_address, service, video_path):
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
+    client.ground_video(server, video_path, QUERIES)
+    assert service.called == ["encode_video", "ground_features"]
+    client.ground_video(server, video_path, QUERIES[:1])
+    assert service.called[2:] == ["ground_video"]
+
+
+def test_what_the_graph_refuses_is_told(connect, video_path):
+    with pytest.raises(client.ServingError, match="sentence: holds no word"):
+        client.ground_video(connect(), video_path, ["?!"])
+
+
+def test_a_wrong_type_is_refused(grpc_address):
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
+    frames = np.zeros((1, 4, 8, 8, 3), np.float32)
+    with pytest.raises(client.ServingError, match=r"INVALID_ARGUMENT.*uint8.*float"):
+        server.predict("encode_video", {"frames": frames, "frame_count": np.int32([4])})
+
+
+def test_a_server_that_is_still_loading_is_asked_again(connect, service, video_path):
+    service.unavailable = 2
+    (answer,) = client.ground_video(connect(), video_path, QUERIES[:1])
+    assert answer["query"] == QUERIES[0]
+    service.unavailable = 10
+    with pytest.raises(client.ServingError, match="loading"):
+        client.ground_video(connect(), video_path, QUERIES[:1])
+
+
+def test_another_model(connect, video_path):
+    with pytest.raises(client.ServingError, match="Servable not found"):
+        client.ground_video(connect(model="other"), video_path, QUERIES[:1])
+
+
+def test_no_server(connect, video_path):
+    server = connect(address="localhost:1", retries=0)
+    with pytest.raises(client.ServingError, match=r"localhost:1.*does a server listen there"):
+        client.ground_video(server, video_path, QUERIES[:1])
+
+
+def test_no_time(connect, video_path):
+    with pytest.raises(client.ServingError, match="--timeout"):
+        client.ground_video(connect(timeout=1e-6, retries=0), video_path, QUERIES[:1])
+
+
+def test_a_video_that_does_not_fit(connect, video_path, monkeypatch):
+    monkeypatch.setattr(client, "MAX_REQUEST_BYTES", 21 * 224 * 224 * 3)
+    with pytest.raises(ValueError, match="more than 21 frames do not fit into a request"):
+        client.ground_video(connect(), video_path, QUERIES[:1])
+
+
+def call(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "export.client", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_program(grpc_address, video_path):
+    arguments = [f"--server={grpc_address}", *(f"--query={query}" for query in QUERIES)]
+    done = call(*arguments, f"--video={video_path}")
+    assert [json.loads(line)["query"] for line in done.stdout.splitlines()] == QUERIES
+    done = call(*arguments, "--video=none.mp4")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: none.mp4: no such file"

@@ -1,0 +1,285 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export import grounding_graph
+from gkcmn_tf import ground, records, video
+from tests.export.tiny_run import T, make_extractor, make_i3d, make_run
+
+SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
+OPEN = 70.0  # most pixels of a side
+
+
+@pytest.fixture(scope="session")
+def graph(run):
+    return grounding_graph.GroundingGraph(run, make_i3d(), max_frames=20_000)
+
+
+@pytest.fixture(scope="session")
+def signatures(graph):
+    return graph.signatures()
+
+
+@pytest.fixture(scope="session")
+def gkcmn_signatures(gkcmn):
+    return grounding_graph.GroundingGraph(gkcmn, make_i3d()).signatures()
+
+
+def call(signature, **inputs):
+    outputs = signature(**{name: tf.constant(value) for name, value in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def make_features(frame_count, seed=0):
+    windows = -(-frame_count // 4)
+    shape = (windows, 7, 7, 3)
+    return np.random.default_rng(seed).random(shape).astype("float16").astype("float32")
+
+
+def clip_of(features, begin, end, fps=10.0):
+    return {
+        "features": features[None],
+        "begin": np.int32([begin]),
+        "end": np.int32([end]),
+        "fps": np.float32([fps]),
+        "width": np.int32([70]),
+        "height": np.int32([50]),
+    }
+
+
+def shown(frames, fps=10.0):
+    return {
+        "frames": frames[None],
+        "frame_count": np.int32([len(frames)]),
+        "fps": np.float32([fps]),
+        "width": np.int32([0]),
+        "height": np.int32([0]),
+    }
+
+
+def keras_tubes(run, features, begin, end):
+    encoded = records.VideoFeatures(
+        video_id="v", fps=10.0, width=70, height=50, frame_count=end, features=features
+    )
+    return ground.ground(run, encoded, SENTENCES, begin, end)
+
+
+@settings(max_examples=25)
+@given(begin=st.integers(0, 40), length=st.integers(1, 60), seed=st.integers(0, 99))
+def test_tubes_are_those_of_the_keras_model(run, signatures, begin, length, seed):
+    end = begin + length
+    features = make_features(end, seed)
+    found = call(
+        signatures["ground_features"], **clip_of(features, begin, end), sentences=[SENTENCES]
+    )
+    assert found["boxes"].shape == (1, 3, length, 4)
+    for i, tube in enumerate(keras_tubes(run, features, begin, end)):
+        assert found["segment_frames"][0, i].tolist() == [tube.begin, tube.end]
+        np.testing.assert_allclose(found["score"][0, i], tube.score, atol=1e-5)
+        boxes = found["boxes"][0, i][tube.begin - begin : tube.end - begin]
+        # A tube's boxes are in hundredths of a pixel.
+        np.testing.assert_allclose(boxes, tube.boxes, atol=0.005 + 1e-5 * OPEN)
+        np.testing.assert_allclose(
+            found["segment_seconds"][0, i], [tube.begin / 10, tube.end / 10], rtol=1e-6
+        )
+
+
+def test_the_default_signature_asks_one_sentence_a_clip(signatures):
+    clips = [clip_of(make_features(30, seed), 2, 30) for seed in range(3)]
+    batch = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+    together = call(signatures["serving_default"], **batch, sentence=SENTENCES)
+    for i, clip in enumerate(clips):
+        alone = call(signatures["ground_features"], **clip, sentences=[[SENTENCES[i]]])
+        for name, value in together.items():
+            np.testing.assert_allclose(value[i], alone[name][0, 0], atol=1e-4, err_msg=name)
+
+
+def test_padding_changes_nothing(signatures):
+    short = clip_of(make_features(11), 0, 11)
+    padded = dict(short)
+    padded["features"] = np.pad(
+        short["features"], [[0, 0], [0, 4], [0, 0], [0, 0], [0, 0]], constant_values=np.nan
+    )
+    a = call(signatures["serving_default"], **short, sentence=SENTENCES[:1])
+    b = call(signatures["serving_default"], **padded, sentence=SENTENCES[:1])
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name])
+
+
+def test_videos_of_different_lengths_share_a_batch(gkcmn_signatures):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (2, 21, 30, 40, 3), np.uint8)
+    counts = np.int32([21, 6])
+    batch = {
+        "frames": frames,
+        "frame_count": counts,
+        "fps": np.float32([10, 10]),
+        "width": np.int32([0, 80]),
+        "height": np.int32([0, 60]),
+    }
+    together = call(gkcmn_signatures["ground_video"], **batch, sentence=SENTENCES[:2])
+    encoded = call(gkcmn_signatures["encode_video"], frames=frames, frame_count=counts)["features"]
+    assert encoded.shape == (2, 6, 7, 7, 3)
+    assert not encoded[1, 2:].any()
+    for i, count in enumerate(counts):
+        clip = clip_of(encoded[i], 0, count)
+        clip |= {"width": np.int32([[40, 80][i]]), "height": np.int32([[30, 60][i]])}
+        alone = call(gkcmn_signatures["serving_default"], **clip, sentence=SENTENCES[i : i + 1])
+        for name, value in together.items():
+            mine = value[i][:count] if name == "boxes" else value[i]
+            np.testing.assert_allclose(mine, alone[name][0], atol=1e-4, err_msg=name)
+    assert not together["boxes"][1, 6:].any()
+
+
+def test_frames_of_the_size_of_training_give_its_features(gkcmn_signatures, video_path):
+    stored = make_extractor().extract(video_path).features
+    frames = np.stack(list(video.decode_frames(video_path)))
+    encoded = call(
+        gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([len(frames)])
+    )
+    np.testing.assert_array_equal(encoded["features"][0], stored.astype("float32"))
+
+
+def test_frames_of_another_size_give_nearly_its_features(gkcmn_signatures, video_path):
+    stored = make_extractor().extract(video_path).features
+    frames = np.stack(list(video.decode_frames(video_path, size=None)))
+    encoded = call(
+        gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([len(frames)])
+    )
+    np.testing.assert_allclose(encoded["features"][0], stored, atol=0.02)
+
+
+def test_top_tubes_come_best_first_and_differ(signatures):
+    found = call(
+        signatures["serving_default"],
+        **clip_of(make_features(100), 0, 100),
+        sentence=SENTENCES[:1],
+    )
+    scores, segments = found["top_scores"][0], found["top_segments_frames"][0]
+    assert (np.diff(scores) <= 0).all() and scores[0] == found["score"][0]
+    assert segments[0].tolist() == found["segment_frames"][0].tolist()
+    kept = segments[scores > 0]
+    assert len({tuple(segment) for segment in kept.tolist()}) == len(kept)
+    assert not segments[scores == 0].any()
+
+
+def test_a_single_frame_is_a_tube(signatures):
+    frame = np.full((1, 5, 9, 3), 200, np.uint8)
+    found = call(signatures["ground_video"], **shown(frame), sentence=["red"])
+    assert found["segment_frames"].tolist() == [[0, 1]]
+    assert found["boxes"].shape == (1, 1, 4)
+    assert (found["boxes"] <= [9, 5, 9, 5]).all()
+
+
+def test_words_beyond_the_models_most_do_not_count(signatures):
+    clip = clip_of(make_features(20), 0, 20)
+    many = " ".join(["the red square moves left"] * 2000)
+    a = call(signatures["serving_default"], **clip, sentence=[many])
+    b = call(signatures["serving_default"], **clip, sentence=["The RED square, moves left!"])
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name])
+
+
+def test_unknown_words_are_one_word(signatures):
+    clip = clip_of(make_features(20), 0, 20)
+    a = call(signatures["serving_default"], **clip, sentence=["the flurble"])
+    b = call(signatures["serving_default"], **clip, sentence=["the gnarf"])
+    assert np.isfinite(a["score"]).all()
+    np.testing.assert_array_equal(a["boxes"], b["boxes"])
+
+
+def refused(signature, message, **inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        call(signature, **inputs)
+    assert message in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sentence": [""]}, "sentence: holds no word"),
+        ({"sentence": [" ?! "]}, "sentence: holds no word"),
+        ({"sentence": ["red", "blue"]}, "expected as many rows in each"),
+        ({"begin": np.int32([-1])}, "expected 0 <= begin < end"),
+        ({"begin": np.int32([20])}, "expected 0 <= begin < end"),
+        ({"end": np.int32([20_001])}, "20000 frames (--max_frames"),
+        ({"end": np.int32([21])}, "have too few windows"),
+        ({"fps": np.float32([0])}, "fps: expected frames a second"),
+        ({"fps": np.float32([np.nan])}, "fps: expected frames a second"),
+        ({"width": np.int32([0])}, "width, height: expected pixels, at least 1"),
+        ({"features": np.full((1, 5, 7, 7, 3), np.nan, "float32")}, "features: expected finite"),
+        ({"features": np.zeros((1, 0, 7, 7, 3), "float32")}, "have too few windows"),
+    ],
+)
+def test_stored_features_that_cannot_be_asked(gkcmn_signatures, change, message):
+    inputs = clip_of(make_features(20), 0, 20) | {"sentence": ["red"]} | change
+    refused(gkcmn_signatures["serving_default"], message, **inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sentence": [""]}, "sentence: holds no word"),
+        ({"frame_count": np.int32([0])}, "frame_count: expected 1 to 20000"),
+        ({"frame_count": np.int32([5])}, "frame_count: expected 1 to 20000"),
+        ({"frames": np.zeros((1, 0, 8, 8, 3), np.uint8)}, "frame_count: expected 1 to 20000"),
+        ({"frames": np.zeros((1, 4, 0, 8, 3), np.uint8)}, "frames: expected pixels"),
+        ({"frames": np.zeros((0, 4, 8, 8, 3), np.uint8)}, "one at least"),
+        ({"height": np.int32([-1])}, "width, height: expected pixels"),
+    ],
+)
+def test_videos_that_cannot_be_asked(gkcmn_signatures, change, message):
+    frames = np.zeros((4, 8, 8, 3), np.uint8)
+    inputs = shown(frames) | {"sentence": ["red"]} | change
+    refused(gkcmn_signatures["ground_video"], message, **inputs)
+
+
+def test_no_sentences_are_refused(gkcmn_signatures):
+    refused(
+        gkcmn_signatures["ground_features"],
+        "sentences: expected one a clip at least",
+        **clip_of(make_features(20), 0, 20),
+        sentences=np.zeros((1, 0), object),
+    )
+
+
+def test_a_model_of_resampled_videos_takes_only_such():
+    signatures = grounding_graph.GroundingGraph(make_run(fps=5.0), make_i3d()).signatures()
+    clip = clip_of(make_features(20), 0, 20, fps=5.0)
+    found = call(signatures["serving_default"], **clip, sentence=["red"])
+    np.testing.assert_allclose(found["segment_seconds"], found["segment_frames"] / 5)
+    clip["fps"] = np.float32([25])
+    message = "trained on videos resampled to 5 frames a second"
+    refused(signatures["serving_default"], message, **clip, sentence=["red"])
+
+
+@pytest.mark.slow
+def test_twenty_thousand_frames(gkcmn_signatures):
+    frames = np.zeros((20_000, 4, 4, 3), np.uint8)
+    frames[10_000:] = 200
+    encoded = call(
+        gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([20_000])
+    )["features"]
+    assert encoded.shape == (1, 5_000, 7, 7, 3)
+    assert np.ptp(encoded[0, :2_400]) == np.ptp(encoded[0, 2_600:]) == 0
+    assert encoded[0, 0, 0, 0, 0] < encoded[0, -1, 0, 0, 0]
+    found = call(gkcmn_signatures["ground_video"], **shown(frames), sentence=["red"])
+    assert found["boxes"].shape == (1, 20_000, 4)
+
+
+def test_bfloat16_weights_take_half_the_room_and_change_little(gkcmn, gkcmn_signatures):
+    graph = grounding_graph.GroundingGraph(gkcmn, make_i3d(), weights="bfloat16")
+    kinds = {len(v.shape) > 1: v.dtype for v in graph.kept.weights}
+    assert kinds == {True: tf.bfloat16, False: tf.float32}
+    clip = clip_of(make_features(T * 4), 0, T * 4)
+    a = call(gkcmn_signatures["serving_default"], **clip, sentence=["red"])
+    b = call(graph.signatures()["serving_default"], **clip, sentence=["red"])
+    np.testing.assert_allclose(a["score"], b["score"], atol=0.05)
+
+
+@pytest.mark.parametrize("argument", [{"weights": "int3"}, {"top_k": 0}, {"max_frames": 0}])
+def test_impossible_arguments(gkcmn, argument):
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        grounding_graph.GroundingGraph(gkcmn, make_i3d(), **argument)

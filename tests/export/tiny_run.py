@@ -1,0 +1,50 @@
+"""A tiny run, untrained, and a stand-in for I3D."""
+
+import contextlib
+import types
+
+import keras
+import pytest
+
+from gkcmn_tf import config as configs
+from gkcmn_tf import features, ground, runs, text
+
+C, T, N = 3, 6, 5
+WORDS = ("the", "red", "square", "moves", "left", "blue")
+WEIGHTS = {"source": "stand-in", "sha256": "0"}
+
+
+def make_run(model="gkcmn", fps=None, precision="float32"):
+    """An untrained run; its answers differ from sentence to sentence all the same."""
+    widths = {"word_width": 8, "sentence_width": 8, "fusion_width": 8, "attention_heads": 2}
+    override = [f"model.{model}.{name}={value}" for name, value in widths.items()]
+    override += [f"data.max_steps={T}", f"data.max_words={N}", f"data.feature_channels={C}"]
+    override += [f"runtime.precision={precision}"]
+    config = configs.load(model, params_override=",".join(override))
+    tokenizer = text.Tokenizer(WORDS, N)
+    fingerprint = make_extractor(fps).fingerprint
+    built = runs.build_model(config, tokenizer.vocabulary_size)
+    # Far enough from zero that tubes differ.
+    built.set_weights([4 * value for value in built.get_weights()])
+    return runs.Run(config, tokenizer, fingerprint, built, step=7)
+
+
+def make_i3d():
+    """Means of cells of 8x32x32 pixels: `[J, 8, 224, 224, 3]` to `[J, 1, 7, 7, 3]`."""
+    clips = keras.Input((None, None, None, 3))
+    pooled = keras.layers.AveragePooling3D((8, 32, 32), padding="same")(clips)
+    weighed = keras.layers.Dense(C, kernel_initializer="ones", activation="relu")(pooled)
+    return keras.Model(clips, weighed)
+
+
+def make_extractor(fps=None):
+    return features.FeatureExtractor(make_i3d(), WEIGHTS, fps=fps)
+
+
+@contextlib.contextmanager
+def stand_in_i3d():
+    """`saved_model.export` takes the stand-in for the I3D of the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = types.SimpleNamespace(i3d=make_i3d())
+        patch.setattr(ground, "create_extractor", lambda *_: made)
+        yield

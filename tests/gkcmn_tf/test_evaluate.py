@@ -1,0 +1,162 @@
+"""The program that scores files, as its users run it: without TensorFlow."""
+
+import fractions
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gkcmn_tf.atomic_files import read_json
+
+ROOT = pathlib.Path(__file__).parents[2]
+EDGE_CASES = pathlib.Path("tests/gkcmn_tf/edge_cases")
+GT, PRED = EDGE_CASES / "gt.json", EDGE_CASES / "pred.json"
+# As if neither were installed.
+PROGRAM = """
+import runpy, sys
+sys.modules |= dict.fromkeys(["tensorflow", "keras"])
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def evaluate(*arguments, fails=False):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "gkcmn_tf.evaluate", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stdout + done.stderr
+
+
+def by_hand():
+    """The table of the edge cases' README: five exact numbers by sentence."""
+    text = (ROOT / EDGE_CASES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]+\|(.+)\|$", text, re.MULTILINE)
+    return {
+        name: [fractions.Fraction(cell.strip()) for cell in row.split("|")] for name, row in rows
+    }
+
+
+PROTOCOLS = {"all_frames": (0, 1), "sampled_5fps": (0, 2), "hcstvg": (3, 4)}
+
+
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def scored(request, tmp_path_factory):
+    """What is scored under a protocol, and by hand: `tIoU` and `vIoU` by sentence."""
+    output = tmp_path_factory.mktemp(request.param) / "metrics.json"
+    text = evaluate(
+        f"--ground_truth={GT}",
+        f"--predictions={PRED}",
+        f"--protocol={request.param}",
+        f"--output={output}",
+    )
+    tiou, viou = PROTOCOLS[request.param]
+    worked = {name: {"tIoU": row[tiou], "vIoU": row[viou]} for name, row in by_hand().items()}
+    return request.param, read_json(str(output)), text, worked
+
+
+def test_each_edge_case_scores_what_its_table_says(scored):
+    _, scores, _, worked = scored
+    assert scores["per_sentence"].keys() == worked.keys()
+    for name, expected in worked.items():
+        found = scores["per_sentence"][name]
+        assert {key: found[key] for key in expected} == pytest.approx(
+            {key: float(value) for key, value in expected.items()}, abs=1e-12
+        ), name
+
+
+def test_means_and_shares_are_those_of_exact_numbers(scored):
+    protocol, scores, _, worked = scored
+    assert scores["protocol"] == protocol
+    qtypes = {entry["id"]: entry["qtype"] for entry in read_json(str(ROOT / GT))}
+    for group in ("overall", "declarative", "interrogative"):
+        rows = [row for name, row in worked.items() if group in ("overall", qtypes[name])]
+        vious = [row["vIoU"] for row in rows]
+        exact = {
+            "m_tIoU": sum(row["tIoU"] for row in rows),
+            "m_vIoU": sum(vious),
+            "vIoU@0.3": sum(viou > fractions.Fraction(3, 10) for viou in vious),
+            "vIoU@0.5": sum(viou > fractions.Fraction(5, 10) for viou in vious),
+        }
+        found = {key: scores[group][key] for key in exact}
+        assert found == pytest.approx({key: float(v / len(rows)) for key, v in exact.items()})
+
+
+def test_what_is_missing_is_counted_and_named(scored):
+    _, scores, text, _ = scored
+    assert (scores["sentences"], scores["videos"]) == (27, 3)
+    assert scores["missing_predictions"] == 3
+    assert scores["unknown_predictions"] == 1
+    assert scores["frames_without_box"] == 6
+    assert "3 sentence(s) have no prediction and score 0, such as null, missing, empty" in text
+    assert "such as unknown" in text
+
+
+def test_the_table_names_protocol_and_groups(scored):
+    protocol, scores, text, _ = scored
+    assert f"Protocol {protocol}, 27 sentences about 3 videos; in brackets 95% intervals" in text
+    for title in ("all", "declarative", "interrogative"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {title} ")]
+        group = "overall" if title == "all" else title
+        assert f" {100 * scores[group]['m_vIoU']:.2f} [" in line
+
+
+def test_it_only_prints_unless_told_where_to_write(tmp_path):
+    text = evaluate(f"--ground_truth={GT}", f"--predictions={PRED}", "--bootstrap_samples=0")
+    assert "Protocol all_frames, 27 sentences about 3 videos:" in text
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Files of one sentence, and the flags that name them."""
+    tube = {"begin": 3, "end": 4, "boxes": {"3": [0, 0, 8, 8]}}
+    video = {"vid": "v.mp4", "width": 64, "height": 48, "fps": 25, "frame_count": 9}
+    entry = {"id": "s", "qtype": "declarative", "clip": {"begin": 0, "end": 9}, "gt": tube} | video
+    (tmp_path / "gt.json").write_text(json.dumps([entry]))
+    (tmp_path / "pred.json").write_text(json.dumps({"s": tube | {"score": 0.5}}))
+    return [f"--ground_truth={tmp_path}/gt.json", f"--predictions={tmp_path}/pred.json"]
+
+
+def test_hcstvgs_submission(pair, tmp_path):
+    evaluate(*pair, "--protocol=hcstvg", f"--hcstvg_submission={tmp_path}/results.json")
+    assert read_json(str(tmp_path / "results.json")) == {
+        "v.mp4": {"st_frame": 4, "ed_frame": 4, "bbox": {"4": [0, 0, 8, 8]}}
+    }
+
+
+def test_a_group_without_sentences_is_null(pair, tmp_path):
+    evaluate(*pair, f"--output={tmp_path}/metrics.json")
+    scores = read_json(str(tmp_path / "metrics.json"))
+    assert set(scores["interrogative"].values()) == {None}
+    assert scores["confidence_intervals"]["overall"] is None
+
+
+def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
+    faulty = {"s": {"begin": 4, "end": 3, "boxes": {}, "score": 0.5}}
+    (tmp_path / "pred.json").write_text(json.dumps(faulty))
+    text = evaluate(*pair, f"--output={tmp_path}/metrics.json", fails=True)
+    assert f"{tmp_path}/pred.json: sentence 's': expected begin <= end" in text
+    assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected --model_dir, or both --ground_truth and --predictions"),
+        ([f"--ground_truth={GT}"], "or both --ground_truth and --predictions"),
+        (
+            [f"--ground_truth={GT}", f"--predictions={PRED}", "--split=val"],
+            "--split: not with --ground_truth and --predictions",
+        ),
+        (["--model_dir=M", "--output=m.json"], "--output: not with --model_dir"),
+        ([f"--ground_truth={GT}", "--protocol=each"], "each"),
+    ],
+)
+def test_flags_that_do_not_go_together(arguments, message):
+    assert message in evaluate(*arguments, fails=True)

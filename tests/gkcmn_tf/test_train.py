@@ -1,0 +1,235 @@
+"""The training program: on replicas and workers, killed and restarted, and with a loss of NaN."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
+from gkcmn_tf import checkpoints, records, runs, train
+from gkcmn_tf import config as configs
+from gkcmn_tf.atomic_files import read_json, write_json
+
+ROOT = pathlib.Path(__file__).parents[2]
+FRAMES, SIZE, CHANNELS = 24, 2, 3
+FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [SIZE, SIZE, CHANNELS]}
+STEPS = 50
+SETTINGS = """
+model:
+  bm: {word_width: 8, sentence_width: 8, fusion_width: 8, attention_heads: 2, feature_dropout: 0.0}
+data: {max_steps: 6, grid_size: 2, feature_channels: 3, queries_per_clip: 2}
+train: {steps: 50, global_batch_size: 4, steps_per_loop: 1, checkpoint_interval: 5,
+  eval_interval: 20}
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Records of nine videos with one to three sentences each, which differ in what they hold."""
+    folder = tmp_path_factory.mktemp("records")
+    rng = np.random.default_rng(0)
+    clips, index = [], 0
+    for number in range(9):
+        name = f"v{number}"
+        features = rng.random((6, SIZE, SIZE, CHANNELS)).astype("float16")
+        records.write_video_features(
+            str(folder), records.VideoFeatures(name, 25.0, 64, 48, FRAMES, features)
+        )
+        sentences = []
+        for _ in range(1 + number % 3):
+            begin = int(rng.integers(0, FRAMES - 4))
+            end = int(rng.integers(begin + 2, FRAMES + 1))
+            corners = np.sort(rng.uniform([0, 0], [64, 48], (2, 2)), axis=0).ravel()
+            boxes = np.tile(corners.astype("float32"), (end - begin, 1))
+            text = " ".join(rng.choice(["dog", "cat", "runs", "sits", "there"], 3))
+            sentences.append(
+                records.Sentence(index, f"s{index}", text, "declarative", 0, begin, end, boxes)
+            )
+            index += 1
+        clips.append(records.Clip(name, 0, FRAMES, 25.0, 64, 48, FRAMES, tuple(sentences)))
+    for split in ("train", "val"):
+        records.write_clips(str(folder), split, clips, 1)
+    write_json(str(folder / "manifest.json"), {"features": FEATURES})
+    (folder / "config.yaml").write_text(SETTINGS)
+    return folder
+
+
+def config(folder, override=""):
+    override = f"data.records_dir={folder}" + (f",{override}" if override else "")
+    return configs.load("bm", [f"{folder}/config.yaml"], override)
+
+
+def train_here(folder, model_dir, strategy, override=""):
+    experiment = config(folder, override)
+    controller = train.create_controller(experiment, str(model_dir), strategy)
+    train.train(controller, experiment.train, evaluate=True)
+    return controller
+
+
+def command(folder, model_dir, *, override="", mode="train_and_eval"):
+    override = f"data.records_dir={folder}" + (f",{override}" if override else "")
+    return [
+        *(sys.executable, "-m", "gkcmn_tf.train", "--experiment=bm"),
+        f"--config_file={folder}/config.yaml",
+        f"--params_override={override}",
+        f"--model_dir={model_dir}",
+        f"--mode={mode}",
+    ]
+
+
+class Process:
+    """A program that runs in the background."""
+
+    def __init__(self, arguments, **environment):
+        # A file never fills up, as a pipe does that nobody reads.
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            arguments,
+            cwd=ROOT,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def output(self):
+        self._output.seek(0)
+        return self._output.read()
+
+    def finish(self, code=0):
+        assert self._process.wait(timeout=600) == code, self.output()
+        return self.output()
+
+    def kill_after(self, model_dir, step):
+        """kill -9 as soon as there is a checkpoint of that step or a later one."""
+        while not any(saved >= step for saved in saved_steps(model_dir)):
+            assert self._process.poll() is None, self.output()
+            time.sleep(0.001)
+        self.kill()
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+
+def saved_steps(model_dir):
+    return [int(path.name[5:-6]) for path in model_dir.glob("ckpt-*.index")]
+
+
+def curve(model_dir, name="loss"):
+    """The value of a scalar at every step, whatever was written last."""
+    events = event_accumulator.EventAccumulator(str(model_dir / "train"), {"tensors": 0})
+    events.Reload()
+    values = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(name)}
+    return [values[step] for step in sorted(values)]
+
+
+def weights(model_dir):
+    return runs.load(str(model_dir)).model.get_weights()
+
+
+@pytest.fixture(scope="module")
+def one_replica(folder, tmp_path_factory):
+    """The folder of a run on one device."""
+    model_dir = tmp_path_factory.mktemp("one")
+    train_here(folder, model_dir, tf.distribute.OneDeviceStrategy("CPU:0"))
+    assert len(curve(model_dir)) == STEPS
+    return model_dir
+
+
+def test_two_replicas_have_the_loss_curve_of_one(folder, one_replica, two_replicas, tmp_path):
+    train_here(folder, tmp_path, two_replicas)
+    np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
+
+
+def cluster(size):
+    """`TF_CONFIG` of each worker."""
+    sockets = [socket.socket() for _ in range(size)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return [
+        json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}})
+        for i in range(size)
+    ]
+
+
+def start_workers(folder, model_dir):
+    arguments = command(
+        folder, model_dir, override="runtime.distribution_strategy=multi_worker_mirrored"
+    )
+    return [Process(arguments, TF_CONFIG=task) for task in cluster(2)]
+
+
+def test_two_workers_have_the_loss_curve_of_one_replica(folder, one_replica, tmp_path):
+    for worker in start_workers(folder, tmp_path):
+        worker.finish()
+    np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
+
+
+def test_a_run_that_loses_a_worker_goes_on_when_all_are_started_anew(folder, one_replica, tmp_path):
+    workers = start_workers(folder, tmp_path)
+    workers[1].kill_after(tmp_path, 5)
+    # What an orchestrator does with the others, which wait for the lost one.
+    workers[0].kill()
+    assert max(saved_steps(tmp_path)) < STEPS
+    for worker in start_workers(folder, tmp_path):
+        worker.finish()
+    np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
+
+
+# Every source of randomness that training has, and all state that an optimizer may hold.
+STATEFUL = "model.bm.feature_dropout=0.5,train.ema_momentum=0.9,train.decay_steps=20"
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_killed_run_ends_as_an_undisturbed_one(precision, folder, tmp_path):
+    override = f"{STATEFUL},runtime.precision={precision}"
+    Process(command(folder, tmp_path / "whole", override=override)).finish()
+    broken = command(folder, tmp_path / "killed", override=override)
+    for step in (5, 20):
+        Process(broken).kill_after(tmp_path / "killed", step)
+    assert max(saved_steps(tmp_path / "killed")) < STEPS
+    Process(broken).finish()
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    for a, b in zip(weights(tmp_path / "killed"), weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
+    folder, one_replica, tmp_path
+):
+    Process(command(folder, tmp_path, override="train.steps=20")).finish()
+    (data,) = tmp_path.glob("ckpt-20.data*")
+    data.write_bytes(data.read_bytes()[:500])
+    output = Process(command(folder, tmp_path)).finish()
+    assert "ckpt-20: damaged, going back to the one before" in output
+    np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
+
+
+def test_the_best_checkpoint_is_a_run_of_its_own(folder, one_replica):
+    best = runs.load(str(one_replica / checkpoints.BEST_FOLDER))
+    assert best.step in (20, 40, 50)
+    metric = read_json(str(one_replica / checkpoints.BEST_FOLDER / checkpoints.BEST_FILE))
+    assert 0 <= metric <= 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_sentences(folder, tmp_path):
+    arguments = command(folder, tmp_path, override="train.learning_rate=1e30,train.clip_norm=0")
+    output = Process(arguments).finish(code=1)
+    failure = read_json(str(tmp_path / train.FAILURE_FILE))
+    assert f"the loss of step {failure['step']} is not finite" in output
+    assert failure["sentences"]
+    assert set(failure["sentences"]) <= {f"s{i}" for i in range(18)}
+    assert all(step <= failure["step"] for step in saved_steps(tmp_path))
