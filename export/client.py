@@ -26,7 +26,8 @@ from absl import app, flags
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from export import warmup
-from gkcmn_tf import ground, tubes, video
+from gkcmn_tf import tubes, video
+from gkcmn_tf.answers import describe, in_file_frames
 
 FLAGS = flags.FLAGS
 
@@ -208,8 +209,8 @@ def ground_video(
         begin, end = map(int, found["segment_frames"][i])
         boxes = found["boxes"][i][begin:end].astype(float)
         tube = tubes.Tube(begin, end, np.round(boxes, 2), float(found["score"][i]))
-        tube = ground.in_file_frames(tube, timeline, timeline.frame_count)
-        answers.append(ground.describe(query, tube, timeline))
+        tube = in_file_frames(tube, timeline, timeline.frame_count)
+        answers.append(describe(query, tube, timeline))
     return answers
 
 

@@ -94,6 +94,11 @@ class Encoder:
                 f"{path}: features would differ from those that the grounding network was trained "
                 f"on, in {changed}: trained on {trained}, now {now}"
             )
+        if (storage := trained.get("storage_dtype", "float16")) != "float16":
+            raise ValueError(
+                f"{path}: the grounding network was trained on features stored in {storage}, to "
+                "which this program cannot round; use gkcmn_tf.ground"
+            )
         self._fps = trained.get("fps")
         self._network = Network(path, "i3d", threads)
 

@@ -8,6 +8,7 @@ import pytest
 
 from export import client
 from gkcmn_tf import ground
+from gkcmn_tf.answers import describe
 from tests.export.tiny_run import make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def expected(run, path, queries):
     count = encoded.timeline.frame_count
     tubes = ground.ground(run, encoded, queries, 0, count)
     return [
-        ground.describe(query, tube, encoded.timeline)
+        describe(query, tube, encoded.timeline)
         for query, tube in zip(queries, tubes, strict=True)
     ]
 

@@ -37,6 +37,19 @@ def make_i3d():
     return keras.Model(clips, weighed)
 
 
+def make_flat_i3d():
+    """Like `make_i3d`, of the layers that the real one has."""
+    clips = keras.Input((None, None, None, 3))
+    pooled = keras.layers.MaxPooling3D((8, 32, 32), padding="same")(clips)
+    return keras.Model(
+        clips, keras.layers.Conv3D(C, 3, padding="same", kernel_initializer="ones")(pooled)
+    )
+
+
+def make_flat_extractor():
+    return features.FeatureExtractor(make_flat_i3d(), WEIGHTS)
+
+
 def make_extractor(fps=None):
     return features.FeatureExtractor(make_i3d(), WEIGHTS, fps=fps)
 

@@ -1,0 +1,135 @@
+"""The runner, against `gkcmn_tf.ground`, in this process and where there is no TensorFlow."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from export import run_tflite, tflite
+from gkcmn_tf import ground, input_pipeline
+from gkcmn_tf.answers import describe
+from tests.export.tiny_run import make_flat_extractor, make_flat_i3d
+
+ROOT = pathlib.Path(__file__).parents[2]
+# All that the runner may import besides Python's own library and this project.
+PACKAGES = ("ai_edge_litert", "numpy", "numpy.libs", "av", "av.libs", "absl")
+QUERIES = ["the red square moves left", "what is the blue flurble?"]
+
+
+@pytest.fixture(scope="module")
+def files(gkcmn, tmp_path_factory):
+    """Paths of both files, by network."""
+    folder = tmp_path_factory.mktemp("tflite")
+    made = {
+        "grounding": tflite.grounding_file(gkcmn, "none"),
+        "i3d": tflite.i3d_file(gkcmn.features, make_flat_i3d(), "none"),
+    }
+    for network, content in made.items():
+        (folder / f"{network}.tflite").write_bytes(content)
+    return {network: str(folder / f"{network}.tflite") for network in made}
+
+
+@pytest.fixture(scope="module")
+def expected(gkcmn, video_path):
+    """What `gkcmn_tf.ground` prints."""
+    encoded = make_flat_extractor().extract(video_path)
+    tubes = ground.ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
+    return [describe(q, tube, encoded.timeline) for q, tube in zip(QUERIES, tubes, strict=True)]
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An environment in which nothing but `PACKAGES` is installed."""
+    site = pathlib.Path(np.__file__).parents[1]
+    for name in PACKAGES:
+        if (site / name).exists():
+            (tmp_path / name).symlink_to(site / name)
+    # -S leaves out the packages of this Python's own environment.
+    return [sys.executable, "-S"], {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+
+
+def run_bare(bare, *arguments):
+    command, environment = bare
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check_answers(found, expected):
+    for answer, wanted in zip(found, expected, strict=True):
+        answer, wanted = dict(answer), dict(wanted)
+        boxes, wanted_boxes = answer.pop("boxes"), wanted.pop("boxes")
+        assert answer.pop("score") == pytest.approx(wanted.pop("score"), abs=1e-3)
+        assert answer == wanted
+        assert list(boxes) == list(wanted_boxes)
+        np.testing.assert_allclose(list(boxes.values()), list(wanted_boxes.values()), atol=0.1)
+
+
+@pytest.mark.parametrize("package", ["tensorflow", "keras", "tf_keras"])
+def test_the_bare_environment_is_bare(bare, package):
+    assert f"No module named '{package}'" in run_bare(bare, "-c", f"import {package}").stderr
+
+
+def test_without_tensorflow_the_answer_is_that_of_ground(bare, files, video_path, expected):
+    done = run_bare(
+        bare,
+        "-m",
+        "export.run_tflite",
+        f"--model={files['grounding']}",
+        f"--i3d={files['i3d']}",
+        f"--video={video_path}",
+        *(f"--query={query}" for query in QUERIES),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "words that training never saw: ['what', 'is', 'flurble']" in done.stderr
+    check_answers(map(json.loads, done.stdout.splitlines()), expected)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 22), (5, 17), (3, 4)])
+def test_steps_of_a_clip_are_those_of_training(begin, end):
+    features = np.arange(6 * 2, dtype=np.float16).reshape(6, 1, 1, 2)
+    found = run_tflite.clip_inputs(features, begin, end, 4)
+    for array, wanted in zip(
+        found, input_pipeline.clip_inputs(features, begin, end, 4), strict=True
+    ):
+        np.testing.assert_array_equal(array, wanted)
+
+
+def test_a_query_without_a_word_is_refused(files):
+    with pytest.raises(ValueError, match="holds no word"):
+        run_tflite.Grounder(files["grounding"]).check_query(" ?! ")
+
+
+def test_ten_thousand_words_count_as_the_first(files):
+    grounder = run_tflite.Grounder(files["grounding"])
+    features, mask = np.ones((6, 7, 7, 3)), np.ones(6, bool)
+    tokens = [
+        grounder._tokenizer(query)
+        for query in ("the red square moves left", "the red square moves left" + " blue" * 10_000)
+    ]
+    first, second = (grounder.decode(features, mask, each) for each in tokens)
+    np.testing.assert_array_equal(first["boxes"], second["boxes"])
+
+
+def test_features_of_another_network_are_refused(files, gkcmn):
+    with pytest.raises(ValueError, match=r"would differ .* in \['i3d_sha256'\]"):
+        run_tflite.Encoder(files["i3d"], gkcmn.features | {"i3d_sha256": "1"})
+    with pytest.raises(ValueError, match="holds the network 'grounding', expected 'i3d'"):
+        run_tflite.Encoder(files["grounding"], gkcmn.features)
+
+
+def test_a_damaged_model_is_named(files, tmp_path):
+    content = bytearray(pathlib.Path(files["grounding"]).read_bytes())
+    content[:64] = bytes(64)
+    (tmp_path / "bad.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.tflite: cannot be run"):
+        run_tflite.Grounder(str(tmp_path / "bad.tflite"))
