@@ -11,7 +11,8 @@ _APOSTROPHES = re.compile("[‘’ʼ`]")
 
 def standardize(sentence: str) -> str:
     """The same as `gkcmn_tf.text.standardize`."""
-    sentence = _APOSTROPHES.sub("'", sentence.lower())
+    # TensorFlow's lower case ends at a NUL, as C strings do.
+    sentence = _APOSTROPHES.sub("'", sentence.partition("\0")[0].lower())
     # Letters, marks and numbers; the `re` module knows no such classes.
     kept = (c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in sentence)
     words = (word.strip("'") for word in "".join(kept).split(" "))

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gkcmn_tf import boxes as box_ops
+from gkcmn_tf import decoding
 from gkcmn_tf.grounding_model import GroundingModel
 
 
@@ -77,7 +78,7 @@ class BM(GroundingModel):
         """The most likely pair of first and last step, and the boxes; see `GroundingModel`."""
         T = inputs["step_mask"].shape[-1]
         pairs = self._log_pairs(inputs, outputs)
-        best = ops.argmax(pairs, axis=-1)
+        best = ops.squeeze(decoding.first_peak(pairs), -1)
         segment = ops.cast(ops.stack([best // T, best % T + 1], axis=-1), "float32")
         return {
             "segment": segment,

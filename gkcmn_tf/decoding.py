@@ -19,12 +19,20 @@ def decode_boxes(heatmaps, distances):
     """
     size = heatmaps.shape[-1]
     flat = ops.reshape(heatmaps, (*ops.shape(heatmaps)[:-2], size * size))
-    boxes = ops.reshape(
-        boxes_from_distances(distances) / size, (*ops.shape(distances)[:-3], size * size, 4)
-    )
-    peak = ops.expand_dims(ops.argmax(flat, axis=-1), -1)
+    # All leading axes as one: TensorFlow Lite slices up to five.
+    boxes = boxes_from_distances(ops.reshape(distances, (-1, size, size, 4))) / size
+    boxes = ops.reshape(boxes, (*ops.shape(distances)[:-3], size * size, 4))
+    peak = first_peak(flat)
     boxes = ops.squeeze(ops.take_along_axis(boxes, peak[..., None], axis=-2), -2)
     return ops.clip(boxes, 0, 1), ops.squeeze(ops.take_along_axis(flat, peak, axis=-1), -1)
+
+
+def first_peak(values):
+    """Where `values` `[..., M]` are greatest: `[..., 1]`, of equal ones the first.
+
+    Not `argmax`, which in Keras looks at the bits of a float, as TensorFlow Lite cannot.
+    """
+    return ops.top_k(values, 1)[1]
 
 
 def decode_segments(scores, offsets, candidates, step_mask):
@@ -84,7 +92,7 @@ def distinct_segments(segments, scores, count, max_iou):
 
 
 def _best(segments, scores):
-    best = ops.expand_dims(ops.argmax(scores, axis=-1), -1)
+    best = first_peak(scores)
     segment = ops.squeeze(ops.take_along_axis(segments, best[..., None], axis=-2), -2)
     return segment, ops.squeeze(ops.take_along_axis(scores, best, axis=-1), -1)
 

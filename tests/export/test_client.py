@@ -39,8 +39,7 @@ def expected(run, path, queries):
     count = encoded.timeline.frame_count
     tubes = ground.ground(run, encoded, queries, 0, count)
     return [
-        describe(query, tube, encoded.timeline)
-        for query, tube in zip(queries, tubes, strict=True)
+        describe(query, tube, encoded.timeline) for query, tube in zip(queries, tubes, strict=True)
     ]
 
 

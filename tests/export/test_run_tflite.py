@@ -65,8 +65,7 @@ def run_bare(bare, *arguments):
 
 
 def check_answers(found, expected):
-    for answer, wanted in zip(found, expected, strict=True):
-        answer, wanted = dict(answer), dict(wanted)
+    for answer, wanted in zip(map(dict, found), map(dict, expected), strict=True):
         boxes, wanted_boxes = answer.pop("boxes"), wanted.pop("boxes")
         assert answer.pop("score") == pytest.approx(wanted.pop("score"), abs=1e-3)
         assert answer == wanted

@@ -29,6 +29,11 @@ def test_true_targets_decode_to_the_true_boxes():
     np.testing.assert_allclose(decoded, boxes, atol=1e-5)
 
 
+def test_first_peak():
+    values = np.array([[1, 3, 3, 2], [-0.0, 0.0, -1, -2], [-1e9, -1e9, -1e9, -5]], "float32")
+    assert np.asarray(decoding.first_peak(values)).tolist() == [[1], [0], [3]]
+
+
 def test_decode_segments():
     mask = np.array([True, True, True, False])
     candidates = targets.candidate_segments(mask, [1.0, 2.0])
