@@ -85,6 +85,8 @@ def grounding_file(run: runs.Run, quantization: str, examples: Examples = ()) ->
         ValueError: an operator is not built in.
     """
     model = flatten_convolutions(in_float32(run))
+    if quantization == "int8":
+        unroll_recurrences(model)
     data = run.config.data
     grid = (data.grid_size, data.grid_size, data.feature_channels)
     inputs = {
@@ -121,6 +123,13 @@ def in_float32(run: runs.Run) -> keras.Model:
     model = runs.build_model(config, run.tokenizer.vocabulary_size)
     model.set_weights(run.model.get_weights())
     return model
+
+
+def unroll_recurrences(model: keras.Model) -> None:
+    """Makes the GRUs compute step after step without a loop: what is in one, int8 cannot learn."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.GRU):
+            layer.unroll = True
 
 
 def load_trained_i3d(trained: dict, source: str | None = None) -> keras.Model:
