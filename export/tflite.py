@@ -28,7 +28,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from export.flat_convolutions import flatten_convolutions
-from export.tflite_files import NETWORKS, operators, with_metadata
+from export.tflite_files import NETWORKS, builtin_operators, operators, with_metadata
 from gkcmn_tf import features, i3d_weights, input_pipeline, runs, steps, video
 from gkcmn_tf.atomic_files import write_bytes
 from gkcmn_tf.i3d import load_i3d
@@ -36,6 +36,9 @@ from gkcmn_tf.windows import window_batches
 
 FLAGS = flags.FLAGS
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+# Of the grounding network, int8 computes the products with weights in integers. All else stays in
+# float: masks of -1e9 would leave 8 bits no room for other numbers.
+INT8_OPERATORS = {"CONV_2D", "FULLY_CONNECTED"}
 
 # What a signature takes, by name; each example is one such dictionary of arrays.
 Examples = Iterable[dict[str, np.ndarray]]
@@ -114,6 +117,7 @@ def grounding_file(run: runs.Run, quantization: str, examples: Examples = ()) ->
         },
         quantization,
         examples,
+        INT8_OPERATORS,
     )
 
 
@@ -213,6 +217,7 @@ def _convert(
     metadata: dict,
     quantization: str,
     examples: Examples,
+    int8_operators: set[str] | None = None,
 ) -> bytes:
     signature = metadata["network"]
     archive = keras.export.ExportArchive()
@@ -221,8 +226,7 @@ def _convert(
     with tempfile.TemporaryDirectory() as folder:
         archive.write_out(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])
-        _set_quantization(converter, signature, quantization, examples)
-        converted = converter.convert()
+        converted = _converted(converter, signature, quantization, examples, int8_operators)
     used = operators(converted)
     if foreign := sorted(name for name in used if name.startswith("CUSTOM:")):
         raise ValueError(f"{signature}: operators {foreign} are not built into TensorFlow Lite")
@@ -234,19 +238,22 @@ def _convert(
     return with_metadata(converted, metadata | {"quantization": quantization} | shapes)
 
 
-def _set_quantization(converter, signature, quantization, examples):
+def _converted(converter, signature, quantization, examples, int8_operators):
     if quantization == "none":
-        return
+        return converter.convert()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantization == "int8":
-        converter.representative_dataset = lambda: ((signature, example) for example in examples)
-        # The second set is for what integers are too coarse for, or no integer kernel exists for.
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-            tf.lite.OpsSet.TFLITE_BUILTINS,
-        ]
+    if quantization != "int8":
+        return converter.convert()
+    converter.representative_dataset = lambda: ((signature, example) for example in examples)
+    if int8_operators is None:
+        return converter.convert()
+    options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_ops=sorted(builtin_operators().keys() - int8_operators)
+    )
+    debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_options=options)
+    return debugger.get_nondebug_quantized_model()
 
 
 if __name__ == "__main__":

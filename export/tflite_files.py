@@ -56,14 +56,19 @@ def read_metadata(path: str, network: str) -> dict:
     return metadata
 
 
-def operators(model: bytes) -> set[str]:
-    """Names of the operators that a model uses, with `CUSTOM:` before those not built in."""
+def builtin_operators() -> dict[str, int]:
+    """Number of each operator that TensorFlow Lite has, by name."""
     # Of the interpreter's package, and needed only where models are made.
     from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
 
-    names = {
-        number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()
-    }
+    return {name: n for name, n in vars(schema.BuiltinOperator).items() if name.isupper()}
+
+
+def operators(model: bytes) -> set[str]:
+    """Names of the operators that a model uses, with `CUSTOM:` before those not built in."""
+    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
+
+    names = {number: name for name, number in builtin_operators().items()}
     parsed = schema.Model.GetRootAs(model, 0)
     codes = [parsed.OperatorCodes(index) for index in range(parsed.OperatorCodesLength())]
     found = set()
