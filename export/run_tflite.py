@@ -4,9 +4,9 @@ Example:
     python -m export.run_tflite --model=grounding.tflite --i3d=i3d.tflite --video=park.mp4 \
         --query="the red square moving left"
 
-Needs the packages ai-edge-litert, numpy, av and absl-py, and of this project the files that the
-imports below name; no Keras. Prints a line of JSON for each query, as `gkcmn_tf.ground` does, but
-draws no pictures.
+Needs the packages ai-edge-litert, numpy, ml_dtypes, av and absl-py, and of this project the files
+that the imports below name; no Keras. Prints a line of JSON for each query, as `gkcmn_tf.ground`
+does, but draws no pictures.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from export.plain_text import PlainTokenizer, standardize
 from export.tflite_files import read_metadata
 from gkcmn_tf import frame_rates, steps, tubes, video
 from gkcmn_tf.answers import check_words, clip_bounds, describe, in_file_frames
+from gkcmn_tf.feature_storage import as_stored
 from gkcmn_tf.windows import window_batches
 
 FLAGS = flags.FLAGS
@@ -94,12 +95,8 @@ class Encoder:
                 f"{path}: features would differ from those that the grounding network was trained "
                 f"on, in {changed}: trained on {trained}, now {now}"
             )
-        if (storage := trained.get("storage_dtype", "float16")) != "float16":
-            raise ValueError(
-                f"{path}: the grounding network was trained on features stored in {storage}, to "
-                "which this program cannot round; use gkcmn_tf.ground"
-            )
         self._fps = trained.get("fps")
+        self._storage_dtype = trained.get("storage_dtype", "float16")
         self._network = Network(path, "i3d", threads)
 
     def encode(self, path: str) -> EncodedVideo:
@@ -114,6 +111,7 @@ class Encoder:
         features = np.concatenate(features).astype(np.float16)
         if not np.isfinite(features).all():
             raise ValueError(f"{path}: features are not finite in float16")
+        features = as_stored(features, self._storage_dtype)
         return EncodedVideo(features, stream.info.width, stream.info.height, stream.timeline)
 
 

@@ -11,7 +11,6 @@ import zipfile
 
 METADATA_FILE = "gkcmn.json"
 FORMAT = 1
-NETWORKS = ("grounding", "i3d")
 
 
 def with_metadata(model: bytes, metadata: dict) -> bytes:
@@ -30,7 +29,7 @@ def read_metadata(path: str, network: str) -> dict:
 
     Args:
         path: written by `export.tflite`.
-        network: one of `NETWORKS`, which it must hold.
+        network: `grounding` or `i3d`, which it must hold.
 
     Raises:
         FileNotFoundError: no such file.
@@ -77,3 +76,12 @@ def operators(model: bytes) -> set[str]:
         name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         found.add(f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name)
     return found
+
+
+def node_names(model: bytes) -> list[str]:
+    """The name of the first output of each operator of a model's main graph."""
+    from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
+
+    graph = schema.Model.GetRootAs(model, 0).Subgraphs(0)
+    nodes = (graph.Operators(index) for index in range(graph.OperatorsLength()))
+    return [graph.Tensors(node.Outputs(0)).Name().decode() for node in nodes]

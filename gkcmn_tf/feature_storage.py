@@ -7,8 +7,8 @@ Whoever computes features afresh for a model trained on rounded ones must round 
 
 import dataclasses
 
+import ml_dtypes
 import numpy as np
-import tensorflow as tf
 
 STORAGE_DTYPES = ("float16", "bfloat16", "int8")
 _LEVELS = 255
@@ -43,9 +43,7 @@ def encode(features: np.ndarray, dtype: str) -> StoredFeatures:
         return StoredFeatures(np.ascontiguousarray(features).tobytes(), dtype, none, none)
     values = features.astype(np.float32)
     if dtype == "bfloat16":
-        return StoredFeatures(
-            values.astype(tf.bfloat16.as_numpy_dtype).tobytes(), dtype, none, none
-        )
+        return StoredFeatures(values.astype(ml_dtypes.bfloat16).tobytes(), dtype, none, none)
     axes = tuple(range(values.ndim - 1))
     low = values.min(axis=axes)
     scale = (values.max(axis=axes) - low) / np.float32(_LEVELS)
@@ -54,8 +52,9 @@ def encode(features: np.ndarray, dtype: str) -> StoredFeatures:
     return StoredFeatures((levels - 128).astype(np.int8).tobytes(), dtype, low, scale)
 
 
-def decode(data: tf.Tensor, dtype: tf.Tensor, low: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+def decode(data, dtype, low, scale):
     """The float16 features, flat, that the fields of a `StoredFeatures` stand for; in graph."""
+    import tensorflow as tf  # noqa: PLC0415 - export.run_tflite has none, and needs `as_stored`
 
     def from_int8():
         levels = tf.cast(tf.io.decode_raw(data, tf.int8), tf.float32) + 128
@@ -75,5 +74,11 @@ def decode(data: tf.Tensor, dtype: tf.Tensor, low: tf.Tensor, scale: tf.Tensor) 
 def as_stored(features: np.ndarray, dtype: str) -> np.ndarray:
     """The features that reading gives back after storing float16 `features`."""
     stored = encode(features, dtype)
-    flat = decode(*map(tf.constant, (stored.data, stored.dtype, stored.low, stored.scale)))
-    return flat.numpy().reshape(features.shape)
+    if dtype == "float16":
+        return features
+    if dtype == "bfloat16":
+        values = np.frombuffer(stored.data, ml_dtypes.bfloat16).reshape(features.shape)
+    else:
+        levels = np.frombuffer(stored.data, np.int8).reshape(features.shape)
+        values = (levels.astype(np.float32) + 128) * stored.scale + stored.low
+    return values.astype(np.float16)

@@ -9,14 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from export import run_tflite, tflite
+from export import networks, run_tflite, tflite
 from gkcmn_tf import ground, input_pipeline
 from gkcmn_tf.answers import describe
+from gkcmn_tf.feature_storage import as_stored
 from tests.export.tiny_run import make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
 # All that the runner may import besides Python's own library and this project.
-PACKAGES = ("ai_edge_litert", "numpy", "numpy.libs", "av", "av.libs", "absl")
+PACKAGES = ("ai_edge_litert", "numpy", "numpy.libs", "ml_dtypes", "av", "av.libs", "absl")
 QUERIES = ["the red square moves left", "what is the blue flurble?"]
 
 
@@ -26,7 +27,7 @@ def files(gkcmn, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tflite")
     made = {
         "grounding": tflite.grounding_file(gkcmn, "none"),
-        "i3d": tflite.i3d_file(gkcmn.features, make_flat_i3d(), "none"),
+        "i3d": tflite.i3d_file(networks.of_i3d(gkcmn.features, make_flat_i3d()), "none"),
     }
     for network, content in made.items():
         (folder / f"{network}.tflite").write_bytes(content)
@@ -117,6 +118,17 @@ def test_ten_thousand_words_count_as_the_first(files):
     ]
     first, second = (grounder.decode(features, mask, each) for each in tokens)
     np.testing.assert_array_equal(first["boxes"], second["boxes"])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_features_are_rounded_as_in_training(files, gkcmn, video_path, tmp_path, dtype):
+    plain = run_tflite.Encoder(files["i3d"], gkcmn.features).encode(video_path).features
+    trained = gkcmn.features | {"storage_dtype": dtype}
+    path = tmp_path / "i3d.tflite"
+    path.write_bytes(tflite.i3d_file(networks.of_i3d(trained, make_flat_i3d()), "none"))
+    rounded = run_tflite.Encoder(str(path), trained).encode(video_path).features
+    np.testing.assert_array_equal(rounded, as_stored(plain, dtype))
+    assert (rounded != plain).any()
 
 
 def test_features_of_another_network_are_refused(files, gkcmn):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from export import tflite
+from export import networks, tflite
 from export.tflite_files import operators, read_metadata
 from gkcmn_tf import video
 from tests.export.tiny_run import WORDS, C, N, T, make_flat_extractor, make_flat_i3d
@@ -28,23 +28,38 @@ def call(model, **inputs):
     return interpreter.get_signature_runner(signature)(**inputs)
 
 
+@pytest.fixture(scope="module")
+def grounding_files(gkcmn):
+    """The grounding network of a GKCMN in each kind; int8 has seen clips of four steps."""
+    examples = [make_inputs(seed) for seed in range(4)]
+    return {kind: tflite.grounding_file(gkcmn, kind, examples) for kind in tflite.QUANTIZATIONS}
+
+
+def test_the_file_gives_what_the_model_gives(run):
+    network = networks.grounding(run)
+    model = tflite.grounding_file(run, "none")
+    for num_steps in (1, 4, T):
+        inputs = make_inputs(num_steps=num_steps)
+        expected = network.function(**{name: tf.constant(x) for name, x in inputs.items()})
+        found = call(model, **inputs)
+        assert set(found) == {"segment", "score", "boxes"}
+        for name, value in found.items():
+            np.testing.assert_allclose(value, expected[name], atol=1e-4, err_msg=name)
+
+
 @pytest.mark.parametrize("num_steps", [1, 4, T])
-def test_the_file_gives_what_the_model_gives(run, num_steps):
-    inputs = make_inputs(num_steps=num_steps)
-    model = tflite.in_float32(run)
-    batch = {name: tf.constant(value) for name, value in inputs.items()}
-    batch["tokens"] = batch["tokens"][:, None]
-    expected = model.decode(batch, model(batch, training=False))
-    found = call(tflite.grounding_file(run, "none"), **inputs)
-    assert set(found) == {"segment", "score", "boxes"}
-    for name, value in found.items():
-        np.testing.assert_allclose(value, expected[name][:, 0], atol=1e-4, err_msg=name)
+def test_recurrences_without_a_loop_give_the_same(gkcmn, num_steps):
+    network = networks.grounding(gkcmn)
+    inputs = {name: tf.constant(x) for name, x in make_inputs(num_steps=num_steps).items()}
+    expected = network.function(**inputs)
+    tflite.unroll_recurrences(network.model)
+    for name, value in network.function(**inputs).items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("quantization", tflite.QUANTIZATIONS)
-def test_every_kind_runs_on_built_in_operators_and_static_shapes(gkcmn, quantization):
-    examples = [make_inputs(seed) for seed in range(4)]
-    model = tflite.grounding_file(gkcmn, quantization, examples)
+def test_every_kind_runs_on_built_in_operators_and_static_shapes(grounding_files, quantization):
+    model = grounding_files[quantization]
     assert not [name for name in operators(model) if name.startswith(("CUSTOM", "FLEX"))]
     interpreter = Interpreter(model_content=model)
     for detail in interpreter.get_input_details() + interpreter.get_output_details():
@@ -55,13 +70,26 @@ def test_every_kind_runs_on_built_in_operators_and_static_shapes(gkcmn, quantiza
     assert all(value.dtype == np.float32 and np.isfinite(value).all() for value in found.values())
 
 
-def test_float16_takes_less_room(gkcmn):
-    assert len(tflite.grounding_file(gkcmn, "float16")) < len(tflite.grounding_file(gkcmn, "none"))
+@pytest.mark.parametrize("quantization", ["float16", "dynamic", "int8"])
+@pytest.mark.parametrize("num_steps", [1, T])
+def test_fewer_bits_change_little(grounding_files, quantization, num_steps):
+    # int8 has learnt from neither a shorter nor a longer clip.
+    inputs = make_inputs(seed=9, num_steps=num_steps)
+    expected = call(grounding_files["none"], **inputs)
+    found = call(grounding_files[quantization], **inputs)
+    difference = np.abs(found["boxes"] - expected["boxes"])[:, :num_steps]
+    assert np.median(difference) < 0.02, difference
+    assert abs(found["score"] - expected["score"]) < 0.05
 
 
-def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn, tmp_path):
+def test_fewer_bits_take_less_room(grounding_files):
+    sizes = {kind: len(model) for kind, model in grounding_files.items()}
+    assert sizes["none"] > sizes["float16"] > sizes["dynamic"]
+
+
+def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn, grounding_files, tmp_path):
     path = tmp_path / "a.tflite"
-    path.write_bytes(tflite.grounding_file(gkcmn, "none"))
+    path.write_bytes(grounding_files["none"])
     told = read_metadata(str(path), "grounding")
     assert told["vocabulary"] == list(WORDS) and told["step"] == 7
     assert (told["max_words"], told["max_steps"], told["quantization"]) == (N, T, "none")
@@ -73,7 +101,7 @@ def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn, tmp_path):
 def test_i3d_gives_the_features_of_training(video_path):
     extractor = make_flat_extractor()
     expected = extractor.extract(video_path).features
-    model = tflite.i3d_file(extractor.fingerprint, make_flat_i3d(), "none")
+    model = tflite.i3d_file(networks.of_i3d(extractor.fingerprint, make_flat_i3d()), "none")
     frames = np.stack(list(video.decode_frames(video_path)))
     found = call(model, frames=frames[None, :8][:, [0, 0, 0, 1, 2, 3, 4, 5]])["features"]
     # The first window: two frames before the video, which repeat its first.
@@ -82,4 +110,4 @@ def test_i3d_gives_the_features_of_training(video_path):
 
 def test_other_weights_of_i3d_are_refused():
     with pytest.raises(ValueError, match="has other I3D weights"):
-        tflite.load_trained_i3d({"i3d_source": "random:0", "i3d_sha256": "0"})
+        networks.i3d({"i3d_source": "random:0", "i3d_sha256": "0"})

@@ -1,0 +1,104 @@
+"""The networks that files hold for other interpreters: the grounding network, and I3D before it."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from gkcmn_tf import features, i3d_weights, runs, steps, video
+from gkcmn_tf.i3d import load_i3d
+
+NETWORKS = ("grounding", "i3d")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What a file holds.
+
+    Attributes:
+        name: one of `NETWORKS`.
+        model: the weights.
+        function: maps the inputs, by name, to a dictionary of outputs.
+        inputs: shape and type of each, with a batch of one.
+        metadata: all else that is needed to run it.
+    """
+
+    name: str
+    model: keras.Model
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: dict[str, tf.TensorSpec]
+    metadata: dict
+
+
+def grounding(run: runs.Run) -> Network:
+    """Grounding, decoding included, of one sentence in one clip.
+
+    `features` float32 `[1, T, S, S, C]`, `step_mask` bool `[1, T]`, `tokens` int32 `[1, N]` ->
+    `segment` `[1, 2]` in steps, `score` `[1]`, `boxes` `[1, T, 4]` normalised; see
+    `GroundingModel`. In float32, whatever the run was trained in.
+    """
+    model = _in_float32(run)
+    data = run.config.data
+    grid = (data.grid_size, data.grid_size, data.feature_channels)
+
+    def ground(features, step_mask, tokens):
+        batch = {"features": features, "step_mask": step_mask, "tokens": tokens[:, None]}
+        decoded = model.decode(batch, model(batch, training=False))
+        return {name: value[:, 0] for name, value in decoded.items()}
+
+    inputs = {
+        "features": tf.TensorSpec([1, data.max_steps, *grid], tf.float32, "features"),
+        "step_mask": tf.TensorSpec([1, data.max_steps], tf.bool, "step_mask"),
+        "tokens": tf.TensorSpec([1, data.max_words], tf.int32, "tokens"),
+    }
+    metadata = {
+        "step": run.step,
+        "vocabulary": run.tokenizer.vocabulary[2:],
+        "max_words": data.max_words,
+        "max_steps": data.max_steps,
+        "features": run.features,
+    }
+    return Network("grounding", model, ground, inputs, metadata)
+
+
+def i3d(trained: dict, source: str | None = None) -> Network:
+    """I3D, with the weights whose features a model was trained on.
+
+    `frames` uint8 `[1, 8, 224, 224, 3]`, RGB -> `features` float32 `[1, S, S, C]` of the window.
+
+    Args:
+        trained: the fingerprint saved with the run.
+        source: where the weights lie now, if elsewhere.
+
+    Raises:
+        ValueError: those are other weights.
+    """
+    source = source or trained["i3d_source"]
+    sha256 = i3d_weights.source_fingerprint(source)
+    if sha256 != trained["i3d_sha256"]:
+        raise ValueError(
+            f"{source}: has other I3D weights (SHA-256 {sha256}) than the model was trained on "
+            f"({trained['i3d_sha256']})"
+        )
+    return of_i3d(trained, load_i3d(source, features.ENDPOINT))
+
+
+def of_i3d(trained: dict, model: keras.Model) -> Network:
+    """The same of a loaded `model`, `[B, 8, 224, 224, 3]` in [-1, 1] to `[B, 1, S, S, C]`."""
+    size = video.FRAME_SIZE
+
+    def encode(frames):
+        scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
+        return {"features": model(scaled, training=False)[:, 0]}
+
+    shape = [1, steps.WINDOW_FRAMES, size, size, 3]
+    inputs = {"frames": tf.TensorSpec(shape, tf.uint8, "frames")}
+    return Network("i3d", model, encode, inputs, {"features": trained})
+
+
+def _in_float32(run):
+    config = run.config.replace(runtime=run.config.runtime.replace(precision="float32"))
+    model = runs.build_model(config, run.tokenizer.vocabulary_size)
+    model.set_weights(run.model.get_weights())
+    return model
