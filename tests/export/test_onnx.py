@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from export import networks, onnx
-from tests.export.tiny_run import WORDS, C, T, make_extractor, make_i3d
+from tests.export.tiny_run import WORDS, C, T, make_extractor, make_i3d, make_run
 
 
 def run_onnx(content, inputs):
@@ -17,19 +17,32 @@ def run_onnx(content, inputs):
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def test_clips_of_a_batch_are_grounded_as_by_the_model(run):
-    network = networks.grounding(run)
+@pytest.fixture(scope="module")
+def file(gkcmn):
+    return onnx.convert(networks.grounding(gkcmn))
+
+
+def check_a_batch(network, content):
     rng = np.random.default_rng(0)
     inputs = {
         "features": rng.uniform(0, 2, (3, T, 7, 7, C)).astype(np.float32),
         "step_mask": np.arange(T)[None] < np.array([[1], [4], [T]]),
         "tokens": np.array([[2, 3, 4, 0, 0], [5, 1, 0, 0, 0], [2, 3, 4, 5, 6]], np.int32),
     }
-    found = run_onnx(onnx.convert(network), inputs)
+    found = run_onnx(content, inputs)
     expected = network.function(**{name: tf.constant(value) for name, value in inputs.items()})
     assert set(found) == set(expected) == {"segment", "score", "boxes"}
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name], atol=1e-4, err_msg=name)
+
+
+def test_clips_of_a_batch_are_grounded_as_by_the_model(gkcmn, file):
+    check_a_batch(networks.grounding(gkcmn), file)
+
+
+def test_so_are_those_of_the_baseline_trained_in_bfloat16():
+    network = networks.grounding(make_run("bm", precision="mixed_bfloat16"))
+    check_a_batch(network, onnx.convert(network))
 
 
 def test_i3d_gives_the_features_of_tensorflow():
@@ -38,8 +51,8 @@ def test_i3d_gives_the_features_of_tensorflow():
     assert onnx.differences(network, content) == pytest.approx({"features": 0}, abs=1e-4)
 
 
-def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn):
-    session = onnxruntime.InferenceSession(onnx.convert(networks.grounding(gkcmn)))
+def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn, file):
+    session = onnxruntime.InferenceSession(file)
     told = json.loads(session.get_modelmeta().custom_metadata_map["gkcmn"])
     assert told["vocabulary"] == list(WORDS)
     assert told["features"] == gkcmn.features

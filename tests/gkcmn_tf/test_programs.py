@@ -164,6 +164,22 @@ def test_ground(folder, example):
     assert len(list(video.decode_frames(str(drawn[0]), size=None))) == 48
 
 
+def test_tflite_files_answer_as_ground_does(folder, example):
+    path, query = example
+    asked = (f"--video={path}", f"--query={query}")
+    wanted = json.loads(call("gkcmn_tf.ground", f"--model_dir={folder}/gkcmn", *asked))
+    files = {network: f"{folder}/{network}.tflite" for network in ("grounding", "i3d")}
+    for network, file in files.items():
+        to_export = (f"--model_dir={folder}/gkcmn", f"--output={file}", f"--network={network}")
+        call("export.tflite", *to_export)
+    models = (f"--model={files['grounding']}", f"--i3d={files['i3d']}")
+    found = json.loads(call("export.run_tflite", *models, *asked))
+    for answer in (wanted, found):
+        answer["boxes"] = np.array(list(answer["boxes"].values()))
+    np.testing.assert_allclose(found.pop("boxes"), wanted.pop("boxes"), atol=0.5)
+    assert found == pytest.approx(wanted, abs=1e-3)
+
+
 def test_ground_makes_the_features_that_training_had(folder, example):
     path, _ = example
     trained = read_json(str(folder / "gkcmn" / "features.json"))
