@@ -131,7 +131,7 @@ def predict(
     grounder: run_tflite.Grounder, dataset, clips: list[records.Clip]
 ) -> dict[str, tubes.Tube]:
     """The tube of each sentence of `clips`, which `dataset` holds one by one."""
-    asked = {sentence.index: (clip, sentence) for clip in clips for sentence in clip.sentences}
+    asked = [(clip, sentence) for clip in clips for sentence in clip.sentences]
     predictions = {}
     for inputs, labels in tqdm.tqdm(dataset, desc="grounding", unit="batch"):
         mask = inputs["step_mask"].numpy()[0]

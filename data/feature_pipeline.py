@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.utils.shared import Shared
 
+from data import mirroring
 from gkcmn_tf import features, records, steps
 from gkcmn_tf.atomic_files import read_json, write_json
 
@@ -84,11 +85,14 @@ def extract_video(
 ) -> None:
     """Makes and writes one video's features; the same video always gives the same bytes.
 
+    An id of `data.mirroring` gets those of the mirrored video.
+
     Raises:
         FileNotFoundError: no such file.
         video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
     """
-    made = extractor.extract(path, video_id)
+    mirrored = mirroring.is_mirrored(video_id)
+    made = extractor.extract(path, video_id, mirrored=mirrored)
     facts = DecodedVideo.from_features(made)
     write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
     # Last, since a video counts as done once its features are there.

@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags, logging
 from matplotlib.figure import Figure
 
-from data import records_statistics
+from data import mirroring, records_statistics
 from data.records_statistics import SplitMeasures
 from gkcmn_tf import records, tubes, video, visualization
 from gkcmn_tf.records import Clip, Sentence
@@ -73,7 +73,7 @@ def main(argv):
     manifest = records_statistics.read_manifest(folder)
     if FLAGS.sentence is not None:
         clip, sentence = find_sentence(folder, manifest, FLAGS.sentence)
-        video_path = find_video(FLAGS.video_dir, clip.video_id)
+        video_path = find_video(FLAGS.video_dir, mirroring.original_id(clip.video_id))
         print(json.dumps(describe(clip, sentence)))
         draw_sentence(video_path, clip, sentence, output_dir, manifest["features"].get("fps"))
         return
@@ -260,7 +260,13 @@ def draw_sentence(
     scale = np.tile([info.width / clip.width, info.height / clip.height], 2)
     tube = tubes.Tube(sentence.begin, sentence.end, sentence.boxes * scale)
     path = os.path.join(output_dir, urllib.parse.quote(sentence.id, safe=""))
-    drawn = {"query": sentence.text, "num_frames": clip.frame_count, "true_tube": tube, "fps": fps}
+    drawn = {
+        "query": sentence.text,
+        "num_frames": clip.frame_count,
+        "true_tube": tube,
+        "fps": fps,
+        "mirrored": mirroring.is_mirrored(clip.video_id),
+    }
     visualization.write_strip(video_path, f"{path}.png", None, **drawn)
     visualization.write_overlay(video_path, f"{path}.mp4", None, **drawn)
     logging.info("drawn: %s.png and .mp4", path)

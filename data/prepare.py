@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 from apache_beam.utils.shared import Shared
 
-from data import datasets, feature_pipeline
+from data import datasets, feature_pipeline, mirroring
 from data.annotations import Skipped, SplitAnnotations, resample_clip
 from gkcmn_tf import feature_storage, features, records, text
 from gkcmn_tf.atomic_files import read_json, write_json
@@ -61,6 +61,11 @@ def define_flags() -> None:
         None,
         "Resample videos and their annotations to so many frames a second; default: every frame.",
     )
+    flags.DEFINE_list(
+        "mirror",
+        [],
+        "Splits to prepare a second time as seen in a mirror, under the name SPLIT_mirrored.",
+    )
     flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner that makes the features.")
     flags.DEFINE_string("beam_options", "", "Further options of the runner, as for a shell.")
     flags.DEFINE_integer(
@@ -84,6 +89,11 @@ def main(argv):
             print(json.dumps({"split": split, **account.to_json()}))
         return
     annotations = datasets.read_annotations()
+    if unknown := sorted(set(FLAGS.mirror) - annotations.keys()):
+        raise app.UsageError(f"--mirror: {unknown} not among the splits {list(annotations)}")
+    for split in FLAGS.mirror:
+        mirrored = mirroring.mirror_split(annotations[split])
+        annotations[split + mirroring.SPLIT_SUFFIX] = mirrored
     make_extractor = functools.partial(
         features.FeatureExtractor.from_source,
         FLAGS.i3d_weights,

@@ -81,7 +81,7 @@ class DataConfig(hyperparams.Config):
         records_dir: folder that `data.prepare` wrote.
         i3d_weights: source (as given to `data.prepare`) or SHA-256 of the I3D weights that the
             features must be made with; empty takes any.
-        train_split: split to train on.
+        train_split: split to train on, or several: `train+train_mirrored`.
         eval_split: split that training is evaluated on.
         max_steps: `T`; longer clips are thinned to it, shorter ones padded.
         max_words: `N`; longer sentences are cut.

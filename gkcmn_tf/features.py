@@ -142,12 +142,15 @@ class FeatureExtractor:
             )
         return tf.cast(features[:, 0], tf.float16)
 
-    def extract(self, path: str, video_id: str | None = None) -> ExtractedFeatures:
+    def extract(
+        self, path: str, video_id: str | None = None, *, mirrored: bool = False
+    ) -> ExtractedFeatures:
         """Features of a whole video, however long: memory holds two batches of frames.
 
         Args:
             path: the video.
             video_id: its id; the file's name without suffix if None.
+            mirrored: whether left and right of every frame are swapped.
 
         Returns:
             float16 features `[windows, h, w, C]`, not yet rounded for storage (see `as_stored`),
@@ -159,7 +162,7 @@ class FeatureExtractor:
             video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
             ValueError: a feature is not a finite number.
         """
-        stream = video.decode_frames(path, fps=self._fps)
+        stream = video.decode_frames(path, fps=self._fps, mirrored=mirrored)
         batches = window_batches(stream, self._batch_size)
         features = []
         # One batch is decoded while the one before it is computed.

@@ -2,7 +2,8 @@
 
 A batch is `(inputs, labels)` as `GroundingModel` describes them; its shapes are static. Labels also
 carry what evaluation needs: `qtype` int32 `[B, Q]` (a place in `records.QTYPES`), `index` int64
-`[B, Q]` (the sentence's number in its split, -1 at filler) and `num_frames` float32 `[B]`.
+`[B, Q]` (the sentence's place in the order in which `records.read_clips` gives the split's, -1
+at filler) and `num_frames` float32 `[B]`.
 
 The order is a function of the seed and the step alone: neither the number of workers nor an
 interruption changes which sentences a global batch holds. Only after a batch is made up and shared
@@ -131,9 +132,11 @@ class _Examples:
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.clips = tf.constant(clips)
-        # Which clip an example belongs to, and which group of it it is.
+        # Which clip an example belongs to, and which group of it it is; each clip's first sentence
+        # among all.
         self.clip_numbers = np.repeat(np.arange(len(groups)), groups)
         self.group_numbers = np.concatenate([np.arange(count) for count in groups])
+        self.first_sentences = np.cumsum([0, *sentences[:-1]])
 
     def in_order(self, batch_size):
         """Every sentence once, then filler up to a whole batch."""
@@ -172,13 +175,15 @@ class _Examples:
         """
         clip_numbers = tf.constant(self.clip_numbers)
         group_numbers = tf.constant(self.group_numbers)
+        first_sentences = tf.constant(self.first_sentences, tf.int64)
         Q = self.config.queries_per_clip
 
         def example(number, epoch=None):
             clip_number = clip_numbers[number]
             clip = records.parse_clip(self.clips[clip_number])
             labels = self._labels(clip)
-            count = tf.size(labels["index"])
+            count = tf.size(labels["qtype"])
+            labels["index"] = first_sentences[clip_number] + tf.range(count, dtype=tf.int64)
             order = tf.range(count)
             if seed is not None:
                 key = tf.stack([seed + epoch * 2**32, clip_number])
@@ -231,7 +236,6 @@ class _Examples:
             "qtype": tf.argmax(
                 clip["sentence/qtype"][:, None] == qtypes, axis=1, output_type=tf.int32
             ),
-            "index": clip["sentence/index"],
         }
 
     def with_features(self, example):

@@ -23,13 +23,14 @@ def predict(
     Args:
         model: built.
         dataset: batches `(inputs, labels)` of the split that `clips` are.
-        clips: where `labels["index"]` points to.
+        clips: of that split as `records.read_clips` gives them; `labels["index"]` counts their
+            sentences.
         temporal_ground_truth: take the true segment, and only the model's boxes (Table 2).
 
     Returns:
         a tube for each sentence's id.
     """
-    asked = {sentence.index: (clip, sentence) for clip in clips for sentence in clip.sentences}
+    asked = [(clip, sentence) for clip in clips for sentence in clip.sentences]
 
     @tf.function
     def decode(inputs):

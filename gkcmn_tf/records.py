@@ -238,9 +238,17 @@ def _shard_paths(folder, split, num_shards):
 def clip_shards(folder: str, split: str) -> list[str]:
     """Paths of a split's clip shards in order.
 
+    Args:
+        folder: the records folder.
+        split: its name, or several (`train+train_mirrored`), one after the other.
+
     Raises:
         FileNotFoundError: there are none, or some are missing.
     """
+    return [path for name in split.split("+") for path in _complete_shards(folder, name)]
+
+
+def _complete_shards(folder, split):
     found = _found_shards(folder, split)
     if found != _shard_paths(folder, split, len(found)) or not found:
         raise FileNotFoundError(
@@ -306,7 +314,7 @@ def count_sentences(serialized: bytes) -> int:
 
 
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
-    """Yields a split's clips as `Clip`, shard after shard."""
+    """Yields the clips of a split, or of several (see `clip_shards`), shard after shard."""
     for record in tf.data.TFRecordDataset(clip_shards(folder, split)):
         parsed = {key: value.numpy() for key, value in parse_clip(record).items()}
         segments = parsed["sentence/segment"]

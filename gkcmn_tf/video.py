@@ -63,11 +63,19 @@ class FrameStream:
             between others is replaced by the one before it, so that the others keep their number.
     """
 
-    def __init__(self, path: str, size: int | None, fps: float | None = None):
+    def __init__(
+        self,
+        path: str,
+        size: int | None,
+        fps: float | None = None,
+        *,
+        mirrored: bool = False,
+    ):
         self.count = 0
         self.damage = ""
         self._path = path
         self._size = size
+        self._mirrored = mirrored
         self._rate = None if fps is None else frame_rates.as_rate(fps)
         self._reformatter = VideoReformatter()
         self._times = []
@@ -263,11 +271,16 @@ class FrameStream:
         resized = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=_RESIZE_FLAGS, threads=1
         )
-        return np.ascontiguousarray(np.rot90(resized.to_ndarray(), self._quarter_turns))
+        upright = np.rot90(resized.to_ndarray(), self._quarter_turns)
+        return np.ascontiguousarray(upright[:, ::-1] if self._mirrored else upright)
 
 
 def decode_frames(
-    path: str, size: int | None = FRAME_SIZE, *, fps: float | None = None
+    path: str,
+    size: int | None = FRAME_SIZE,
+    *,
+    fps: float | None = None,
+    mirrored: bool = False,
 ) -> FrameStream:
     """Opens a video for reading frame by frame.
 
@@ -276,6 +289,7 @@ def decode_frames(
         size: the whole frame, nothing cropped, is resized to `size x size`; None keeps its size.
         fps: resample to so many frames a second, by the rule of `gkcmn_tf.frame_rates`; None
             yields every frame.
+        mirrored: whether left and right of every frame are swapped.
 
     Raises:
         FileNotFoundError: no such file.
@@ -284,7 +298,7 @@ def decode_frames(
             `FrameStream.damage`.
         ValueError: `fps` is not more than 0.
     """
-    return FrameStream(path, size, fps)
+    return FrameStream(path, size, fps, mirrored=mirrored)
 
 
 def probe(path: str) -> VideoInfo:

@@ -35,6 +35,7 @@ def write_overlay(
     num_frames: int,
     true_tube: Tube | None = None,
     fps: float | None = None,
+    mirrored: bool = False,
 ) -> None:
     """Writes a copy of a video with tubes drawn in, at its own size, one frame at a time.
 
@@ -49,12 +50,13 @@ def write_overlay(
         num_frames: frames of the video, for the bar.
         true_tube: drawn in another colour.
         fps: resample the video to so many frames a second, if tubes count such frames.
+        mirrored: swap left and right of the video, if tubes are of the mirrored one.
 
     Raises:
         FileNotFoundError: no such video.
         video.VideoError: not one frame can be decoded.
     """
-    stream = video.decode_frames(video_path, size=None, fps=fps)
+    stream = video.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
     named_tubes = _named_tubes(tube, true_tube)
 
     def draw(frames: Iterator[np.ndarray]):
@@ -80,6 +82,7 @@ def write_strip(
     num_frames: int,
     true_tube: Tube | None = None,
     fps: float | None = None,
+    mirrored: bool = False,
     num_stills: int = 8,
 ) -> None:
     """Writes a strip of stills, evenly spaced from a little before the tubes to a little after.
@@ -94,6 +97,7 @@ def write_strip(
         num_frames: frames of the video.
         true_tube: drawn in another colour.
         fps: resample the video to so many frames a second, if tubes count such frames.
+        mirrored: swap left and right of the video, if tubes are of the mirrored one.
         num_stills: how many; fewer if there are not so many frames.
 
     Raises:
@@ -105,7 +109,7 @@ def write_strip(
     if any(t.begin >= num_frames for _, t, _ in named_tubes):
         raise ValueError(f"{video_path}: a tube begins behind the video's {num_frames} frames")
     wanted = _still_frames(named_tubes, num_frames, num_stills)
-    stream = video.decode_frames(video_path, size=None, fps=fps)
+    stream = video.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
     stills = []
     for number, frame in enumerate(itertools.islice(stream, int(wanted[-1]) + 1)):
         if number not in wanted:

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from apache_beam.utils.shared import Shared
 
 from data import feature_pipeline
-from gkcmn_tf import features
+from gkcmn_tf import features, records
 from tests.data.mean_extractor import make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -46,15 +47,25 @@ def test_every_video_leaves_features_and_facts(paths, tmp_path):
     )
 
 
+def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
+    both = {"a": paths["a"], "a~mirrored": paths["a"]}
+    videos, failures = extract(both, tmp_path)
+    assert (sorted(videos), failures) == (sorted(both), {})
+    # The network takes means, so it mirrors what it sees.
+    plain, mirrored = (records.read_video_features(str(tmp_path), vid).features for vid in both)
+    np.testing.assert_allclose(mirrored, plain[:, :, ::-1], atol=2e-4)
+    assert np.abs(mirrored - plain).max() > 0.01
+
+
 def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monkeypatch):
     sound = pathlib.Path(paths["b"]).read_bytes()
     pathlib.Path(paths["b"]).write_bytes(b"no video")
     original = features.FeatureExtractor.extract
 
-    def extract_or_fail(self, path, video_id):
+    def extract_or_fail(self, path, video_id, **kwargs):
         if video_id == "c":
             raise IndexError("what nobody thought of")
-        return original(self, path, video_id)
+        return original(self, path, video_id, **kwargs)
 
     monkeypatch.setattr(features.FeatureExtractor, "extract", extract_or_fail)
     videos, failures = extract(paths, tmp_path / "out")

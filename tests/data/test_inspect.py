@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import inspect, records_statistics
+from data import inspect, mirroring, records_statistics
 from gkcmn_tf import records, video, visualization
 from gkcmn_tf.atomic_files import write_json
 
@@ -176,6 +176,23 @@ def test_the_tube_is_drawn_in_pixels_of_the_file(videos, tmp_path):
         assert (columns.size > 0) == (4 <= number < 10)
         if columns.size:
             np.testing.assert_allclose([columns[0], columns[-1]], [60, 90], atol=4)
+
+
+def test_a_mirrored_sentence_is_drawn_in_the_mirrored_video(tmp_path):
+    path = str(tmp_path / "a.mp4")
+    frame = np.full((180, 240, 3), 128, np.uint8)
+    frame[:, 200:] = 255
+    video.write_video(path, [frame] * 20, 10)
+    plain = clip("a", sentence("s", 4, 10))
+    for shown in (plain, mirroring.mirror_clip(plain)):
+        inspect.draw_sentence(path, shown, shown.sentences[0], str(tmp_path))
+    # Below the text and above the bar, up to what compression makes of it.
+    drawn, mirrored = (
+        np.stack(list(video.decode_frames(f"{tmp_path}/{name}.mp4", size=None)))[:, 60:150]
+        for name in ("s", "s~mirrored")
+    )
+    assert np.abs(drawn[:, :, ::-1].astype(int) - mirrored).mean() < 2
+    assert np.abs(drawn.astype(int) - mirrored).mean() > 20
 
 
 @pytest.mark.slow

@@ -49,9 +49,9 @@ def count_extractions(monkeypatch):
     made = []
     original = features.FeatureExtractor.extract
 
-    def extract(self, path, video_id=None):
+    def extract(self, path, video_id=None, **kwargs):
         made.append(video_id)
-        return original(self, path, video_id)
+        return original(self, path, video_id, **kwargs)
 
     monkeypatch.setattr(features.FeatureExtractor, "extract", extract)
     return made
@@ -345,6 +345,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
         f"--video_dir={two_videos.video_dir}",
         f"--output_dir={output_dir}",
         "--i3d_weights=random:0",
+        "--mirror=val",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     summary = json.loads(done.stdout)
@@ -355,6 +356,21 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
     assert "windows/s" in done.stderr
+    # Both splits have the same sentences, of videos that mirror each other.
+    sentences = {"total": 4, "kept": 4, "skipped": 0, "declarative": 2, "interrogative": 2}
+    assert manifest["splits"]["val_mirrored"]["sentences"] == sentences
+    clips = list(records.read_clips(output_dir, "val+val_mirrored"))
+    assert [clip.video_id for clip in clips] == ["a", "a", "a~mirrored", "a~mirrored"]
+    path = str(two_videos.video_dir / "g0" / "a.mp4")
+    extractor = features.FeatureExtractor.from_source("random:0")
+    np.testing.assert_array_equal(
+        records.read_video_features(output_dir, "a~mirrored").features,
+        extractor.extract(path, mirrored=True).features,
+    )
+
+    done = subprocess.run([*command, "--mirror=train"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "--mirror: ['train'] not among the splits ['val']" in done.stderr
 
 
 @pytest.mark.slow

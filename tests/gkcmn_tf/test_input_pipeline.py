@@ -61,7 +61,7 @@ def tokenizer():
     return Tokenizer(["the", "dog", "runs", "a", "cat", "what"], N)
 
 
-def batches(folder, tokenizer, count=None, queries=1, batch_size=4, **kwargs):
+def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train", **kwargs):
     config = DataConfig(
         records_dir=folder,
         max_steps=T,
@@ -72,7 +72,7 @@ def batches(folder, tokenizer, count=None, queries=1, batch_size=4, **kwargs):
     )
     kwargs = {"training": False} | kwargs
     dataset = input_pipeline.from_config(
-        config, "train", tokenizer, global_batch_size=batch_size, **kwargs
+        config, split, tokenizer, global_batch_size=batch_size, **kwargs
     )
     return [
         tf.nest.map_structure(lambda x: x.numpy(), batch)
@@ -105,13 +105,13 @@ def naive_example(clip, sentence, videos, tokenizer):
     ends = np.array([sentence.begin, sentence.end])
     expected["segment"] = (ends - clip.begin) * num_steps / frames
     expected["qtype"] = records.QTYPES.index(sentence.qtype)
-    expected["index"] = sentence.index
     return expected
 
 
 @pytest.mark.parametrize("queries", [1, 2, 3])
 def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, tokenizer):
-    sentences = {s.index: (clip, s) for clip in clips for s in clip.sentences}
+    # In the order of the shards.
+    sentences = [(c, s) for shard in (clips[::2], clips[1::2]) for c in shard for s in c.sentences]
     seen = []
     for inputs, labels in batches(folder, tokenizer, queries=queries):
         for row, query in np.argwhere(labels["query_mask"]):
@@ -123,9 +123,16 @@ def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, 
             for name in ("boxes", "box_mask", "segment", "qtype"):
                 np.testing.assert_allclose(labels[name][row, query], expected[name], atol=1e-6)
             assert labels["num_frames"][row] == clip.end - clip.begin
-            seen.append(sentence.index)
-    order = [s.index for shard in (clips[::2], clips[1::2]) for c in shard for s in c.sentences]
-    assert seen == order  # each once, in the order of the shards
+            seen.append(sentence.id)
+    assert seen == [sentence.id for _, sentence in sentences]  # each once
+
+
+def test_sentences_of_several_splits_are_told_apart(folder, clips, tokenizer):
+    total = sum(len(clip.sentences) for clip in clips)
+    made = batches(folder, tokenizer, batch_size=1, split="train+train")
+    assert [int(labels["index"][0, 0]) for _, labels in made] == list(range(2 * total))
+    for (inputs, _), (again, _) in zip(made[:total], made[total:], strict=True):
+        np.testing.assert_array_equal(inputs["tokens"], again["tokens"])
 
 
 def test_filler(folder, clips, tokenizer):

@@ -137,6 +137,18 @@ def test_clips_come_back_whatever_the_number_of_shards(tmp_path_factory, clips, 
     assert [as_plain(c) for c in records.read_clips(folder, "val")] == [as_plain(c) for c in dealt]
 
 
+def test_several_splits_are_read_one_after_the_other(tmp_path):
+    for split, count in (("train", 2), ("val", 1)):
+        clips = [make_clip(make_sentence(number)) for number in range(count)]
+        records.write_clips(str(tmp_path), split, clips, 1)
+    both = [records.clip_shards(str(tmp_path), split)[0] for split in ("val", "train")]
+    assert records.clip_shards(str(tmp_path), "val+train") == both
+    read = list(records.read_clips(str(tmp_path), "val+train"))
+    assert [clip.sentences[0].index for clip in read] == [0, 0, 1]
+    with pytest.raises(FileNotFoundError, match="split 'test'"):
+        records.clip_shards(str(tmp_path), "train+test")
+
+
 def test_clips_parse_in_graph(tmp_path):
     clip = make_clip(make_sentence(0), make_sentence(1, begin=4, end=6, qtype="interrogative"))
     (path,) = records.write_clips(str(tmp_path), "val", [clip], 1)

@@ -122,6 +122,14 @@ def test_every_frame_comes_back_in_order(path):
     assert stream.info == video.VideoInfo(64, 48, 25.0, 30) == video.probe(str(path))
 
 
+@pytest.mark.parametrize("size", [224, None])
+def test_a_mirror_swaps_left_and_right(path, size):
+    video.write_video(str(path), [quarters()] * 2, 25)
+    plain = np.stack(list(video.decode_frames(str(path), size)))
+    mirrored = np.stack(list(video.decode_frames(str(path), size, mirrored=True)))
+    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
+
+
 @pytest.mark.parametrize("fps", [29.97, 30000 / 1001, 5])
 def test_frame_rates_come_back(path, fps):
     video.write_video(str(path), [quarters()] * 3, fps)

@@ -1,0 +1,66 @@
+"""What a mirror does to words, boxes and ids."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from data import mirroring
+from data.annotations import Skipped, SplitAnnotations
+from gkcmn_tf.records import Clip, Sentence
+
+
+@pytest.fixture
+def clip():
+    boxes = np.float32([[0, 5, 10, 20], [30, 5, 64, 20]])
+    sentences = (Sentence(3, "val-3", "it goes left.", "declarative", 0, 4, 6, boxes),)
+    return Clip("a/1.mp4", 0, 40, 25.0, 64, 48, 40, sentences)
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [
+        ("a dog to the left of a cat.", "a dog to the right of a cat."),
+        ("Left, then RIGHT", "Right, then LEFT"),
+        ("the leftmost, right-hand and righthand one", "the rightmost, left-hand and lefthand one"),
+        ("it drifts rightwards", "it drifts leftwards"),
+        ("the bright one is upright, the rights are copyright", None),
+        ("a cleft in the leftover", None),
+    ],
+)
+def test_sides_are_swapped_and_nothing_else(text, mirrored):
+    assert mirroring.mirror_text(text) == (mirrored or text)
+
+
+@pytest.mark.parametrize("text", ["a dog to the left of the rightmost cat.", "Right LEFT"])
+def test_two_mirrors_show_the_original_words(text):
+    assert mirroring.mirror_text(mirroring.mirror_text(text)) == text
+
+
+def test_a_clip_in_the_mirror(clip):
+    mirrored = mirroring.mirror_clip(clip)
+    assert mirrored.video_id == "a/1.mp4~mirrored"
+    assert mirroring.is_mirrored(mirrored.video_id)
+    assert not mirroring.is_mirrored(clip.video_id)
+    assert mirroring.original_id(mirrored.video_id) == mirroring.original_id("a/1.mp4") == "a/1.mp4"
+    (sentence,) = mirrored.sentences
+    assert (sentence.id, sentence.text) == ("val-3~mirrored", "it goes right.")
+    np.testing.assert_array_equal(sentence.boxes, [[54, 5, 64, 20], [0, 5, 34, 20]])
+    assert (sentence.begin, sentence.end, sentence.index) == (4, 6, 3)
+    # What is mirrored stays as it was.
+    np.testing.assert_array_equal(clip.sentences[0].boxes[0], [0, 5, 10, 20])
+
+
+def test_what_was_left_out_is_accounted_for_only_once(clip):
+    split = SplitAnnotations(
+        [clip], {"a/1.mp4": "a/1.mp4"}, [Skipped("val-0", "?")], collections.Counter(cut=1)
+    )
+    mirrored = mirroring.mirror_split(split)
+    assert mirrored.videos == {"a/1.mp4~mirrored": "a/1.mp4"}
+    assert (mirrored.kept, mirrored.skipped, mirrored.notices) == (1, [], {})
+
+
+def test_a_mirror_is_not_mirrored(clip):
+    mirrored = mirroring.mirror_split(SplitAnnotations([clip], {"a/1.mp4": "a/1.mp4"}))
+    with pytest.raises(ValueError, match=r"a/1\.mp4~mirrored: an id that ends in ~mirrored"):
+        mirroring.mirror_split(mirrored)
