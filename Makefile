@@ -10,8 +10,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONUNBUFFERED := 1
 
 RUN := $(BIN)/python -W ignore::UserWarning -m
+PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
+  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
+  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
-.PHONY: help demo tables records test lint format clean
+.PHONY: help demo tables records mirrored test lint format clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -40,14 +43,15 @@ demo: records ## Shapes data set, features, training, evaluation, one sentence g
 	@$(RUN) gkcmn_tf.compare GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
 	  "trivial guess=$(DEMO)/trivial/metrics.json"
 
-tables: records ## The paper's Tables 1 to 3 on the shapes data set, under runs/tables.
+tables: mirrored ## The paper's Tables 1 to 3 on the shapes data set, under runs/tables.
 	$(RUN) gkcmn_tf.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
 
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=260 --seed=0
-	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
-	  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
-	  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
+	$(PREPARE)
+
+mirrored: records ## Mirrored training videos besides.
+	$(PREPARE) --split=train --mirror=train
 
 test: lint ## Check the form of the code, and run all tests.
 	$(BIN)/python -m pytest

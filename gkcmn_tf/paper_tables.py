@@ -1,4 +1,4 @@
-r"""Trains and evaluates all that the paper's Tables 1 to 3 compare, and writes the tables.
+r"""Trains and evaluates all that the paper's Tables 1 to 3 compare, and GKCMN+, and writes tables.
 
 Example:
     python -m gkcmn_tf.paper_tables --config_file=configs/shapes.yaml \
@@ -8,6 +8,9 @@ Every variant is trained once a seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluate
 the temporal ground truth. A run that was stopped goes on where it was: give the same command again.
 Writes tables.md and tables.json: mean and standard deviation over the seeds, beside the paper's
 figures, which are of VidSTG whatever data set this is.
+
+GKCMN+ needs mirrored views of the training split (data.prepare --mirror); --variants can leave it
+out.
 """
 
 import dataclasses
@@ -26,7 +29,6 @@ from gkcmn_tf.atomic_files import read_json, write_json, write_text
 from gkcmn_tf.metrics import TABLE_METRICS
 
 FLAGS = flags.FLAGS
-ABLATIONS = "configs/ablations"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,28 +37,42 @@ class Variant:
 
     Attributes:
         experiment: registered experiment.
-        ablation: name of a file in configs/ablations.
+        config: file of changes to the data set's config.
+        length: how many times as many steps it is trained.
         paper: of Tables 1 and 3: `TABLE_METRICS` in order.
         paper_given: of Table 2, with the temporal ground truth: all of them but m_tIoU.
     """
 
     title: str
     experiment: str = "gkcmn"
-    ablation: str | None = None
+    config: str | None = None
+    length: int = 1
     paper: tuple[float, ...] = ()
     paper_given: tuple[float, ...] = ()
 
 
 VARIANTS = {
-    "bm": Variant("BM", "bm", None, (32.62, 7.21, 9.03, 3.87), (22.37, 34.92, 16.33)),
-    "full": Variant("GKCMN", "gkcmn", None, (55.01, 19.26, 23.53, 15.41), (37.25, 52.67, 34.51)),
-    "without_sc": Variant("w/o SC", ablation="without_sc", paper=(54.16, 18.76, 22.35, 13.86)),
-    "without_pc": Variant("w/o PC", ablation="without_pc", paper=(54.22, 18.62, 22.17, 13.28)),
-    "without_mn": Variant("w/o MN", ablation="without_mn", paper=(53.27, 17.28, 21.59, 12.86)),
-    "without_ta": Variant("w/o TA", ablation="without_ta", paper=(53.13, 18.88, 22.81, 14.73)),
-    "without_sk": Variant("w/o SK", ablation="without_sk", paper=(54.95, 18.29, 22.68, 14.27)),
+    "bm": Variant("BM", "bm", paper=(32.62, 7.21, 9.03, 3.87), paper_given=(22.37, 34.92, 16.33)),
+    "full": Variant("GKCMN", paper=(55.01, 19.26, 23.53, 15.41), paper_given=(37.25, 52.67, 34.51)),
+    "without_sc": Variant(
+        "w/o SC", config="configs/ablations/without_sc.yaml", paper=(54.16, 18.76, 22.35, 13.86)
+    ),
+    "without_pc": Variant(
+        "w/o PC", config="configs/ablations/without_pc.yaml", paper=(54.22, 18.62, 22.17, 13.28)
+    ),
+    "without_mn": Variant(
+        "w/o MN", config="configs/ablations/without_mn.yaml", paper=(53.27, 17.28, 21.59, 12.86)
+    ),
+    "without_ta": Variant(
+        "w/o TA", config="configs/ablations/without_ta.yaml", paper=(53.13, 18.88, 22.81, 14.73)
+    ),
+    "without_sk": Variant(
+        "w/o SK", config="configs/ablations/without_sk.yaml", paper=(54.95, 18.29, 22.68, 14.27)
+    ),
+    "plus": Variant("GKCMN+", config="configs/gkcmn_plus.yaml", length=2),
 }
 ANCHOR_FREE = ("bm", "full")
+OURS = ("full", "plus")
 ABLATED = ("without_sc", "without_pc", "without_mn", "without_ta", "without_sk", "full")
 
 
@@ -78,6 +94,7 @@ def main(argv):
         raise app.UsageError(f"--variants: {unknown} not among {list(VARIANTS)}")
     logging.set_verbosity(logging.INFO)
     seeds = [int(seed) for seed in FLAGS.seeds]
+    check_records()
     # Seed by seed, so that a run that is stopped early has compared all variants on some.
     jobs = [(name, seed) for seed in seeds for name in FLAGS.variants]
     start = time.monotonic()
@@ -95,15 +112,43 @@ def main(argv):
     print(text)
 
 
+def check_records() -> None:
+    """Raises, before the first training, if a variant's config or records are not there."""
+    # TensorFlow takes seconds to import, and --help does not need it.
+    from gkcmn_tf import records  # noqa: PLC0415
+
+    for name in FLAGS.variants:
+        variant = VARIANTS[name]
+        files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
+        data = configs.load(variant.experiment, files, overrides).data
+        try:
+            for split in (data.train_split, FLAGS.split):
+                records.clip_shards(data.records_dir, split)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"variant {name}: {error}") from error
+
+
+def changes(
+    variant: Variant, config_files: Sequence[str], params_override: str | None
+) -> tuple[list[str], str]:
+    """The files and overrides of a variant, given those of the data set."""
+    files = [*config_files, *([variant.config] if variant.config else [])]
+    overrides = [params_override] if params_override else []
+    if variant.length > 1:
+        train = configs.load(variant.experiment, files, params_override).train
+        overrides += [
+            f"train.{name}={variant.length * getattr(train, name)}"
+            for name in ("steps", "decay_steps")
+        ]
+    return files, ",".join(overrides)
+
+
 def run_variant(name: str, seed: int) -> None:
     """Trains and evaluates one variant, each step only if it is not done."""
     variant = VARIANTS[name]
     folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
-    files = list(FLAGS.config_file)
-    if variant.ablation:
-        files.append(os.path.join(ABLATIONS, f"{variant.ablation}.yaml"))
-    overrides = ",".join(filter(None, [FLAGS.params_override, f"train.seed={seed}"]))
-    configs.load(variant.experiment, files, overrides)  # before the first training, not the last
+    files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
+    overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
     call(
         "train",
         f"--experiment={variant.experiment}",
@@ -140,7 +185,7 @@ def read_scores(folder: str) -> dict:
 
 
 def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) -> str:
-    """The three tables as Markdown.
+    """The tables as Markdown.
 
     Args:
         scores: what `read_scores` gives for each seed, by variant. A table is left out unless all
@@ -157,25 +202,33 @@ def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) ->
         ("Table 1, anchor-free rows", ANCHOR_FREE, "found", TABLE_METRICS),
         ("Table 2, with the temporal ground truth", ANCHOR_FREE, "given", given_metrics),
         ("Table 3, ablations", ABLATED, "found", TABLE_METRICS),
+        ("Beyond the paper", OURS, "found", TABLE_METRICS),
+        ("Beyond the paper, with the temporal ground truth", OURS, "given", given_metrics),
     ):
-        if set(names) <= scores.keys():
-            parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
-    if set(ABLATED) <= scores.keys():
-        parts.append(_verdict(scores))
+        if not set(names) <= scores.keys():
+            continue
+        parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
+        if names is ABLATED:
+            parts.append(_ablation_changes(scores))
+        elif names is OURS and key == "found":
+            change = _spread(_change(scores, "plus"))
+            parts.append(f"m_vIoU of GKCMN+ minus that of GKCMN with the same seed: {change}")
     return "\n\n".join(parts) + "\n"
 
 
 def _table(scores, names, key, columns):
-    header = ["", *columns, *(f"paper {column}" for column in columns)]
+    papers = [_paper(name, key) for name in names]
+    header = ["", *columns, *(f"paper {column}" for column in columns if all(papers))]
     lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
-    for name in names:
+    for name, paper in zip(names, papers, strict=True):
         values = 100 * np.array([[run[key][column] for column in columns] for run in scores[name]])
-        variant = VARIANTS[name]
-        paper = variant.paper if key == "found" else variant.paper_given
-        lines.append(
-            [variant.title, *map(_spread, values.T), *(f"{figure:.2f}" for figure in paper)]
-        )
+        beside = [f"{figure:.2f}" for figure in paper if all(papers)]
+        lines.append([VARIANTS[name].title, *map(_spread, values.T), *beside])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _paper(name, key):
+    return VARIANTS[name].paper if key == "found" else VARIANTS[name].paper_given
 
 
 def _spread(values):
@@ -184,12 +237,19 @@ def _spread(values):
     return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
 
 
-def _verdict(scores):
-    """By how much m_vIoU falls without each part, seed by seed; names those that do no worse."""
-    full = np.array([run["found"]["m_vIoU"] for run in scores["full"]])
+def _change(scores, name):
+    """m_vIoU of a variant minus that of the full model with the same seed, in percent."""
+    found, full = (
+        np.array([run["found"]["m_vIoU"] for run in scores[key]]) for key in (name, "full")
+    )
+    return 100 * (found - full)
+
+
+def _ablation_changes(scores):
+    """By how much m_vIoU falls without each part; names those that do no worse."""
     lines = ["m_vIoU of the ablated model minus that of the full one with the same seed:", ""]
     for name in ABLATED[:-1]:
-        change = 100 * (np.array([run["found"]["m_vIoU"] for run in scores[name]]) - full)
+        change = _change(scores, name)
         note = "" if change.mean() < 0 else ": **not worse than the full model**"
         lines.append(f"- {VARIANTS[name].title}: {_spread(change)}{note}")
     return "\n".join(lines)

@@ -1,9 +1,15 @@
 """The paper's tables from metrics of made-up runs."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
-from gkcmn_tf import paper_tables
+from gkcmn_tf import config as configs
+from gkcmn_tf import paper_tables, records
 from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf.records import Clip, Sentence
 
 
 def scores(m_viou, m_tiou=0.5):
@@ -62,7 +68,45 @@ def test_scores_are_read_from_a_runs_folder(tmp_path):
     }
 
 
-def test_every_ablation_has_its_config():
-    for variant in paper_tables.VARIANTS.values():
-        files = [f"{paper_tables.ABLATIONS}/{variant.ablation}.yaml"] if variant.ablation else []
-        paper_tables.configs.load(variant.experiment, ["configs/shapes.yaml", *files])
+def test_gkcmn_plus_has_a_table_of_its_own_without_the_papers_figures(all_scores):
+    text = paper_tables.format_tables(all_scores | {"plus": [scores(0.3), scores(0.35)]}, [0, 1])
+    table = text.split("### Beyond the paper\n")[1].split("###")[0]
+    assert "| GKCMN+ | 50.00 ± 0.00 | 32.50 ± 3.54 | 40.00 ± 0.00 | 25.00 ± 0.00 |\n" in table
+    assert "paper" not in table
+    assert "m_vIoU of GKCMN+ minus that of GKCMN with the same seed: 7.50 ± 3.54" in table
+    without = {name: runs for name, runs in all_scores.items() if name != "plus"}
+    assert "Beyond" not in paper_tables.format_tables(without, [0, 1])
+
+
+@pytest.mark.parametrize("name", paper_tables.VARIANTS)
+def test_every_variant_has_its_config(name):
+    variant = paper_tables.VARIANTS[name]
+    files, overrides = paper_tables.changes(variant, ["configs/shapes.yaml"], "train.seed=3")
+    config = configs.load(variant.experiment, files, overrides)
+    plain = configs.load(variant.experiment, ["configs/shapes.yaml"])
+    assert config.train.seed == 3
+    changed = {
+        key for key, value in configs.flat(config).items() if configs.flat(plain)[key] != value
+    } - {"train.seed"}
+    if name in ("bm", "full"):
+        assert not changed
+    elif name == "plus":
+        assert changed == {"data.train_split", "train.steps", "train.decay_steps"}
+        assert config.train.steps == 2 * plain.train.steps
+    else:
+        assert changed and all(key.startswith("model.gkcmn.") for key in changed)
+
+
+def test_missing_records_are_an_error_before_the_first_training(tmp_path):
+    boxes = np.zeros((2, 4), "float32")
+    clip = Clip("v", 0, 8, 25.0, 64, 48, 8, (Sentence(0, "s", "a", "declarative", 0, 0, 2, boxes),))
+    for split in ("train", "test"):
+        records.write_clips(str(tmp_path), split, [clip], 1)
+    command = [
+        *(sys.executable, "-m", "gkcmn_tf.paper_tables", "--config_file=configs/shapes.yaml"),
+        *(f"--params_override=data.records_dir={tmp_path}", f"--output_dir={tmp_path}/tables"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "variant plus: " in done.stderr and "split 'train_mirrored'" in done.stderr
+    assert not (tmp_path / "tables").exists()
