@@ -147,6 +147,14 @@ def run_variant(name: str, seed: int) -> None:
     """Trains and evaluates one variant, each step only if it is not done."""
     variant = VARIANTS[name]
     folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
+    outputs = {False: folder, True: os.path.join(folder, "given")}
+    waiting = {
+        given: output
+        for given, output in outputs.items()
+        if not os.path.exists(os.path.join(output, "metrics.json"))
+    }
+    if not waiting:
+        return
     files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
     overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
     call(
@@ -157,15 +165,14 @@ def run_variant(name: str, seed: int) -> None:
         f"--model_dir={folder}",
         "--mode=train",
     )
-    for given, output in ((False, folder), (True, os.path.join(folder, "given"))):
-        if not os.path.exists(os.path.join(output, "metrics.json")):
-            call(
-                "evaluate",
-                f"--model_dir={folder}",
-                f"--split={FLAGS.split}",
-                f"--output_dir={output}",
-                f"--temporal_ground_truth={json.dumps(given)}",
-            )
+    for given, output in waiting.items():
+        call(
+            "evaluate",
+            f"--model_dir={folder}",
+            f"--split={FLAGS.split}",
+            f"--output_dir={output}",
+            f"--temporal_ground_truth={json.dumps(given)}",
+        )
 
 
 def call(program: str, *arguments: str) -> None:
