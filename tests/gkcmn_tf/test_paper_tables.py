@@ -48,9 +48,9 @@ def test_table_2_has_the_temporal_ground_truth(all_scores):
 
 def test_ablations_that_are_not_worse_are_named(all_scores):
     text = paper_tables.format_tables(all_scores, [0, 1])
-    assert "- w/o MN: -5.00 ± 7.07\n" in text
-    assert "- w/o TA: 2.50 ± 3.54: **not worse than the full model**" in text
-    assert "- w/o SC: 0.00 ± 0.00: **not worse than the full model**" in text
+    assert "- w/o MN: -5.00 ± 7.07; -10.00 ± 14.14\n" in text
+    assert "- w/o TA: 2.50 ± 3.54; 5.00 ± 7.07: **not worse than the full model**" in text
+    assert "- w/o SC: 0.00 ± 0.00; 0.00 ± 0.00: **not worse than the full model**" in text
 
 
 def test_one_seed_has_no_deviation_and_a_table_needs_its_rows():
