@@ -28,7 +28,7 @@ class EncoderConfig(hyperparams.Config):
     word_width: int = 300
     sentence_width: int = 128
     fusion_width: int = 128
-    word_attention: bool = False
+    sentence_pooling: str = "mean"
     attention_layers: int = 2
     attention_heads: int = 4
     train_word_vectors: bool = True
@@ -49,11 +49,15 @@ class GKCMNConfig(EncoderConfig):
     attention_pooling: bool = False
     gaussian_kernel: bool = True
     sigma: float = 2.0
+    relative_sigma: float = 0.0
     focal_alpha: float = 2.0
     focal_beta: float = 4.0
     positive_heat: float = 0.8
+    empty_steps: bool = False
     score_threshold: float = 0.3
     high_score_ratio: float = 0.9
+    offset_unit: str = "step"
+    box_smoothing: float = 0.0
     loss_weights: tuple[float, ...] = (1.0, 2.0, 0.2, 0.1)
 
 
@@ -189,6 +193,9 @@ def bm() -> Experiment:
 
 CHOICES = {
     "model.type": ("gkcmn", "bm"),
+    "model.gkcmn.sentence_pooling": ("mean", "max", "attention"),
+    "model.gkcmn.offset_unit": ("step", "width"),
+    "model.bm.sentence_pooling": ("mean", "max", "attention"),
     "runtime.distribution_strategy": ("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
     "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
@@ -205,6 +212,8 @@ MAY_BE_ZERO = (
     "focal_beta",
     "score_threshold",
     "loss_weights",
+    "relative_sigma",
+    "box_smoothing",
 )
 FRACTIONS = (
     "feature_dropout",

@@ -27,6 +27,25 @@ def decode_boxes(heatmaps, distances):
     return ops.clip(boxes, 0, 1), ops.squeeze(ops.take_along_axis(flat, peak, axis=-1), -1)
 
 
+def smooth_boxes(boxes, heats, step_mask, sigma):
+    """Each step's box, averaged with those of the steps around it.
+
+    Args:
+        boxes: `[..., T, 4]`.
+        heats: `[..., T]` above 0, by which a step's box counts.
+        step_mask: bool `[..., T]`, True at the steps that count.
+        sigma: standard deviation in steps of the Gaussian weights.
+
+    Returns:
+        `[..., T, 4]`; where no step counts, 0.
+    """
+    steps = ops.arange(boxes.shape[-2], dtype="float32")
+    near = ops.exp(-ops.square((steps[:, None] - steps) / sigma) / 2)
+    weights = near * ops.expand_dims(ops.where(step_mask, heats, 0), -2)
+    weights = weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1e-9)
+    return ops.matmul(weights, boxes)
+
+
 def first_peak(values):
     """Where `values` `[..., M]` are greatest: `[..., 1]`, of equal ones the first.
 

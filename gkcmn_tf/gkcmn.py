@@ -33,10 +33,16 @@ class GKCMN(GroundingModel):
             self-attention, where the paper takes the average.
         gaussian_kernel: False is w/o SK.
         sigma: of the Gaussian kernel, in heatmap cells (Eq. 5).
+        relative_sigma: the kernel is at least so many times as wide (high) as the box.
         focal_alpha, focal_beta: exponents of Eq. 6.
         positive_heat: `gamma` of Eq. 6.
+        empty_steps: True has the heatmap loss see all steps, with an empty heatmap where none is
+            annotated; it is a mean over all steps then.
         score_threshold: `c` of Eq. 8.
         high_score_ratio: `delta`, which candidates' offsets are learnt.
+        offset_unit: what offsets are predicted and learnt in: `step`, or `width`, the candidate's.
+        box_smoothing: standard deviation, in steps, of the Gaussian by which decoding averages the
+            boxes of nearby steps; 0 leaves them as they are.
     """
 
     loss_names = ("heatmap_loss", "size_loss", "score_loss", "boundary_loss")
@@ -56,11 +62,15 @@ class GKCMN(GroundingModel):
         attention_pooling=False,
         gaussian_kernel=True,
         sigma=2.0,
+        relative_sigma=0.0,
         focal_alpha=2.0,
         focal_beta=4.0,
         positive_heat=0.8,
+        empty_steps=False,
         score_threshold=0.3,
         high_score_ratio=0.9,
+        offset_unit="step",
+        box_smoothing=0.0,
         **kwargs,
     ):
         super().__init__(vocabulary_size, **kwargs)
@@ -75,11 +85,15 @@ class GKCMN(GroundingModel):
         self.attention_pooling = attention_pooling
         self.gaussian_kernel = gaussian_kernel
         self.sigma = sigma
+        self.relative_sigma = relative_sigma
         self.focal_alpha = focal_alpha
         self.focal_beta = focal_beta
         self.positive_heat = positive_heat
+        self.empty_steps = empty_steps
         self.score_threshold = score_threshold
         self.high_score_ratio = high_score_ratio
+        self.offset_unit = offset_unit
+        self.box_smoothing = box_smoothing
         self.mixed_convolution = MixedConvolution(
             serial=serial_connection,
             parallel=parallel_connection,
@@ -110,18 +124,26 @@ class GKCMN(GroundingModel):
         mixed = self.mixed_convolution(fused, step_mask)
         heatmaps, sizes = self.spatial_head(mixed, step_mask)
         scores, offsets = self.temporal_head(mixed, step_mask)
+        if self.offset_unit == "width":
+            offsets = offsets * ops.expand_dims(self._widths(step_mask), -1)
         return {"heatmaps": heatmaps, "sizes": sizes, "scores": scores, "offsets": offsets}
 
     def true_heatmaps(self, boxes):
         """Heatmaps `[..., L, L]` that the spatial head learns for boxes `[..., 4]`."""
         if self.gaussian_kernel:
-            return targets.gaussian_heatmaps(boxes, self.heatmap_size, self.sigma)
+            return targets.gaussian_heatmaps(
+                boxes, self.heatmap_size, self.sigma, self.relative_sigma
+            )
         return targets.point_heatmaps(boxes, self.heatmap_size)
+
+    def _widths(self, step_mask):
+        """Widths of the candidates in steps, `[K]`."""
+        widths = targets.candidate_widths(self.candidate_widths, step_mask.shape[-1])
+        return ops.convert_to_tensor(widths, "float32")
 
     def candidates(self, step_mask):
         """Candidate segments `[..., T, K, 2]` of clips with `step_mask` `[..., T]`."""
-        widths = targets.candidate_widths(self.candidate_widths, step_mask.shape[-1])
-        return targets.candidate_segments(step_mask, widths)
+        return targets.candidate_segments(step_mask, self._widths(step_mask))
 
     def _candidates_and_ious(self, inputs, labels):
         candidates = ops.expand_dims(self.candidates(inputs["step_mask"]), 1)
@@ -135,7 +157,7 @@ class GKCMN(GroundingModel):
         valid = ops.expand_dims(inputs["step_mask"], 1) & query_mask[..., None]
         _, ious = self._candidates_and_ious(inputs, labels)
         return {
-            "heatmap_loss": annotated,
+            "heatmap_loss": valid if self.empty_steps else annotated,
             "size_loss": areas & annotated[..., None, None],
             "score_loss": ops.broadcast_to(ops.expand_dims(valid, -1), ops.shape(ious)),
             "boundary_loss": targets.regression_candidates(ious, valid, self.high_score_ratio),
@@ -144,10 +166,11 @@ class GKCMN(GroundingModel):
     def loss_totals(self, inputs, labels, outputs, samples):
         """Eq. 6 to 9."""
         candidates, ious = self._candidates_and_ious(inputs, labels)
+        annotated = ops.cast(labels["box_mask"], "float32")[..., None, None]
         return {
             "heatmap_loss": losses.heatmap_loss(
                 outputs["heatmaps"],
-                self.true_heatmaps(labels["boxes"]),
+                annotated * self.true_heatmaps(labels["boxes"]),
                 samples["heatmap_loss"],
                 alpha=self.focal_alpha,
                 beta=self.focal_beta,
@@ -158,14 +181,21 @@ class GKCMN(GroundingModel):
                 outputs["scores"], ious, samples["score_loss"], threshold=self.score_threshold
             ),
             "boundary_loss": losses.boundary_loss(
-                outputs["offsets"], candidates, labels["segment"], samples["boundary_loss"]
+                outputs["offsets"],
+                candidates,
+                labels["segment"],
+                samples["boundary_loss"],
+                unit=self._widths(inputs["step_mask"]) if self.offset_unit == "width" else 1.0,
             ),
         }
 
     def decode(self, inputs, outputs):
         """The best tube of each query; see `GroundingModel`."""
         segment, score = decoding.decode_segments(*self._candidate_scores(inputs, outputs))
-        boxes, _ = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
+        boxes, heats = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
+        if self.box_smoothing:
+            step_mask = ops.expand_dims(inputs["step_mask"], 1)
+            boxes = decoding.smooth_boxes(boxes, ops.sigmoid(heats), step_mask, self.box_smoothing)
         return {"segment": segment, "score": score, "boxes": boxes}
 
     def segments(self, inputs, outputs):
@@ -195,9 +225,13 @@ class GKCMN(GroundingModel):
             "attention_pooling": self.attention_pooling,
             "gaussian_kernel": self.gaussian_kernel,
             "sigma": self.sigma,
+            "relative_sigma": self.relative_sigma,
             "focal_alpha": self.focal_alpha,
             "focal_beta": self.focal_beta,
             "positive_heat": self.positive_heat,
+            "empty_steps": self.empty_steps,
             "score_threshold": self.score_threshold,
             "high_score_ratio": self.high_score_ratio,
+            "offset_unit": self.offset_unit,
+            "box_smoothing": self.box_smoothing,
         }

@@ -50,7 +50,8 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width: width of a word vector.
         sentence_width: `D`.
         fusion_width: `D'`.
-        word_attention: whether each cell weighs the words, where the same mean may serve all.
+        sentence_pooling: what the fusion takes of the words: their `mean`, their `max`, or by
+            `attention` a mean for each cell.
         attention_layers: self-attention layers of the sentence encoder.
         attention_heads: heads of every self-attention.
         train_word_vectors: whether word vectors are trained.
@@ -70,7 +71,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width=300,
         sentence_width=128,
         fusion_width=128,
-        word_attention=False,
+        sentence_pooling="mean",
         attention_layers=2,
         attention_heads=4,
         train_word_vectors=True,
@@ -86,7 +87,7 @@ class GroundingModel(keras.Model, abc.ABC):
         self.word_width = word_width
         self.sentence_width = sentence_width
         self.fusion_width = fusion_width
-        self.word_attention = word_attention
+        self.sentence_pooling = sentence_pooling
         self.attention_layers = attention_layers
         self.attention_heads = attention_heads
         self.train_word_vectors = train_word_vectors
@@ -109,7 +110,7 @@ class GroundingModel(keras.Model, abc.ABC):
         )
         self.interaction = CrossModalInteraction(
             fusion_width,
-            word_attention=word_attention,
+            sentence_pooling=sentence_pooling,
             dtype=self.dtype_policy,
             name="interaction",
         )
@@ -241,7 +242,7 @@ class GroundingModel(keras.Model, abc.ABC):
             "word_width": self.word_width,
             "sentence_width": self.sentence_width,
             "fusion_width": self.fusion_width,
-            "word_attention": self.word_attention,
+            "sentence_pooling": self.sentence_pooling,
             "attention_layers": self.attention_layers,
             "attention_heads": self.attention_heads,
             "train_word_vectors": self.train_word_vectors,

@@ -85,7 +85,7 @@ def score_loss(logits, ious, samples, *, threshold):
     return _total(smooth_l1(ops.sigmoid(logits) - targets.score_targets(ious, threshold)), samples)
 
 
-def boundary_loss(offsets, candidates, segments, samples):
+def boundary_loss(offsets, candidates, segments, samples, unit=1.0):
     """Smooth L1 between predicted and true offsets of the candidates' ends (Eq. 9).
 
     Args:
@@ -93,9 +93,11 @@ def boundary_loss(offsets, candidates, segments, samples):
         candidates: the candidate segments in step coordinates, `[..., T, K, 2]`.
         segments: the true segments, `[..., 2]`.
         samples: bool `[..., T, K]`, the candidates that take part; their number is `N_c`.
+        unit: how many steps make the unit in which a difference counts, one number or `[K]`.
 
     Returns:
         the sum over the samples of both ends' losses.
     """
     true_offsets = segments[..., None, None, :] - candidates
-    return _total(ops.sum(smooth_l1(offsets - true_offsets), axis=-1), samples)
+    differences = ops.divide(offsets - true_offsets, ops.expand_dims(unit, -1))
+    return _total(ops.sum(smooth_l1(differences), axis=-1), samples)

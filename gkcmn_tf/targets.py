@@ -20,18 +20,24 @@ def _center_distances(boxes, size):
     return centers - ops.expand_dims(x, -1), centers - ops.expand_dims(y, -1)
 
 
-def gaussian_heatmaps(boxes, size, sigma):
+def gaussian_heatmaps(boxes, size, sigma, relative_sigma=0.0):
     """Gaussian kernels at the boxes' centres (Eq. 5).
 
     Args:
         boxes: `[..., 4]`, normalised.
         size: `L`, pixels along each side.
         sigma: standard deviation in cells.
+        relative_sigma: where so many times the box's width (height) exceeds `sigma`, that is the
+            standard deviation along `x` (`y`).
 
     Returns:
         `[..., L, L]` in `[0, 1]`, indexed `[y, x]`.
     """
-    dx, dy = (ops.exp(-ops.square(d) / (2 * sigma**2)) for d in _center_distances(boxes, size))
+    sigmas = ops.maximum(sigma, relative_sigma * size * (boxes[..., 2:] - boxes[..., :2]))
+    dx, dy = (
+        ops.exp(-ops.square(distances) / (2 * ops.square(sigmas[..., axis, None])))
+        for axis, distances in enumerate(_center_distances(boxes, size))
+    )
     return ops.expand_dims(dy, -1) * ops.expand_dims(dx, -2)
 
 
@@ -82,14 +88,14 @@ def candidate_segments(step_mask, widths):
 
     Args:
         step_mask: bool `[..., T]`, True at the `T'` valid steps, which come first.
-        widths: `K` widths in steps.
+        widths: `K` widths in steps, a list or a tensor.
 
     Returns:
         segments `[..., T, K, 2]` in step coordinates, inside `[0, T']`. The candidates of a step
         are valid where `step_mask` is True, and meaningless elsewhere.
     """
     T = step_mask.shape[-1]
-    half = ops.convert_to_tensor([width / 2 for width in widths], "float32")
+    half = ops.convert_to_tensor(widths, "float32") / 2
     centers = ops.expand_dims(pixel_centers(T), -1)
     segments = ops.stack([centers - half, centers + half], axis=-1)
     num_steps = ops.sum(ops.cast(step_mask, "float32"), axis=-1)[..., None, None, None]

@@ -3,11 +3,18 @@
 import keras
 from keras import ops
 
+SENTENCE_POOLINGS = ("mean", "max", "attention")
+
 
 def masked_mean(x, mask):
     """Mean of `x` `[B, M, C]` over the positions where `mask` `[B, M]` is True: `[B, C]`."""
     weights = ops.expand_dims(ops.cast(mask, x.dtype), -1)
     return ops.sum(x * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
+
+
+def masked_max(x, mask):
+    """Like `masked_mean`, but the greatest value of each channel; at least one must be True."""
+    return ops.max(ops.where(ops.expand_dims(mask, -1), x, -1e9), axis=1)
 
 
 @keras.saving.register_keras_serializable("gkcmn")
@@ -17,14 +24,14 @@ class CrossModalInteraction(keras.layers.Layer):
         F1 = g(V Wv1) * g(Sr Ws1)
         F2 = concat(g(F1 Wf2), g(V Wv2))
 
-    The repeated sentence tensor `Sr` is the mean over the sentence's words, the same at every cell,
-    so its product with `Ws1` is taken once and broadcast. With word attention, another reading of
-    what the paper leaves open, each cell has a mean of its own, with weights from scaled dot
-    products of its `V` and the words.
+    What the repeated sentence tensor `Sr` is of the sentence's words, the paper leaves open. Their
+    mean or maximum is the same at every cell, so its product with `Ws1` is taken once and
+    broadcast. With attention each cell has a mean of its own, with weights from scaled dot products
+    of its `V` and the words.
 
     Args:
         fusion_width: `D'`, channels of `F2`; even, half for each part of the concatenation.
-        word_attention: True lets each cell weigh the words.
+        sentence_pooling: `mean`, `max` or `attention`.
 
     Call arguments:
         video: `V`, `[B, T, S, S, d]`.
@@ -35,12 +42,17 @@ class CrossModalInteraction(keras.layers.Layer):
         `F2`, `[B, T, S, S, D']`.
     """
 
-    def __init__(self, fusion_width, *, word_attention=False, **kwargs):
+    def __init__(self, fusion_width, *, sentence_pooling="mean", **kwargs):
         super().__init__(**kwargs)
         if fusion_width % 2:
             raise ValueError(f"{self.name}: fusion_width must be even, got {fusion_width}")
+        if sentence_pooling not in SENTENCE_POOLINGS:
+            raise ValueError(
+                f"{self.name}: sentence_pooling must be one of {', '.join(SENTENCE_POOLINGS)}; "
+                f"got {sentence_pooling!r}"
+            )
         self.fusion_width = fusion_width
-        self.word_attention = word_attention
+        self.sentence_pooling = sentence_pooling
 
         def projection(name, activation="relu"):
             return keras.layers.Dense(
@@ -53,7 +65,7 @@ class CrossModalInteraction(keras.layers.Layer):
 
         self.w_v1, self.w_s1 = projection("w_v1"), projection("w_s1")
         self.w_f2, self.w_v2 = projection("w_f2"), projection("w_v2")
-        if word_attention:
+        if sentence_pooling == "attention":
             self.cell_query, self.word_key = (
                 projection("cell_query", None),
                 projection("word_key", None),
@@ -65,16 +77,17 @@ class CrossModalInteraction(keras.layers.Layer):
         self.w_s1.build((None, words_shape[-1]))
         self.w_f2.build((*video_shape[:-1], self.fusion_width // 2))
         self.w_v2.build(video_shape)
-        if self.word_attention:
+        if self.sentence_pooling == "attention":
             self.cell_query.build(video_shape)
             self.word_key.build(words_shape)
 
     def call(self, video, words, word_mask):
         """Fuses; see the class."""
-        if self.word_attention:
+        if self.sentence_pooling == "attention":
             sentence = self._attend(video, words, word_mask)
         else:
-            sentence = self.w_s1(masked_mean(words, word_mask))[:, None, None, None, :]
+            pool = masked_mean if self.sentence_pooling == "mean" else masked_max
+            sentence = self.w_s1(pool(words, word_mask))[:, None, None, None, :]
         f1 = self.w_v1(video) * sentence
         return ops.concatenate([self.w_f2(f1), self.w_v2(video)], axis=-1)
 
@@ -94,5 +107,5 @@ class CrossModalInteraction(keras.layers.Layer):
         """Constructor arguments."""
         return super().get_config() | {
             "fusion_width": self.fusion_width,
-            "word_attention": self.word_attention,
+            "sentence_pooling": self.sentence_pooling,
         }

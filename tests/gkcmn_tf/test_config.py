@@ -44,6 +44,8 @@ def test_later_changes_win(tmp_path):
         ("model.gkcmn.temporal_width=30", "30 is not a multiple of model.gkcmn.attention_heads"),
         ("train.eval_interval=150", "150 is not a multiple of train.steps_per_loop, 100"),
         ("train.steps=10,train.decay_steps=20", "train.decay_steps: 20 exceeds train.steps"),
+        ("model.gkcmn.sentence_pooling=last", "sentence_pooling: expected one of mean, max, att"),
+        ("model.gkcmn.offset_unit=frame", "offset_unit: expected one of step, width; got 'frame'"),
         ("runtime.precision=fp8", "runtime.precision: expected one of float32"),
         ("runtime.distribution_strategy=tpu", "runtime.tpu: expected an address"),
         ("{bad", "--params_override"),

@@ -29,6 +29,21 @@ def test_true_targets_decode_to_the_true_boxes():
     np.testing.assert_allclose(decoded, boxes, atol=1e-5)
 
 
+def test_smooth_boxes():
+    boxes = np.arange(16, dtype="float32").reshape(1, 4, 4) / 16
+    heats = np.array([[0.5, 1.0, 1.0, 1.0]], "float32")
+    mask = np.array([[True, True, True, False]])
+    smooth = np.asarray(decoding.smooth_boxes(boxes, heats, mask, 2.0))
+    near, far = np.exp(-1 / 8), np.exp(-4 / 8)
+    weights = np.array([[0.5, near, far], [near / 2, 1, near], [far / 2, near, 1]])
+    weights /= weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(smooth[0, :3], weights @ boxes[0, :3], rtol=1e-5)
+    sharp = decoding.smooth_boxes(boxes, heats, mask, 0.01)
+    np.testing.assert_allclose(np.asarray(sharp)[0, :3], boxes[0, :3], rtol=1e-6)
+    nothing = decoding.smooth_boxes(boxes, heats, np.zeros((1, 4), bool), 2.0)
+    assert np.asarray(nothing).tolist() == np.zeros((1, 4, 4)).tolist()
+
+
 def test_first_peak():
     values = np.array([[1, 3, 3, 2], [-0.0, 0.0, -1, -2], [-1e9, -1e9, -1e9, -5]], "float32")
     assert np.asarray(decoding.first_peak(values)).tolist() == [[1], [0], [3]]

@@ -12,6 +12,15 @@ def create(**kwargs):
     return GKCMN(10, **sizes, temporal_width=8, heatmap_size=8, **kwargs)
 
 
+def twins(inputs, **changes):
+    """The model, and one of the same weights with `changes`."""
+    models = create(), create(**changes)
+    for model in models:
+        model.build({name: value.shape for name, value in inputs.items()})
+    models[1].set_weights(models[0].get_weights())
+    return models
+
+
 def test_output_shapes(batch):
     outputs = create()(batch[0])
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {
@@ -65,6 +74,50 @@ def test_single_point_ablation(batch):
     np.testing.assert_allclose(
         gaussian, targets.gaussian_heatmaps(labels["boxes"], 8, 1.5), atol=1e-6
     )
+
+
+def test_empty_steps_learn_empty_heatmaps(batch):
+    inputs, labels = batch
+    outputs = {name: np.asarray(value) for name, value in create()(inputs).items()}
+    outputs["heatmaps"] = np.full_like(outputs["heatmaps"], -50)
+    outputs["heatmaps"][1, 1, 0] = 2  # a valid step before the second sentence's segment
+    outputs["heatmaps"][1, 1, 5] = 9  # a step beyond the clip
+    annotated = create()
+    every = create(empty_steps=True)
+    assert annotated.loss_counts(inputs, labels)[0] == labels["box_mask"].sum()
+    assert every.loss_counts(inputs, labels)[0] == 2 * 6 + 2 * 4
+    losses = []
+    for model in (annotated, every):
+        samples = model.loss_samples(inputs, labels)
+        losses.append(float(model.loss_totals(inputs, labels, outputs, samples)["heatmap_loss"]))
+    p = 1 / (1 + np.exp(-2))
+    assert losses[1] - losses[0] == pytest.approx(-64 * p**2 * np.log(1 - p), rel=1e-4)
+
+
+def test_offsets_in_widths(batch):
+    inputs, labels = batch
+    in_steps, in_widths = twins(inputs, offset_unit="width")
+    plain, scaled = (model(inputs)["offsets"] for model in (in_steps, in_widths))
+    widths = np.array(in_steps.candidate_widths) * 6 / 200
+    np.testing.assert_allclose(scaled, np.asarray(plain) * widths[:, None], rtol=1e-4, atol=1e-6)
+    # Offsets leave the model in steps, whatever they are learnt in; the loss counts widths.
+    candidates = np.asarray(in_widths.candidates(inputs["step_mask"]))[:, None]
+    outputs = {name: np.asarray(value) for name, value in in_widths(inputs).items()}
+    wrong = 0.5 * widths[:, None]
+    outputs["offsets"] = labels["segment"][:, :, None, None, :] - candidates + wrong
+    losses = in_widths.normalized_losses(inputs, labels, outputs)
+    assert float(losses["boundary_loss"]) == pytest.approx(2 * 0.5**2 / 2, rel=1e-4)
+
+
+def test_boxes_are_smoothed_only_by_decoding(batch):
+    inputs, _ = batch
+    plain, smooth = twins(inputs, box_smoothing=1.0)
+    outputs = plain(inputs)
+    np.testing.assert_array_equal(outputs["sizes"], smooth(inputs)["sizes"])
+    decoded, smoothed = (model.decode(inputs, outputs) for model in (plain, smooth))
+    np.testing.assert_array_equal(decoded["segment"], smoothed["segment"])
+    spread, less = (np.asarray(d["boxes"])[0].std(axis=1).mean() for d in (decoded, smoothed))
+    assert 0 < less < spread
 
 
 def test_decode_takes_the_best_candidate_and_the_heatmaps_peak(batch):

@@ -87,6 +87,9 @@ def test_boundary_loss_by_hand():
     regressed = np.array([[True], [False]])
     total = losses.boundary_loss(offsets, candidates, segment, regressed)
     assert float(total) == pytest.approx(0.5 + 0.125)
+    # In widths, the first candidate's are (0.25, -0.125).
+    total = losses.boundary_loss(offsets, candidates, segment, regressed, unit=np.array([4.0]))
+    assert float(total) == pytest.approx((0.25**2 + 0.125**2) / 2)
 
 
 def random_inputs(steps=3, size=4, widths=2):
@@ -122,10 +125,20 @@ def random_inputs(steps=3, size=4, widths=2):
                 x, candidates, segment, targets.regression_candidates(ious, mask, 0.5)
             ),
         ),
+        "boundary in widths": (
+            normal(steps, widths, 2),
+            lambda x: losses.boundary_loss(
+                x,
+                candidates,
+                segment,
+                targets.regression_candidates(ious, mask, 0.5),
+                unit=tf.constant([1.0, 2.5], tf.float64),
+            ),
+        ),
     }
 
 
-@pytest.mark.parametrize("name", ["heatmap", "size", "score", "boundary"])
+@pytest.mark.parametrize("name", ["heatmap", "size", "score", "boundary", "boundary in widths"])
 def test_gradients_equal_finite_differences(name):
     x, loss = random_inputs()[name]
     # Pixel centres are float32, and so then is the size loss.

@@ -56,7 +56,22 @@ def test_ablations_that_are_not_worse_are_named(all_scores):
 def test_one_seed_has_no_deviation_and_a_table_needs_its_rows():
     text = paper_tables.format_tables({"bm": [scores(0.1)], "full": [scores(0.2)]}, [7])
     assert "| GKCMN | 50.00 | 20.00 | 40.00 | 25.00 |" in text
-    assert "Table 3" not in text
+    assert "Table 3" not in text and "leaves open" not in text
+
+
+def test_ways_to_settle_what_is_open_that_always_win_are_named(all_scores):
+    some = all_scores | {
+        "sigma_3": [scores(0.21), scores(0.35)],
+        "delta_0_7": [scores(0.2), scores(0.4)],
+        "empty_steps": [scores(0.1), scores(0.3)],
+    }
+    names = [*paper_tables.OPEN]
+    text = paper_tables.format_tables({name: some[name] for name in names}, [0, 1])
+    assert text.count("###") == 1 and "### What the paper leaves open\n" in text
+    assert "| delta of 0.7 | 50.00 ± 0.00 | 30.00 ± 14.14 | 40.00 ± 0.00 | 25.00 ± 0.00 |" in text
+    assert "- sigma of 3 cells: 3.00 ± 2.83; 6.00 ± 5.66: **better with every seed**\n" in text
+    assert "- delta of 0.7: 5.00 ± 7.07; 10.00 ± 14.14\n" in text
+    assert "- empty heatmaps around the tube: -5.00 ± 7.07; -10.00 ± 14.14\n" in text
 
 
 def test_scores_are_read_from_a_runs_folder(tmp_path):
@@ -95,6 +110,18 @@ def test_every_variant_has_its_config(name):
         assert config.train.steps == 2 * plain.train.steps
     else:
         assert changed and all(key.startswith("model.gkcmn.") for key in changed)
+        expected = {f"model.gkcmn.{key}": value for key, value in variant.settings.items()}
+        assert {key: configs.flat(config)[key] for key in expected} == expected
+
+
+def test_only_variants_of_the_study_can_be_chosen(tmp_path):
+    command = [
+        *(sys.executable, "-m", "gkcmn_tf.paper_tables", f"--output_dir={tmp_path}/tables"),
+        *("--study=open", "--variants=full,bm"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "--variants: ['bm'] not among ['full', 'sentence_max'," in done.stderr
 
 
 def test_missing_records_are_an_error_before_the_first_training(tmp_path):
