@@ -33,6 +33,7 @@ def test_rows_are_mean_and_deviation_beside_the_papers_figures(all_scores):
     assert (
         "| GKCMN " + found.format("25.00 ± 7.07", "55.01 | 19.26 | 23.53 | 15.41")
     ) in text.split("### Table 2")[0]
+    assert "**another data set**" in text.split("###")[0]
     assert "| BM " + found.format("5.00 ± 0.00", "32.62 | 7.21 | 9.03 | 3.87") in text
     assert "| w/o SK " + found.format("25.00 ± 7.07", "54.95 | 18.29 | 22.68 | 14.27") in text
 
@@ -68,6 +69,7 @@ def test_ways_to_settle_what_is_open_that_always_win_are_named(all_scores):
     names = [*paper_tables.OPEN]
     text = paper_tables.format_tables({name: some[name] for name in names}, [0, 1])
     assert text.count("###") == 1 and "### What the paper leaves open\n" in text
+    assert "VidSTG" not in text
     assert "| delta of 0.7 | 50.00 ± 0.00 | 30.00 ± 14.14 | 40.00 ± 0.00 | 25.00 ± 0.00 |" in text
     assert "- sigma of 3 cells: 3.00 ± 2.83; 6.00 ± 5.66: **better with every seed**\n" in text
     assert "- delta of 0.7: 5.00 ± 7.07; 10.00 ± 14.14\n" in text
