@@ -40,14 +40,14 @@ demo: records ## Shapes data set, features, training, evaluation, one sentence g
 	  --query="the small purple object goes to the left." >$(DEMO)/ground.jsonl
 	cut --characters=1-160 $(DEMO)/ground.jsonl
 	@echo; echo "Results are under $(DEMO). The test videos:"
-	@$(RUN) gkcmn_tf.compare GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
+	@$(RUN) gkcmn_tf.evaluation.metrics_table GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
 	  "trivial guess=$(DEMO)/trivial/metrics.json"
 
 tables: mirrored ## The paper's Tables 1 to 3 on the shapes data set, under runs/tables.
-	$(RUN) gkcmn_tf.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
+	$(RUN) gkcmn_tf.evaluation.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
 
 decisions: records ## What the paper leaves open, settled otherwise, under runs/open.
-	$(RUN) gkcmn_tf.paper_tables --study=open --split=val --config_file=configs/shapes.yaml \
+	$(RUN) gkcmn_tf.evaluation.paper_tables --study=open --split=val --config_file=configs/shapes.yaml \
 	  $(RECORDS),train.steps=600,train.decay_steps=400 --output_dir=runs/open
 
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.

@@ -10,7 +10,7 @@ import time
 
 from absl import app, flags
 
-from gkcmn_tf import features
+from gkcmn_tf.features import extraction
 
 FLAGS = flags.FLAGS
 
@@ -25,8 +25,8 @@ def define_flags() -> None:
 def main(argv):
     """Measures each dtype that I3D computes in."""
     del argv
-    for dtype in features.COMPUTE_DTYPES:
-        extractor = features.FeatureExtractor.from_source(
+    for dtype in extraction.COMPUTE_DTYPES:
+        extractor = extraction.FeatureExtractor.from_source(
             "random:0", compute_dtype=dtype, batch_size=FLAGS.batch_size
         )
         seconds = []

@@ -7,8 +7,8 @@ Example:
 
 from absl import app, flags
 
-from gkcmn_tf import steps
-from gkcmn_tf.atomic_files import read_json
+from gkcmn_tf.files import read_json
+from gkcmn_tf.video.windows import count_windows
 
 FLAGS = flags.FLAGS
 BYTES = {"float16": 2, "bfloat16": 2, "int8": 1}
@@ -25,7 +25,7 @@ def main(argv):
     """Counts each video once, whole, as data.prepare does."""
     del argv
     frames = {r["vid"]: r["frame_count"] for r in read_json(FLAGS.annotation_file)}
-    windows = sum(steps.count_windows(count) for count in frames.values())
+    windows = sum(count_windows(count) for count in frames.values())
     print(f"{len(frames):,} videos, {sum(frames.values()):,} frames, {windows:,} windows")
     for dtype, size in BYTES.items():
         print(f"{dtype}: {windows * WINDOW * size / 1e9:.1f} GB")

@@ -17,10 +17,13 @@ import tqdm
 from absl import app, flags
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import metrics, prediction, records, tubes, video
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics, prediction
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.video import reading
 
 FLAGS = flags.FLAGS
-SIZES = {"224x224, by swscale": video.FRAME_SIZE, "as they are": None}
+SIZES = {"224x224, by swscale": reading.FRAME_SIZE, "as they are": None}
 
 
 def define_flags() -> None:
@@ -37,7 +40,7 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     signatures = tf.saved_model.load(FLAGS.saved_model).signatures
     data = configs.saved(FLAGS.model_dir).data
-    clips = sorted(records.read_clips(data.records_dir, FLAGS.split), key=lambda c: c.video_id)
+    clips = sorted(clip_records.read_clips(data.records_dir, FLAGS.split), key=lambda c: c.video_id)
     paths = {path.stem: path for path in pathlib.Path(FLAGS.video_dir).rglob("*.mp4")}
     predicted = {title: {} for title in SIZES}
     encoded, of_video, differences = {}, None, []
@@ -61,7 +64,7 @@ def main(argv):
 
 def encode(signatures, path, size):
     """Features of a video whose frames are sent in this size."""
-    frames = np.stack(list(video.decode_frames(path, size)))
+    frames = np.stack(list(reading.decode_frames(path, size)))
     shown = {"frames": tf.constant(frames[None]), "frame_count": tf.constant([len(frames)])}
     return signatures["encode_video"](**shown)["features"]
 

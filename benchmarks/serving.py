@@ -18,7 +18,7 @@ import tensorflow as tf
 import tqdm
 from absl import app, flags
 
-from gkcmn_tf import video
+from gkcmn_tf.video import reading
 
 FLAGS = flags.FLAGS
 BATCHES = (1, 8)
@@ -37,7 +37,7 @@ def main(argv):
     """Loads, asks, prints."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    stream = video.decode_frames(FLAGS.video)
+    stream = reading.decode_frames(FLAGS.video)
     frames = np.stack(list(stream))
     loaded, model = timed(lambda: tf.saved_model.load(FLAGS.saved_model))
     signatures = model.signatures

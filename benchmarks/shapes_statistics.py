@@ -10,7 +10,8 @@ import numpy as np
 import tqdm
 from absl import app
 
-from data import make_shapes, shapes_scene
+from data import make_shapes
+from data.shapes import scene as shapes_scene
 
 NUM_VIDEOS, SEED, NUM_FRAMES = 1000, 0, 48
 

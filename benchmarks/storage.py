@@ -15,7 +15,10 @@ import tempfile
 import numpy as np
 from absl import app, flags
 
-from gkcmn_tf import feature_storage, input_pipeline, metrics, prediction, records, runs
+from gkcmn_tf.evaluation import metrics, prediction
+from gkcmn_tf.features import feature_storage, quantization
+from gkcmn_tf.records import clip_records, input_pipeline
+from gkcmn_tf.training import run_folder
 
 FLAGS = flags.FLAGS
 
@@ -29,11 +32,11 @@ def define_flags() -> None:
 def main(argv):
     """Evaluates once for each storage."""
     del argv
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     source = run.config.data.records_dir
-    clips = list(records.read_clips(source, FLAGS.split))
+    clips = list(clip_records.read_clips(source, FLAGS.split))
     rows = {}
-    for dtype in feature_storage.STORAGE_DTYPES:
+    for dtype in quantization.STORAGE_DTYPES:
         with tempfile.TemporaryDirectory() as folder:
             shutil.copytree(os.path.join(source, "clips"), os.path.join(folder, "clips"))
             error = round_features(source, folder, {clip.video_id for clip in clips}, dtype)
@@ -51,9 +54,9 @@ def round_features(source: str, folder: str, video_ids: set[str], dtype: str) ->
     """Copies the features of some videos, rounded; returns the mean error over the mean feature."""
     errors, sizes = [], []
     for video_id in sorted(video_ids):
-        features = records.read_video_features(source, video_id)
+        features = feature_storage.read_video_features(source, video_id)
         rounded = dataclasses.replace(features, storage_dtype=dtype)
-        records.write_video_features(folder, rounded)
+        feature_storage.write_video_features(folder, rounded)
         exact = features.features.astype(np.float32)
         errors.append(np.abs(rounded.as_stored().features - exact).mean())
         sizes.append(np.abs(exact).mean())

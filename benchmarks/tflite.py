@@ -22,8 +22,11 @@ import tqdm
 from absl import app, flags
 
 from export import networks, run_tflite, tflite
-from gkcmn_tf import input_pipeline, metrics, prediction, records, runs, tubes
-from gkcmn_tf.atomic_files import write_bytes
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics, prediction
+from gkcmn_tf.files import write_bytes
+from gkcmn_tf.records import clip_records, input_pipeline
+from gkcmn_tf.training import run_folder
 
 FLAGS = flags.FLAGS
 
@@ -43,12 +46,12 @@ def define_flags() -> None:
 def main(argv):
     """Exports, evaluates and times each kind."""
     del argv
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     data = run.config.data
     if FLAGS.records_dir:
         data.records_dir = FLAGS.records_dir
-    runs.check_features(run)
-    clips = list(records.read_clips(data.records_dir, FLAGS.split))
+    run_folder.check_features(run)
+    clips = list(clip_records.read_clips(data.records_dir, FLAGS.split))
     truth = prediction.true_tubes(clips)
     dataset = input_pipeline.from_config(
         data, FLAGS.split, run.tokenizer, global_batch_size=1, training=False
@@ -89,7 +92,9 @@ def i3d_files(run, clips):
     """Yields the same of I3D, on which the first file of the grounding network works."""
     videos = find_videos(FLAGS.video_dir)
     data = run.config.data
-    trained_on = {clip.video_id for clip in records.read_clips(data.records_dir, data.train_split)}
+    trained_on = {
+        clip.video_id for clip in clip_records.read_clips(data.records_dir, data.train_split)
+    }
     seen = [videos[video] for video in sorted(trained_on)[: FLAGS.calibration_videos]]
     path = os.path.join(FLAGS.output_dir, f"grounding-{tflite.QUANTIZATIONS[0]}.tflite")
     grounder = run_tflite.Grounder(path, FLAGS.threads)
@@ -109,7 +114,7 @@ def find_videos(folder: str) -> dict[str, str]:
 def predict_videos(
     encoder: run_tflite.Encoder,
     grounder: run_tflite.Grounder,
-    clips: list[records.Clip],
+    clips: list[clip_records.Clip],
     videos: dict[str, str],
 ) -> dict[str, tubes.Tube]:
     """The tube of each sentence of `clips`, from the videos themselves."""
@@ -128,7 +133,7 @@ def predict_videos(
 
 
 def predict(
-    grounder: run_tflite.Grounder, dataset, clips: list[records.Clip]
+    grounder: run_tflite.Grounder, dataset, clips: list[clip_records.Clip]
 ) -> dict[str, tubes.Tube]:
     """The tube of each sentence of `clips`, which `dataset` holds one by one."""
     asked = [(clip, sentence) for clip in clips for sentence in clip.sentences]

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from data import json_fields
-from gkcmn_tf.frame_rates import segment_in_samples
-from gkcmn_tf.records import QTYPES, Clip
+from gkcmn_tf import json_fields
+from gkcmn_tf.records.clip_records import Clip
+from gkcmn_tf.tubes import QTYPES
+from gkcmn_tf.video.frame_rates import segment_in_samples
 
 SPLITS = ("train", "val", "test")
 

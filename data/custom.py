@@ -38,11 +38,14 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from data import annotations as annotated
-from data.annotations import Skipped, SplitAccount, SplitAnnotations, Track
-from data.json_fields import MAX_NUMBER, integer, is_box, is_number, is_text
-from gkcmn_tf import records, video
-from gkcmn_tf.records import Clip, Sentence
+from gkcmn_tf import tubes
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.json_fields import MAX_NUMBER, integer, is_box, is_number, is_text
+from gkcmn_tf.records.clip_records import Clip, Sentence
+from gkcmn_tf.video import reading
+
+from . import annotations as annotated
+from .annotations import Skipped, SplitAccount, SplitAnnotations, Track
 
 ANNOTATION_FILES = ("SPLIT.jsonl", "SPLIT.csv")
 NEEDED = ("video", "sentence", "begin", "end", "boxes")
@@ -114,8 +117,8 @@ def read_split(
     for path, lines in by_video.items():
         annotations.videos[path] = path
         try:
-            info = video.probe(os.path.join(video_dir, path))
-        except (FileNotFoundError, video.VideoError) as error:
+            info = reading.probe(os.path.join(video_dir, path))
+        except (FileNotFoundError, reading.VideoError) as error:
             reason = f"video {path}: {error}"
             annotations.skipped += [Skipped(line.id, reason) for line in lines]
             continue
@@ -145,7 +148,7 @@ def _read_lines(split, annotation_dir, limit):
             continue
         account.records += 1
         qtype = fields.get("qtype") if isinstance(fields, dict) else None
-        account.sentences[qtype if qtype in records.QTYPES else records.QTYPES[0]] += 1
+        account.sentences[qtype if qtype in tubes.QTYPES else tubes.QTYPES[0]] += 1
         # By its place in the file, until it is sure that its own id is good.
         line_id = f"{split}-{index:05d}"
         try:
@@ -232,10 +235,10 @@ def _check(where, index, line_id, fields):
     name = fields["video"]
     if not is_text(name):
         raise ValueError(f"video: expected a path in UTF-8, got {name!r}")
-    if len(os.path.basename(records.features_file(name))) > LONGEST_FILE_NAME:
+    if len(os.path.basename(feature_storage.features_file(name))) > LONGEST_FILE_NAME:
         raise ValueError(f"video: too long a path for the name of its features: {name!r}")
     text = annotated.sentence_text(fields["sentence"], "sentence")
-    qtype = _choice(fields, "qtype", records.QTYPES)
+    qtype = _choice(fields, "qtype", tubes.QTYPES)
     own_id = fields.get("id", line_id)
     if isinstance(own_id, int) and not isinstance(own_id, bool):
         own_id = str(own_id)

@@ -5,8 +5,8 @@ from typing import Any
 
 from absl import flags
 
-from data import annotations, custom, hcstvg, vidstg
-from data.annotations import SplitAccount, SplitAnnotations
+from . import annotations, custom, hcstvg, vidstg
+from .annotations import SplitAccount, SplitAnnotations
 
 FLAGS = flags.FLAGS
 READERS = {"vidstg": vidstg, "hcstvg": hcstvg, "custom": custom}

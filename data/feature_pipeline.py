@@ -25,9 +25,11 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.utils.shared import Shared
 
-from data import mirroring
-from gkcmn_tf import features, records, steps
-from gkcmn_tf.atomic_files import read_json, write_json
+from gkcmn_tf.features import extraction, feature_storage
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.video.windows import count_windows
+
+from . import mirroring
 
 FAILURES = "failures"
 POLL_SECONDS = 1.0
@@ -47,7 +49,7 @@ class DecodedVideo:
     source_frames: list[int] | None = None
 
     @classmethod
-    def from_features(cls, made: features.ExtractedFeatures) -> "DecodedVideo":
+    def from_features(cls, made: extraction.ExtractedFeatures) -> "DecodedVideo":
         """What a fresh extraction tells."""
         shown = made.timeline.source_frames
         return cls(
@@ -61,11 +63,11 @@ class DecodedVideo:
     def windows(self) -> int:
         """Feature windows of the video."""
         shown = self.source_frames
-        return steps.count_windows(self.frame_count if shown is None else len(shown))
+        return count_windows(self.frame_count if shown is None else len(shown))
 
 
 def _facts_path(output_dir, video_id):
-    stem, _ = os.path.splitext(records.features_file(video_id))
+    stem, _ = os.path.splitext(feature_storage.features_file(video_id))
     return os.path.join(output_dir, f"{stem}.json")
 
 
@@ -76,12 +78,12 @@ def _failure_path(output_dir, video_id):
 def _read_facts(output_dir, video_id):
     """What is known of a video whose features are made; None if they are not."""
     path = _facts_path(output_dir, video_id)
-    made = os.path.exists(os.path.join(output_dir, records.features_file(video_id)))
+    made = os.path.exists(os.path.join(output_dir, feature_storage.features_file(video_id)))
     return DecodedVideo(**read_json(path)) if made and os.path.exists(path) else None
 
 
 def extract_video(
-    extractor: features.FeatureExtractor, path: str, video_id: str, output_dir: str
+    extractor: extraction.FeatureExtractor, path: str, video_id: str, output_dir: str
 ) -> None:
     """Makes and writes one video's features; the same video always gives the same bytes.
 
@@ -96,7 +98,7 @@ def extract_video(
     facts = DecodedVideo.from_features(made)
     write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
     # Last, since a video counts as done once its features are there.
-    records.write_video_features(output_dir, made)
+    feature_storage.write_video_features(output_dir, made)
 
 
 class ExtractFeatures(beam.DoFn):
@@ -134,7 +136,7 @@ class ExtractFeatures(beam.DoFn):
 
 
 def extract_videos(
-    make_extractor: Callable[[], features.FeatureExtractor],
+    make_extractor: Callable[[], extraction.FeatureExtractor],
     shared: Shared,
     paths: Mapping[str, str],
     output_dir: str,

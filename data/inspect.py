@@ -20,10 +20,14 @@ import numpy as np
 from absl import app, flags, logging
 from matplotlib.figure import Figure
 
-from data import mirroring, records_statistics
-from data.records_statistics import SplitMeasures
-from gkcmn_tf import records, tubes, video, visualization
-from gkcmn_tf.records import Clip, Sentence
+from gkcmn_tf import tubes
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.records.clip_records import Clip, Sentence
+from gkcmn_tf.video import reading
+from gkcmn_tf.visualization import overlays
+
+from . import mirroring, records_statistics
+from .records_statistics import SplitMeasures
 
 FLAGS = flags.FLAGS
 SHOWN_REASONS = 20
@@ -140,7 +144,7 @@ def _format_counts(title, counts):
     found = [(name, count) for name, count in counts.items() if count]
     lines = [f"- {count:,}: {name}" for name, count in found[:SHOWN_REASONS]]
     if len(found) > SHOWN_REASONS:
-        lines.append(f"- and {len(found) - SHOWN_REASONS} other kinds; see {records.MANIFEST}")
+        lines.append(f"- and {len(found) - SHOWN_REASONS} other kinds; see {clip_records.MANIFEST}")
     return ["", f"{title}:", *lines] if lines else []
 
 
@@ -190,7 +194,7 @@ def find_sentence(folder: str, manifest: dict, sentence_id: str) -> tuple[Clip, 
         for skipped in counts["skipped"]:
             if skipped["id"] == sentence_id:
                 raise ValueError(f"{sentence_id}: was skipped by data.prepare: {skipped['reason']}")
-        for number, clip in enumerate(records.read_clips(folder, split)):
+        for number, clip in enumerate(clip_records.read_clips(folder, split)):
             if number == 0:
                 examples.append(clip.sentences[0].id)
             for sentence in clip.sentences:
@@ -255,7 +259,7 @@ def draw_sentence(
     Raises:
         ValueError: the video has fewer frames than the record says.
     """
-    info = video.probe(video_path)
+    info = reading.probe(video_path)
     # Boxes are in pixels of the size that was annotated, which may not be the file's.
     scale = np.tile([info.width / clip.width, info.height / clip.height], 2)
     tube = tubes.Tube(sentence.begin, sentence.end, sentence.boxes * scale)
@@ -267,8 +271,8 @@ def draw_sentence(
         "fps": fps,
         "mirrored": mirroring.is_mirrored(clip.video_id),
     }
-    visualization.write_strip(video_path, f"{path}.png", None, **drawn)
-    visualization.write_overlay(video_path, f"{path}.mp4", None, **drawn)
+    overlays.write_strip(video_path, f"{path}.png", None, **drawn)
+    overlays.write_overlay(video_path, f"{path}.mp4", None, **drawn)
     logging.info("drawn: %s.png and .mp4", path)
 
 

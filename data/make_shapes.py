@@ -17,9 +17,13 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
-from data import shapes_contact_sheet, shapes_render, shapes_scene, shapes_sentences
-from gkcmn_tf.atomic_files import read_json, write_json
-from gkcmn_tf.video import write_video
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.video.writing import write_video
+
+from .shapes import contact_sheet as shapes_contact_sheet
+from .shapes import render as shapes_render
+from .shapes import scene as shapes_scene
+from .shapes import sentences as shapes_sentences
 
 FLAGS = flags.FLAGS
 FPS = 25

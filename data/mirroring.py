@@ -8,8 +8,9 @@ give mirrored features for them.
 import dataclasses
 import re
 
-from data.annotations import SplitAnnotations
-from gkcmn_tf.records import Clip
+from gkcmn_tf.records.clip_records import Clip
+
+from .annotations import SplitAnnotations
 
 SUFFIX = "~mirrored"
 SPLIT_SUFFIX = "_mirrored"

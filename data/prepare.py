@@ -29,11 +29,15 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 from apache_beam.utils.shared import Shared
 
-from data import datasets, feature_pipeline, mirroring
-from data.annotations import Skipped, SplitAnnotations, resample_clip
-from gkcmn_tf import feature_storage, features, records, text
-from gkcmn_tf.atomic_files import read_json, write_json
-from gkcmn_tf.records import Clip
+from gkcmn_tf import tubes
+from gkcmn_tf.features import extraction, quantization
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.records.clip_records import Clip
+from gkcmn_tf.text import standardization
+
+from . import datasets, feature_pipeline, mirroring
+from .annotations import Skipped, SplitAnnotations, resample_clip
 
 FLAGS = flags.FLAGS
 SETTINGS = "settings.json"
@@ -52,9 +56,11 @@ def define_flags() -> None:
         HUB_I3D,
         "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
     )
-    flags.DEFINE_enum("compute_dtype", "float32", features.COMPUTE_DTYPES, "What I3D computes in.")
     flags.DEFINE_enum(
-        "storage_dtype", "float16", feature_storage.STORAGE_DTYPES, "What features are stored in."
+        "compute_dtype", "float32", extraction.COMPUTE_DTYPES, "What I3D computes in."
+    )
+    flags.DEFINE_enum(
+        "storage_dtype", "float16", quantization.STORAGE_DTYPES, "What features are stored in."
     )
     flags.DEFINE_float(
         "fps",
@@ -95,7 +101,7 @@ def main(argv):
         mirrored = mirroring.mirror_split(annotations[split])
         annotations[split + mirroring.SPLIT_SUFFIX] = mirrored
     make_extractor = functools.partial(
-        features.FeatureExtractor.from_source,
+        extraction.FeatureExtractor.from_source,
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
         fps=FLAGS.fps,
@@ -116,7 +122,7 @@ def main(argv):
 
 def prepare(
     annotations: Mapping[str, SplitAnnotations],
-    make_extractor: Callable[[], features.FeatureExtractor],
+    make_extractor: Callable[[], extraction.FeatureExtractor],
     *,
     dataset: str,
     video_dir: str,
@@ -144,7 +150,7 @@ def prepare(
     shared = Shared()
     extractor = shared.acquire(make_extractor)
     settings = {
-        "schema_version": records.SCHEMA_VERSION,
+        "schema_version": clip_records.SCHEMA_VERSION,
         "dataset": dataset,
         "features": extractor.fingerprint,
     }
@@ -162,7 +168,7 @@ def prepare(
             f"not one of {len(paths)} videos can be read; is --video_dir={video_dir} right? "
             f"The first: {next(iter(failures.values()))}"
         )
-    manifest_path = os.path.join(output_dir, records.MANIFEST)
+    manifest_path = os.path.join(output_dir, clip_records.MANIFEST)
     done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
     written = {
         split: _write_split(
@@ -196,7 +202,7 @@ def _claim_folder(output_dir, settings):
         return
     before = read_json(path)
     differing = [key for key in ("schema_version", "dataset") if before[key] != settings[key]]
-    differing += features.differences(before["features"], settings["features"])
+    differing += extraction.differences(before["features"], settings["features"])
     if differing:
         values = [
             f"{key}: {(before | before['features']).get(key)!r} there, "
@@ -261,11 +267,11 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
             clips.append(fitted)
     skipped.sort(key=lambda sentence: sentence.id)
     num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
-    shards = records.write_clips(output_dir, split, clips, num_shards)
+    shards = clip_records.write_clips(output_dir, split, clips, num_shards)
     sentences = [sentence for clip in clips for sentence in clip.sentences]
     qtypes = collections.Counter(sentence.qtype for sentence in sentences)
     video_notices = _video_notices(annotations.clips, videos)
-    words = text.split_words([sentence.text for sentence in sentences])
+    words = standardization.split_words([sentence.text for sentence in sentences])
     long = sum(len(sentence) > PAPER_MAX_WORDS for sentence in words)
     reasons = collections.Counter(sentence.reason for sentence in skipped)
     for reason, count in reasons.items():
@@ -279,7 +285,7 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
             "total": len(sentences) + len(skipped),
             "kept": len(sentences),
             "skipped": len(skipped),
-            **{qtype: qtypes[qtype] for qtype in records.QTYPES},
+            **{qtype: qtypes[qtype] for qtype in tubes.QTYPES},
         },
         "shards": [os.path.relpath(shard, output_dir) for shard in shards],
         "notices": {

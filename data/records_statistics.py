@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from gkcmn_tf import records, steps, text
-from gkcmn_tf.atomic_files import read_json
+from gkcmn_tf.files import read_json
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.text import standardization
+from gkcmn_tf.video.windows import windows_in
 
 CLIP_MEASURES = ("clip_frames", "clip_seconds", "clip_steps")
 TUBE_MEASURES = (
@@ -43,7 +45,7 @@ class SplitMeasures:
 
 def read_manifest(folder: str) -> dict:
     """The manifest of a records folder; `FileNotFoundError` if it has none."""
-    path = os.path.join(folder, records.MANIFEST)
+    path = os.path.join(folder, clip_records.MANIFEST)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file; expected a folder made by data.prepare")
     return read_json(path)
@@ -67,7 +69,7 @@ def measure(folder: str, manifest: dict) -> dict[str, SplitMeasures]:
         if got != expected:
             raise ValueError(
                 f"{folder}: split {split!r} holds {got[0]} clips with {got[1]} sentences, "
-                f"{records.MANIFEST} counts {expected[0]} with {expected[1]}; run data.prepare"
+                f"{clip_records.MANIFEST} counts {expected[0]} with {expected[1]}; run data.prepare"
             )
         measured[split] = found
     return measured
@@ -75,11 +77,11 @@ def measure(folder: str, manifest: dict) -> dict[str, SplitMeasures]:
 
 def _measure_split(folder, split, num_clips):
     videos, texts, clip_rows, tube_rows = set(), [], [], []
-    clips = records.read_clips(folder, split)
+    clips = clip_records.read_clips(folder, split)
     for clip in tqdm.tqdm(clips, desc=split, unit="clip", total=num_clips):
         videos.add(clip.video_id)
         length = clip.end - clip.begin
-        clip_rows.append((length, length / clip.fps, steps.windows_in(length)))
+        clip_rows.append((length, length / clip.fps, windows_in(length)))
         for sentence in clip.sentences:
             texts.append(sentence.text)
             frames = sentence.end - sentence.begin
@@ -87,7 +89,7 @@ def _measure_split(folder, split, num_clips):
             sides = np.float64(sentence.boxes[:, 2:]) - sentence.boxes[:, :2]
             area = sides.prod(axis=1).mean() / (clip.width * clip.height)
             tube_rows.append((frames, frames / clip.fps, frames / length, middle / length, area))
-    words = tf.strings.split(text.standardize(tf.constant(texts, tf.string)))
+    words = tf.strings.split(standardization.standardize(tf.constant(texts, tf.string)))
     values = _columns(CLIP_MEASURES, clip_rows) | _columns(TUBE_MEASURES, tube_rows)
     return SplitMeasures(
         num_videos=len(videos),

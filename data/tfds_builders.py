@@ -15,8 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from gkcmn_tf import records
-from gkcmn_tf.atomic_files import read_json
+from gkcmn_tf import tubes
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.files import read_json
+from gkcmn_tf.records import clip_records
 
 
 class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -26,7 +28,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     if its records are of another data set.
     """
 
-    VERSION = tfds.core.Version(f"{records.SCHEMA_VERSION}.0.0")
+    VERSION = tfds.core.Version(f"{clip_records.SCHEMA_VERSION}.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Get the data set's files, turn them into records with data.prepare, and give the records "
         "folder as manual folder: `tfds build --manual_dir=RECORDS`, or "
@@ -40,7 +42,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "id": tfds.features.Text(doc="The sentence's id, unique."),
             "index": tfds.features.Scalar(np.int64, doc="Its number within the split."),
             "text": tfds.features.Text(),
-            "qtype": tfds.features.ClassLabel(names=records.QTYPES),
+            "qtype": tfds.features.ClassLabel(names=tubes.QTYPES),
             "target_id": tfds.features.Scalar(np.int64, doc="The trajectory that it is about."),
             "segment": tfds.features.Tensor(
                 shape=(2,), dtype=np.int64, doc="True begin and end, in frames of the video."
@@ -59,7 +61,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "height": tfds.features.Scalar(np.int64, doc="Of the video, in pixels."),
             "frame_count": tfds.features.Scalar(np.int64, doc="Frames that can be decoded."),
             "features_file": tfds.features.Text(
-                doc="The video's features (gkcmn_tf.records), below the records folder."
+                doc="The video's features (features.feature_storage), below the records folder."
             ),
         }
         return self.dataset_info_from_configs(
@@ -70,7 +72,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         folder = os.fspath(dl_manager.manual_dir)
-        path = os.path.join(folder, records.MANIFEST)
+        path = os.path.join(folder, clip_records.MANIFEST)
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such file. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         manifest = read_json(path)
@@ -86,7 +88,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }
 
     def _generate_examples(self, folder: str, split: str) -> Iterator[tuple[str, dict]]:
-        for clip in records.read_clips(folder, split):
+        for clip in clip_records.read_clips(folder, split):
             for sentence in clip.sentences:
                 yield (
                     sentence.id,
@@ -104,7 +106,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                         "width": clip.width,
                         "height": clip.height,
                         "frame_count": clip.frame_count,
-                        "features_file": records.features_file(clip.video_id),
+                        "features_file": feature_storage.features_file(clip.video_id),
                     },
                 )
 

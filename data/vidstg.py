@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from data import annotations as annotated
-from data.annotations import Skipped, SplitAccount, SplitAnnotations, Track
-from data.json_fields import get, integer, is_box, is_integer, is_text, positive_number
-from gkcmn_tf.atomic_files import read_json
-from gkcmn_tf.records import Clip, Sentence
+from gkcmn_tf.files import read_json
+from gkcmn_tf.json_fields import get, integer, is_box, is_integer, is_text, positive_number
+from gkcmn_tf.records.clip_records import Clip, Sentence
+
+from . import annotations as annotated
+from .annotations import Skipped, SplitAccount, SplitAnnotations, Track
 
 ANNOTATION_FILES = ("SPLIT_annotations.json",)
 VIDOR_FOLDERS = ("training", "validation")

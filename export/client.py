@@ -25,9 +25,11 @@ import urllib3
 from absl import app, flags
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from export import warmup
-from gkcmn_tf import tubes, video
-from gkcmn_tf.answers import describe, in_file_frames
+from gkcmn_tf import tubes
+from gkcmn_tf.queries import in_file_frames
+from gkcmn_tf.video import reading
+
+from . import warmup
 
 FLAGS = flags.FLAGS
 
@@ -186,9 +188,9 @@ def ground_video(
         FileNotFoundError: there is no video.
         ValueError: it cannot be decoded, or does not fit into one request.
     """
-    stream = video.decode_frames(path, fps=fps)
+    stream = reading.decode_frames(path, fps=fps)
     frames = np.stack(list(_bounded(stream, path)))
-    timeline = stream.timeline
+    source = stream.source
     count = np.array([len(frames)], np.int32)
     picture = {
         "fps": np.array([stream.fps], np.float32),
@@ -209,13 +211,13 @@ def ground_video(
         begin, end = map(int, found["segment_frames"][i])
         boxes = found["boxes"][i][begin:end].astype(float)
         tube = tubes.Tube(begin, end, np.round(boxes, 2), float(found["score"][i]))
-        tube = in_file_frames(tube, timeline, timeline.frame_count)
-        answers.append(describe(query, tube, timeline))
+        tube = in_file_frames(tube, source, source.timeline.frame_count, query)
+        answers.append(tube.to_json())
     return answers
 
 
 def _bounded(stream, path):
-    most = MAX_REQUEST_BYTES // (video.FRAME_SIZE**2 * 3)
+    most = MAX_REQUEST_BYTES // (reading.FRAME_SIZE**2 * 3)
     for number, frame in enumerate(stream):
         if number == most:
             raise ValueError(f"{path}: more than {most} frames do not fit into a request; cut it")

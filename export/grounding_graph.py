@@ -35,7 +35,16 @@ what was expected of it. It fails the whole batch.
 import keras
 import tensorflow as tf
 
-from gkcmn_tf import decoding, runs, steps, video
+from gkcmn_tf.modeling import decoding
+from gkcmn_tf.training import run_folder
+from gkcmn_tf.video import reading, steps
+from gkcmn_tf.video.windows import (
+    WINDOW_FRAMES,
+    WINDOW_LEAD,
+    WINDOW_STRIDE,
+    frame_windows,
+    windows_in,
+)
 
 MAX_TUBE_IOU = 0.5
 WINDOW_BATCH = 8  # windows that pass I3D at a time: what bounds the memory
@@ -63,7 +72,7 @@ class GroundingGraph:
 
     def __init__(
         self,
-        run: runs.Run,
+        run: run_folder.Run,
         i3d: keras.Model,
         *,
         weights: str = "float32",
@@ -138,7 +147,7 @@ class GroundingGraph:
                 end,
             ),
             _check(
-                steps.windows_in(end) <= windows,
+                windows_in(end) <= windows,
                 "features: have too few windows for `end`: expected one for every 4 frames; "
                 "windows and end are",
                 windows,
@@ -148,7 +157,7 @@ class GroundingGraph:
         with tf.control_dependencies(checks):
             features, begin, end = map(tf.identity, (features, begin, end))
         frames, step_mask = self._steps(begin, end)
-        seen = tf.gather(features, steps.frame_windows(frames), batch_dims=1)
+        seen = tf.gather(features, frame_windows(frames), batch_dims=1)
         seen = tf.where(step_mask[..., None, None, None], seen, 0.0)
         finite = _check(
             tf.math.is_finite(seen), "features: expected finite numbers, found NaN or infinity"
@@ -174,7 +183,7 @@ class GroundingGraph:
         begin = tf.zeros_like(end)
         seen_frames, step_mask = self._steps(begin, end)
         places = tf.where(step_mask)
-        windows = steps.frame_windows(tf.gather_nd(seen_frames, places))
+        windows = frame_windows(tf.gather_nd(seen_frames, places))
         with self._trained_weights():
             encoded = self._encode(frames, end, places[:, 0], windows)
             shape = tf.concat([tf.shape(step_mask, tf.int64), self._grid], axis=0)
@@ -194,7 +203,7 @@ class GroundingGraph:
         ]
         with tf.control_dependencies(checks):
             frames, frame_count = tf.identity(frames), tf.cast(frame_count, tf.int64)
-        windows = steps.windows_in(frame_count)
+        windows = windows_in(frame_count)
         places = tf.where(tf.sequence_mask(windows))
         with self._trained_weights():
             encoded = self._encode(frames, frame_count, places[:, 0], places[:, 1])
@@ -211,7 +220,7 @@ class GroundingGraph:
 
     def _steps(self, begin, end):
         """The frame nearest each step, int64 `[B, T]`, and which steps are valid, bool `[B, T]`."""
-        num_steps = tf.minimum(steps.windows_in(end - begin), self._max_steps)
+        num_steps = tf.minimum(windows_in(end - begin), self._max_steps)
         step = tf.range(self._max_steps, dtype=tf.int64)
         begin, end, num_steps = begin[:, None], end[:, None], num_steps[:, None]
         valid = step < num_steps
@@ -222,7 +231,7 @@ class GroundingGraph:
         """Features float32 `[J, S, S, C]` of the windows numbered `windows` `[J]` of `videos`."""
         F, H, W = (tf.shape(frames, tf.int64)[axis] for axis in (1, 2, 3))
         pictures = tf.reshape(frames, [-1, H, W, 3])
-        size = (video.FRAME_SIZE, video.FRAME_SIZE)
+        size = (reading.FRAME_SIZE, reading.FRAME_SIZE)
         num_windows = tf.size(windows, tf.int64)
         encoded = tf.TensorArray(
             tf.float16,
@@ -234,8 +243,8 @@ class GroundingGraph:
         def encode_batch(number, encoded):
             batch = slice(number * WINDOW_BATCH, (number + 1) * WINDOW_BATCH)
             of_video, first = videos[batch][:, None], windows[batch][:, None]
-            first = steps.WINDOW_STRIDE * first - steps.WINDOW_LEAD
-            seen = first + tf.range(steps.WINDOW_FRAMES, dtype=tf.int64)
+            first = WINDOW_STRIDE * first - WINDOW_LEAD
+            seen = first + tf.range(WINDOW_FRAMES, dtype=tf.int64)
             last = tf.gather(frame_count, of_video) - 1
             seen = tf.minimum(tf.maximum(seen, 0), last) + of_video * F
             # Windows overlap; a frame is resized once.
@@ -243,7 +252,7 @@ class GroundingGraph:
             resized = tf.image.resize(tf.gather(pictures, needed), size, antialias=True)
             # Training saw whole numbers.
             scaled = tf.clip_by_value(tf.round(resized), 0, 255) / 127.5 - 1.0
-            clips = tf.reshape(tf.gather(scaled, places), [-1, steps.WINDOW_FRAMES, *size, 3])
+            clips = tf.reshape(tf.gather(scaled, places), [-1, WINDOW_FRAMES, *size, 3])
             features = self._i3d(clips, training=False)[:, 0]
             # Rounded as features of training were, but for int8: that needs the whole video.
             features = tf.cast(tf.ensure_shape(features, [None, *self._grid]), tf.float16)

@@ -6,8 +6,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from gkcmn_tf import features, i3d_weights, runs, steps, video
-from gkcmn_tf.i3d import load_i3d
+from gkcmn_tf.features import extraction
+from gkcmn_tf.i3d import weight_sources
+from gkcmn_tf.i3d.loading import load_i3d
+from gkcmn_tf.training import run_folder
+from gkcmn_tf.video import reading
+from gkcmn_tf.video.windows import WINDOW_FRAMES
 
 NETWORKS = ("grounding", "i3d")
 
@@ -31,7 +35,7 @@ class Network:
     metadata: dict
 
 
-def grounding(run: runs.Run) -> Network:
+def grounding(run: run_folder.Run) -> Network:
     """Grounding, decoding included, of one sentence in one clip.
 
     `features` float32 `[1, T, S, S, C]`, `step_mask` bool `[1, T]`, `tokens` int32 `[1, N]` ->
@@ -75,30 +79,30 @@ def i3d(trained: dict, source: str | None = None) -> Network:
         ValueError: those are other weights.
     """
     source = source or trained["i3d_source"]
-    sha256 = i3d_weights.source_fingerprint(source)
+    sha256 = weight_sources.source_fingerprint(source)
     if sha256 != trained["i3d_sha256"]:
         raise ValueError(
             f"{source}: has other I3D weights (SHA-256 {sha256}) than the model was trained on "
             f"({trained['i3d_sha256']})"
         )
-    return of_i3d(trained, load_i3d(source, features.ENDPOINT))
+    return of_i3d(trained, load_i3d(source, extraction.ENDPOINT))
 
 
 def of_i3d(trained: dict, model: keras.Model) -> Network:
     """The same of a loaded `model`, `[B, 8, 224, 224, 3]` in [-1, 1] to `[B, 1, S, S, C]`."""
-    size = video.FRAME_SIZE
+    size = reading.FRAME_SIZE
 
     def encode(frames):
         scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
         return {"features": model(scaled, training=False)[:, 0]}
 
-    shape = [1, steps.WINDOW_FRAMES, size, size, 3]
+    shape = [1, WINDOW_FRAMES, size, size, 3]
     inputs = {"frames": tf.TensorSpec(shape, tf.uint8, "frames")}
     return Network("i3d", model, encode, inputs, {"features": trained})
 
 
 def _in_float32(run):
     config = run.config.replace(runtime=run.config.runtime.replace(precision="float32"))
-    model = runs.build_model(config, run.tokenizer.vocabulary_size)
+    model = run_folder.build_model(config, run.tokenizer.vocabulary_size)
     model.set_weights(run.model.get_weights())
     return model

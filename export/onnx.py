@@ -19,9 +19,10 @@ import onnxruntime
 import tensorflow as tf
 from absl import app, flags, logging
 
-from export import networks
-from gkcmn_tf import runs
-from gkcmn_tf.atomic_files import write_bytes
+from gkcmn_tf.files import write_bytes
+from gkcmn_tf.training import run_folder
+
+from . import networks
 
 FLAGS = flags.FLAGS
 METADATA_KEY = "gkcmn"
@@ -42,7 +43,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     if FLAGS.network == "i3d":
         network = networks.i3d(run.features, FLAGS.i3d_weights)
     else:

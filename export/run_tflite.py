@@ -16,12 +16,14 @@ import numpy as np
 from absl import app, flags, logging
 from ai_edge_litert.interpreter import Interpreter
 
-from export.plain_text import PlainTokenizer, standardize
-from export.tflite_files import read_metadata
-from gkcmn_tf import frame_rates, steps, tubes, video
-from gkcmn_tf.answers import check_words, clip_bounds, describe, in_file_frames
-from gkcmn_tf.feature_storage import as_stored
-from gkcmn_tf.windows import window_batches
+from gkcmn_tf import tubes
+from gkcmn_tf.features.quantization import as_stored
+from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
+from gkcmn_tf.text.plain_tokenization import PlainTokenizer, standardize
+from gkcmn_tf.video import frame_rates, reading, steps
+from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, frame_windows, window_batches
+
+from .tflite_files import read_metadata
 
 FLAGS = flags.FLAGS
 
@@ -49,22 +51,20 @@ def main(argv):
     for query in FLAGS.query:
         grounder.check_query(query)
     encoded = encoder.encode(FLAGS.video)
-    timeline = encoded.timeline
+    timeline = encoded.source.timeline
     begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
     clip = timeline.to_samples(begin, end)
     for query in FLAGS.query:
-        tube = in_file_frames(grounder.ground(encoded, query, *clip), timeline, end)
-        print(json.dumps(describe(query, tube, timeline)))
+        tube = in_file_frames(grounder.ground(encoded, query, *clip), encoded.source, end, query)
+        print(json.dumps(tube.to_json()))
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedVideo:
-    """Features float16 `[windows, S, S, C]` of a video of so many pixels and such frames."""
+    """Features float16 `[windows, S, S, C]` of a video."""
 
     features: np.ndarray
-    width: int
-    height: int
-    timeline: frame_rates.Timeline
+    source: frame_rates.SourceVideo
 
 
 class Encoder:
@@ -83,10 +83,10 @@ class Encoder:
     def __init__(self, path: str, trained: dict, threads: int = 2):
         made = read_metadata(path, "i3d")["features"]
         now = made | {
-            "window_frames": steps.WINDOW_FRAMES,
-            "window_stride": steps.WINDOW_STRIDE,
-            "frame_size": video.FRAME_SIZE,
-            "resize": video.RESIZE,
+            "window_frames": WINDOW_FRAMES,
+            "window_stride": WINDOW_STRIDE,
+            "frame_size": reading.FRAME_SIZE,
+            "resize": reading.RESIZE,
         }
         changed = sorted(key for key in trained.keys() | now if trained.get(key) != now.get(key))
         # Where the same weights lie does not matter.
@@ -100,8 +100,8 @@ class Encoder:
         self._network = Network(path, "i3d", threads)
 
     def encode(self, path: str) -> EncodedVideo:
-        """Features of a whole video, as `gkcmn_tf.features` makes them; raises as it does."""
-        stream = video.decode_frames(path, fps=self._fps)
+        """Features of a whole video, as `FeatureExtractor` makes them; raises as it does."""
+        stream = reading.decode_frames(path, fps=self._fps)
         features = [
             self._network(frames=frames[windows])["features"]
             for frames, windows, _ in window_batches(stream, batch_size=1)
@@ -112,7 +112,7 @@ class Encoder:
         if not np.isfinite(features).all():
             raise ValueError(f"{path}: features are not finite in float16")
         features = as_stored(features, self._storage_dtype)
-        return EncodedVideo(features, stream.info.width, stream.info.height, stream.timeline)
+        return EncodedVideo(features, stream.source)
 
 
 class Grounder:
@@ -155,8 +155,8 @@ class Grounder:
             found["boxes"][step_mask],
             begin=begin,
             end=end,
-            width=encoded.width,
-            height=encoded.height,
+            width=encoded.source.width,
+            height=encoded.source.height,
             score=float(found["score"]),
         )
 
@@ -188,9 +188,9 @@ class Network:
 def clip_inputs(
     features: np.ndarray, begin: int, end: int, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same as `gkcmn_tf.input_pipeline.clip_inputs`, in NumPy."""
+    """The same as `gkcmn_tf.records.input_pipeline.clip_inputs`, in NumPy."""
     num_steps = steps.count_steps(begin, end, max_steps)
-    windows = steps.frame_windows(steps.step_frames(begin, end, num_steps))
+    windows = frame_windows(steps.step_frames(begin, end, num_steps))
     padded = np.zeros((max_steps, *features.shape[1:]), features.dtype)
     padded[:num_steps] = features[windows]
     return padded, np.arange(max_steps) < num_steps

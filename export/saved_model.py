@@ -18,10 +18,12 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import app, flags
 
-from export import grounding_graph, warmup
 from gkcmn_tf import config as configs
-from gkcmn_tf import ground, runs
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf import ground
+from gkcmn_tf.files import write_json
+from gkcmn_tf.training import run_folder
+
+from . import grounding_graph, warmup
 
 FLAGS = flags.FLAGS
 EXTRA = "assets.extra"
@@ -50,7 +52,7 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if bool(FLAGS.warmup_video) != bool(FLAGS.warmup_query):
         raise app.UsageError("--warmup_video and --warmup_query: give both, or neither")
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     for query in FLAGS.warmup_query:
         ground.check_query(run.tokenizer, query)
     export(
@@ -67,7 +69,7 @@ def main(argv):
 
 
 def export(
-    run: runs.Run,
+    run: run_folder.Run,
     output_dir: str,
     *,
     i3d_source: str | None = None,
@@ -108,7 +110,7 @@ def export(
             "config": configs.as_dict(run.config),
             "features": run.features,
             "export": graph_arguments,
-            "versions": runs.versions(),
+            "versions": run_folder.versions(),
         }
         write_json(os.path.join(temporary, EXTRA, "run.json"), described)
         if warmup_video:

@@ -24,12 +24,15 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from export import networks
-from export.flat_convolutions import flatten_convolutions
-from export.tflite_files import builtin_operators, node_names, operators, with_metadata
-from gkcmn_tf import input_pipeline, runs, video
-from gkcmn_tf.atomic_files import write_bytes
-from gkcmn_tf.windows import window_batches
+from gkcmn_tf.files import write_bytes
+from gkcmn_tf.records import input_pipeline
+from gkcmn_tf.training import run_folder
+from gkcmn_tf.video import reading
+from gkcmn_tf.video.windows import window_batches
+
+from . import networks
+from .flat_convolutions import flatten_convolutions
+from .tflite_files import builtin_operators, node_names, operators, with_metadata
 
 FLAGS = flags.FLAGS
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -60,7 +63,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     if FLAGS.network == "i3d":
         if FLAGS.quantization == "int8" and not FLAGS.calibration_video:
             raise ValueError("--quantization=int8 of I3D needs --calibration_video: videos to see")
@@ -75,7 +78,7 @@ def main(argv):
     logging.info("%s: %.1f MB", FLAGS.output, len(model) / 1e6)
 
 
-def grounding_file(run: runs.Run, quantization: str, examples: Examples = ()) -> bytes:
+def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = ()) -> bytes:
     """The grounding network of a run.
 
     Args:
@@ -116,9 +119,9 @@ def i3d_file(network: networks.Network, quantization: str, examples: Examples = 
     return _convert(network, quantization, examples)
 
 
-def sentence_examples(run: runs.Run, count: int) -> Iterator[dict[str, np.ndarray]]:
+def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of the grounding network from the run's training records, in a fixed random order."""
-    runs.check_features(run)
+    run_folder.check_features(run)
     data = run.config.data
     dataset = input_pipeline.from_config(
         data, data.train_split, run.tokenizer, global_batch_size=1, training=True
@@ -136,7 +139,7 @@ def window_examples(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Inputs of I3D: so many windows from the beginning of each video."""
     for path in paths:
-        batches = window_batches(video.decode_frames(path, fps=fps), 1)
+        batches = window_batches(reading.decode_frames(path, fps=fps), 1)
         for frames, places, _ in itertools.islice(batches, windows):
             yield {"frames": frames[places]}
 

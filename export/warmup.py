@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from gkcmn_tf import video
+from gkcmn_tf.video import reading
 
 FILE = "tf_serving_warmup_requests"
 MODEL_NAME = "gkcmn"
@@ -24,7 +24,7 @@ def create_requests(
         queries: sentences about it.
         fps: to resample to; None takes every frame.
     """
-    stream = video.decode_frames(path, fps=fps)
+    stream = reading.decode_frames(path, fps=fps)
     frames = np.stack(list(itertools.islice(stream, NUM_FRAMES)))
     count = np.array([len(frames)], np.int32)
     picture = {

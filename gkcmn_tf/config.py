@@ -14,7 +14,7 @@ import yaml
 from official.core import exp_factory
 from official.modeling import hyperparams
 
-from gkcmn_tf.atomic_files import write_text
+from gkcmn_tf.files import write_text
 
 PARAMS_FILE = "params.yaml"
 

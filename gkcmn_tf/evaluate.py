@@ -12,8 +12,8 @@ training split. The second scores such files, wherever they come from; `gkcmn_tf
 them. It needs no model and no TensorFlow.
 
 Both print m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU over all, declarative and interrogative
-sentences with their 95 % confidence intervals; `gkcmn_tf.metrics` defines them. A metrics file also
-has the scores of each sentence.
+sentences with their 95 % confidence intervals; `gkcmn_tf.evaluation.metrics` defines them. A
+metrics file also has the scores of each sentence.
 
 Records made with data.prepare --fps are scored on the resampled frames; metrics.json says so in
 "resampled_fps", which is null where every frame of the video counts.
@@ -25,8 +25,9 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from gkcmn_tf import metrics, tubes
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics, tube_files
+from gkcmn_tf.files import write_json
 
 FLAGS = flags.FLAGS
 # Groups of sentences in a metrics file, and their row in the table.
@@ -79,8 +80,8 @@ def main(argv):
         write_tubes(output_dir, ground_truth, predictions)
         output = os.path.join(output_dir, "metrics.json")
     else:
-        ground_truth = tubes.load_ground_truth(FLAGS.ground_truth)
-        predictions, about = tubes.load_predictions(FLAGS.predictions), {}
+        ground_truth = tube_files.load_ground_truth(FLAGS.ground_truth)
+        predictions, about = tube_files.load_predictions(FLAGS.predictions), {}
         output = FLAGS.output
     scores = metrics.evaluate_predictions(
         ground_truth,
@@ -111,17 +112,19 @@ def check_flags() -> None:
 def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict[str, Any]]:
     """True and predicted tubes of a split as the flags say, and what else its metrics file says."""
     # TensorFlow takes seconds to import, and whoever scores files may not have it.
-    from gkcmn_tf import input_pipeline, prediction, records, runs  # noqa: PLC0415
+    from gkcmn_tf.evaluation import prediction  # noqa: PLC0415
+    from gkcmn_tf.records import clip_records, input_pipeline  # noqa: PLC0415
+    from gkcmn_tf.training import run_folder  # noqa: PLC0415
 
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     data = run.config.data
     if FLAGS.records_dir:
         data.records_dir = FLAGS.records_dir
-    runs.check_features(run)
-    clips = list(records.read_clips(data.records_dir, FLAGS.split))
+    run_folder.check_features(run)
+    clips = list(clip_records.read_clips(data.records_dir, FLAGS.split))
     given = FLAGS.temporal_ground_truth
     if FLAGS.trivial_guess:
-        train_clips = records.read_clips(data.records_dir, data.train_split)
+        train_clips = clip_records.read_clips(data.records_dir, data.train_split)
         predicted = prediction.trivial_guess(train_clips, clips, temporal_ground_truth=given)
     else:
         dataset = input_pipeline.from_config(
@@ -143,8 +146,8 @@ def write_tubes(
 ) -> None:
     """Writes gt.json and predictions.json."""
     for name, content in (
-        ("gt.json", tubes.ground_truth_to_json(ground_truth)),
-        ("predictions.json", tubes.predictions_to_json(predictions)),
+        ("gt.json", tube_files.ground_truth_to_json(ground_truth)),
+        ("predictions.json", tube_files.predictions_to_json(predictions)),
     ):
         write_json(os.path.join(folder, name), content, indent=None)
 
@@ -161,7 +164,7 @@ def write_submission(
             "--hcstvg_submission: HC-STVG counts the frames of the video files, but these records "
             f"were resampled to {about['resampled_fps']} frames a second; prepare without --fps"
         )
-    write_json(path, tubes.hcstvg_submission(ground_truth, predictions), indent=None)
+    write_json(path, tube_files.hcstvg_submission(ground_truth, predictions), indent=None)
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:

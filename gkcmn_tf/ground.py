@@ -19,9 +19,14 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from gkcmn_tf import features, input_pipeline, runs, text, tubes, visualization
-from gkcmn_tf.answers import check_words, clip_bounds, describe, in_file_frames
-from gkcmn_tf.records import VideoFeatures
+from gkcmn_tf import tubes
+from gkcmn_tf.features import extraction
+from gkcmn_tf.features.feature_storage import VideoFeatures
+from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
+from gkcmn_tf.records import input_pipeline
+from gkcmn_tf.text import standardization, tokenization
+from gkcmn_tf.training import run_folder
+from gkcmn_tf.visualization import overlays
 
 FLAGS = flags.FLAGS
 
@@ -45,7 +50,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    run = runs.load(FLAGS.model_dir)
+    run = run_folder.load(FLAGS.model_dir)
     for query in FLAGS.query:
         check_query(run.tokenizer, query)
     encoded = create_extractor(run.features, FLAGS.i3d_weights).extract(FLAGS.video).as_stored()
@@ -53,19 +58,19 @@ def main(argv):
     begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
     found = ground(run, encoded, FLAGS.query, *timeline.to_samples(begin, end))
     for query, resampled in zip(FLAGS.query, found, strict=True):
-        tube = in_file_frames(resampled, timeline, end)
-        print(json.dumps(describe(query, tube, timeline)))
+        tube = in_file_frames(resampled, encoded.source, end, query)
+        print(json.dumps(tube.to_json()))
         if FLAGS.pictures:
             draw(FLAGS.video, query, tube, timeline.frame_count)
 
 
-def check_query(tokenizer: text.Tokenizer, query: str) -> None:
+def check_query(tokenizer: tokenization.Tokenizer, query: str) -> None:
     """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
-    (words,) = text.split_words([query])
+    (words,) = standardization.split_words([query])
     check_words(query, words, tokenizer.unknown_words(query), tokenizer.max_words)
 
 
-def create_extractor(trained: dict, source: str | None = None) -> features.FeatureExtractor:
+def create_extractor(trained: dict, source: str | None = None) -> extraction.FeatureExtractor:
     """The extractor whose features a model was trained on.
 
     Args:
@@ -75,13 +80,13 @@ def create_extractor(trained: dict, source: str | None = None) -> features.Featu
     Raises:
         ValueError: the weights, or the way features are made, differ from those of training.
     """
-    extractor = features.FeatureExtractor.from_source(
+    extractor = extraction.FeatureExtractor.from_source(
         source or trained["i3d_source"],
         compute_dtype=trained["compute_dtype"],
         fps=trained.get("fps"),
         storage_dtype=trained.get("storage_dtype", "float16"),
     )
-    if changed := features.differences(trained, extractor.fingerprint):
+    if changed := extraction.differences(trained, extractor.fingerprint):
         raise ValueError(
             f"features would differ from those that the model was trained on, in {changed}: "
             f"trained on {trained}, now {extractor.fingerprint}"
@@ -90,7 +95,7 @@ def create_extractor(trained: dict, source: str | None = None) -> features.Featu
 
 
 def ground(
-    run: runs.Run, encoded: VideoFeatures, queries: list[str], begin: int, end: int
+    run: run_folder.Run, encoded: VideoFeatures, queries: list[str], begin: int, end: int
 ) -> list[tubes.Tube]:
     """The tube of each query in frames `[begin, end)` of an encoded video, resampled or not."""
     step_features, step_mask = input_pipeline.clip_inputs(
@@ -124,8 +129,8 @@ def draw(video_path: str, query: str, tube: tubes.Tube, num_frames: int) -> None
     slug = re.sub(r"\W+", "-", query.lower()).strip("-")[:60]
     path = os.path.join(folder, f"{stem}-{slug}")
     drawn = {"query": query, "num_frames": num_frames}
-    visualization.write_overlay(video_path, f"{path}.mp4", tube, **drawn)
-    visualization.write_strip(video_path, f"{path}.png", tube, **drawn)
+    overlays.write_overlay(video_path, f"{path}.mp4", tube, **drawn)
+    overlays.write_strip(video_path, f"{path}.png", tube, **drawn)
     logging.info("drawn: %s.mp4 and .png", path)
 
 

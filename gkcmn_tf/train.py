@@ -21,9 +21,10 @@ from absl import app, flags, logging
 from official.common import distribute_utils
 from tensorboard.plugins.hparams import api as hparams
 
-from gkcmn_tf import checkpoints, input_pipeline, records, runs, training
 from gkcmn_tf import config as configs
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf.files import write_json
+from gkcmn_tf.records import clip_records, input_pipeline
+from gkcmn_tf.training import checkpoints, run_folder, trainer
 
 FLAGS = flags.FLAGS
 FAILURE_FILE = "nonfinite_loss.json"
@@ -62,7 +63,7 @@ def main(argv):
         return
     try:
         train(controller, config.train, evaluate=FLAGS.mode == "train_and_eval")
-    except training.NonFiniteLossError as error:
+    except trainer.NonFiniteLossError as error:
         path = os.path.join(FLAGS.model_dir, FAILURE_FILE)
         write_json(
             path,
@@ -90,9 +91,9 @@ def train(controller: orbit.Controller, config: configs.TrainConfig, *, evaluate
 def batch_sentences(config: configs.Experiment, model_dir: str, step: int) -> list[str]:
     """Ids of the sentences in the training batch of a step of the run in `model_dir`."""
     split = config.data.train_split
-    clips = records.read_clips(config.data.records_dir, split)
+    clips = clip_records.read_clips(config.data.records_dir, split)
     ids = [sentence.id for clip in clips for sentence in clip.sentences]
-    tokenizer, _ = runs.start(config, model_dir, writes=False)
+    tokenizer, _ = run_folder.start(config, model_dir, writes=False)
     dataset = input_pipeline.from_config(
         config.data,
         split,
@@ -111,12 +112,12 @@ def create_controller(
 ) -> orbit.Controller:
     """Orbit's controller of the run in `model_dir`, restored from its newest checkpoint if any."""
     writes = strategy.extended.should_checkpoint
-    tokenizer, word_vectors = runs.start(config, model_dir, writes=writes)
+    tokenizer, word_vectors = run_folder.start(config, model_dir, writes=writes)
     with strategy.scope():
-        model = runs.build_model(config, tokenizer.vocabulary_size)
+        model = run_folder.build_model(config, tokenizer.vocabulary_size)
         if word_vectors is not None:
             model.sentence_encoder.set_word_vectors(word_vectors)
-        optimizer = training.create_optimizer(config, model)
+        optimizer = trainer.create_optimizer(config, model)
     step = tf.Variable(0, dtype=tf.int64, name="step")
     saved = checkpoints.contents(model, step=step, optimizer=optimizer)
     manager = checkpoints.Manager(
@@ -164,7 +165,7 @@ def create_controller(
         write_hyperparameters(config, model_dir)
     return orbit.Controller(
         strategy=strategy,
-        trainer=training.Trainer(
+        trainer=trainer.Trainer(
             model,
             optimizer,
             train_data,
@@ -174,7 +175,7 @@ def create_controller(
             accumulation_steps=config.train.accumulation_steps,
             jit_compile=config.runtime.jit_compile,
         ),
-        evaluator=training.Evaluator(
+        evaluator=trainer.Evaluator(
             model,
             eval_data,
             strategy,

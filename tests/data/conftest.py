@@ -8,14 +8,14 @@ import pathlib
 import numpy as np
 import pytest
 
-from gkcmn_tf import video
+from gkcmn_tf.video import writing
 
 
 def write_noise(path, frame_count=40, width=64, height=48):
     """A video whose frames all differ, at 25 frames a second."""
     levels = np.random.default_rng(0).integers(0, 256, (frame_count, height // 8, width // 8, 3))
     frames = levels.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-    video.write_video(str(path), frames, 25)
+    writing.write_video(str(path), frames, 25)
     return path
 
 

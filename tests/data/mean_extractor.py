@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from gkcmn_tf import features
+from gkcmn_tf.features import extraction
 
 
 @functools.cache
@@ -13,4 +13,4 @@ def make_extractor(sha256="0" * 64, fps=None):
     clips = keras.Input((None, None, None, 3))
     network = keras.Model(clips, keras.layers.AveragePooling3D((8, 32, 32))(clips))
     weights = {"source": "mean", "sha256": sha256}
-    return features.FeatureExtractor(network, weights, fps=fps, batch_size=2)
+    return extraction.FeatureExtractor(network, weights, fps=fps, batch_size=2)

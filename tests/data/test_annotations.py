@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data import annotations
-from gkcmn_tf.records import Clip, Sentence
+from gkcmn_tf.records.clip_records import Clip, Sentence
 
 
 def make_clip(begin, end, segments, frame_count=100):

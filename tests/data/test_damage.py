@@ -9,7 +9,7 @@ import json
 import pytest
 
 from data import custom, hcstvg, prepare, vidstg
-from gkcmn_tf import records
+from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
 
 
@@ -40,8 +40,8 @@ class Outcome:
 
     manifest: dict
     reasons: dict[str, str]
-    sentences: dict[str, records.Sentence]
-    clips: dict[str, records.Clip]
+    sentences: dict[str, clip_records.Sentence]
+    clips: dict[str, clip_records.Clip]
     notices: dict[str, str]
 
 
@@ -56,7 +56,7 @@ def make_records(annotations, split, dataset, video_dir, output_dir):
     )
     assert manifest == json.loads((output_dir / "manifest.json").read_text())
     part = manifest["splits"][split]
-    clips = list(records.read_clips(str(output_dir), split))
+    clips = list(clip_records.read_clips(str(output_dir), split))
     return Outcome(
         manifest=part,
         reasons={skipped["id"]: skipped["reason"] for skipped in part["skipped"]},

@@ -13,7 +13,7 @@ import pytest
 from apache_beam.utils.shared import Shared
 
 from data import feature_pipeline
-from gkcmn_tf import features, records
+from gkcmn_tf.features import extraction, feature_storage
 from tests.data.mean_extractor import make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -52,7 +52,9 @@ def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
     videos, failures = extract(both, tmp_path)
     assert (sorted(videos), failures) == (sorted(both), {})
     # The network takes means, so it mirrors what it sees.
-    plain, mirrored = (records.read_video_features(str(tmp_path), vid).features for vid in both)
+    plain, mirrored = (
+        feature_storage.read_video_features(str(tmp_path), vid).features for vid in both
+    )
     np.testing.assert_allclose(mirrored, plain[:, :, ::-1], atol=2e-4)
     assert np.abs(mirrored - plain).max() > 0.01
 
@@ -60,21 +62,21 @@ def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
 def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monkeypatch):
     sound = pathlib.Path(paths["b"]).read_bytes()
     pathlib.Path(paths["b"]).write_bytes(b"no video")
-    original = features.FeatureExtractor.extract
+    original = extraction.FeatureExtractor.extract
 
     def extract_or_fail(self, path, video_id, **kwargs):
         if video_id == "c":
             raise IndexError("what nobody thought of")
         return original(self, path, video_id, **kwargs)
 
-    monkeypatch.setattr(features.FeatureExtractor, "extract", extract_or_fail)
+    monkeypatch.setattr(extraction.FeatureExtractor, "extract", extract_or_fail)
     videos, failures = extract(paths, tmp_path / "out")
     assert list(videos) == ["a"]
     assert "b.mp4: cannot be opened as a video" in failures["b"]
     assert failures["c"] == "video c: what nobody thought of"
     assert json.loads((tmp_path / "out/failures/c.json").read_text())["reason"] == failures["c"]
 
-    monkeypatch.setattr(features.FeatureExtractor, "extract", original)
+    monkeypatch.setattr(extraction.FeatureExtractor, "extract", original)
     pathlib.Path(paths["b"]).write_bytes(sound)
     videos, failures = extract(paths, tmp_path / "out")
     assert (sorted(videos), failures) == (["a", "b", "c"], {})

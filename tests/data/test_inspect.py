@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from data import inspect, mirroring, records_statistics
-from gkcmn_tf import records, video, visualization
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf.files import write_json
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.video import reading, writing
+from gkcmn_tf.visualization import drawing
 
 ROOT = pathlib.Path(__file__).parents[2]
 BOX = (120, 80, 180, 140)
@@ -20,11 +22,11 @@ BOX = (120, 80, 180, 140)
 
 def sentence(sentence_id, begin, end):
     boxes = np.tile(np.float32(BOX), (end - begin, 1))
-    return records.Sentence(0, sentence_id, "a dog runs.", "declarative", 4, begin, end, boxes)
+    return clip_records.Sentence(0, sentence_id, "a dog runs.", "declarative", 4, begin, end, boxes)
 
 
 def clip(video_id, *sentences, width=240):
-    return records.Clip(video_id, 0, 20, 10.0, width, 180, 20, sentences)
+    return clip_records.Clip(video_id, 0, 20, 10.0, width, 180, 20, sentences)
 
 
 TRAIN = [clip("a", sentence("train-0", 4, 10), sentence("train-1", 0, 20))]
@@ -37,7 +39,7 @@ def folder(tmp_path):
     folder = tmp_path / "records"
     splits = {}
     for split, clips in {"train": TRAIN, "test": TEST, "val": []}.items():
-        records.write_clips(str(folder), split, clips, 1)
+        clip_records.write_clips(str(folder), split, clips, 1)
         kept = sum(len(c.sentences) for c in clips)
         skipped = [{"id": f"{split}-9", "reason": "video 12: no such file"}] * (split == "train")
         splits[split] = {
@@ -56,7 +58,7 @@ def videos(tmp_path):
     """20 grey frames of 240 x 180 for each video."""
     for name in ("a.mp4", "x/b/c.mp4"):
         path = tmp_path / "videos" / name
-        video.write_video(str(path), [np.full((180, 240, 3), 128, np.uint8)] * 20, 10)
+        writing.write_video(str(path), [np.full((180, 240, 3), 128, np.uint8)] * 20, 10)
     return str(tmp_path / "videos")
 
 
@@ -169,9 +171,9 @@ def test_the_tube_is_drawn_in_pixels_of_the_file(videos, tmp_path):
     wide = clip("a", sentence("odd/id", 4, 10), width=480)
     inspect.draw_sentence(f"{videos}/a.mp4", wide, wide.sentences[0], str(tmp_path / "out"))
     assert sorted(os.listdir(tmp_path / "out")) == ["odd%2Fid.mp4", "odd%2Fid.png"]
-    frames = list(video.decode_frames(str(tmp_path / "out" / "odd%2Fid.mp4"), size=None))
+    frames = list(reading.decode_frames(str(tmp_path / "out" / "odd%2Fid.mp4"), size=None))
     for number, frame in enumerate(frames):
-        near = np.abs(frame[60:150].astype(int) - visualization.TRUE).max(axis=-1) < 40
+        near = np.abs(frame[60:150].astype(int) - drawing.TRUE).max(axis=-1) < 40
         columns = np.flatnonzero(near.any(axis=0))
         assert (columns.size > 0) == (4 <= number < 10)
         if columns.size:
@@ -182,13 +184,13 @@ def test_a_mirrored_sentence_is_drawn_in_the_mirrored_video(tmp_path):
     path = str(tmp_path / "a.mp4")
     frame = np.full((180, 240, 3), 128, np.uint8)
     frame[:, 200:] = 255
-    video.write_video(path, [frame] * 20, 10)
+    writing.write_video(path, [frame] * 20, 10)
     plain = clip("a", sentence("s", 4, 10))
     for shown in (plain, mirroring.mirror_clip(plain)):
         inspect.draw_sentence(path, shown, shown.sentences[0], str(tmp_path))
     # Below the text and above the bar, up to what compression makes of it.
     drawn, mirrored = (
-        np.stack(list(video.decode_frames(f"{tmp_path}/{name}.mp4", size=None)))[:, 60:150]
+        np.stack(list(reading.decode_frames(f"{tmp_path}/{name}.mp4", size=None)))[:, 60:150]
         for name in ("s", "s~mirrored")
     )
     assert np.abs(drawn[:, :, ::-1].astype(int) - mirrored).mean() < 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data import make_shapes, vidstg
-from gkcmn_tf import video
+from gkcmn_tf.video import reading
 
 SETTINGS = {"seed": 1, "num_frames": 48}
 EXCERPT = pathlib.Path(__file__).with_name("vidstg_excerpt.json")
@@ -82,7 +82,7 @@ def test_videos_are_what_their_annotation_says(made):
     assert len(paths) == 10
     for path in paths[:3]:
         vidor = json.loads(path.read_text())
-        stream = video.decode_frames(str(root / "videos" / vidor["video_path"]), size=None)
+        stream = reading.decode_frames(str(root / "videos" / vidor["video_path"]), size=None)
         assert len(list(stream)) == vidor["frame_count"] == len(vidor["trajectories"])
         assert (stream.info.width, stream.info.height) == (vidor["width"], vidor["height"])
         assert stream.info.fps == vidor["fps"]
@@ -139,8 +139,8 @@ def test_other_settings_are_refused(made):
 def test_videos_of_another_version_of_the_program_are_refused(made, monkeypatch):
     root, _ = made
     before = files(root)
-    monkeypatch.setattr("data.shapes_scene.SPEED", (5.0, 6.0))
-    monkeypatch.setattr("data.shapes_scene.GROWTH", 1.2)
+    monkeypatch.setattr("data.shapes.scene.SPEED", (5.0, 6.0))
+    monkeypatch.setattr("data.shapes.scene.GROWTH", 1.2)
     with pytest.raises(ValueError, match="holds another scene; use an empty --output_dir"):
         make_shapes.make_shapes(str(root), num_videos=10, **SETTINGS)
     assert files(root) == before

@@ -7,7 +7,7 @@ import pytest
 
 from data import mirroring
 from data.annotations import Skipped, SplitAnnotations
-from gkcmn_tf.records import Clip, Sentence
+from gkcmn_tf.records.clip_records import Clip, Sentence
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from absl import logging
 
 from data import prepare, vidstg
-from gkcmn_tf import features, records
+from gkcmn_tf.features import extraction, feature_storage
+from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
 
 ARGUMENTS = {"dataset": "vidstg"}
@@ -47,13 +48,13 @@ def contents(output_dir):
 def count_extractions(monkeypatch):
     """Ids of the videos whose features are made from now on."""
     made = []
-    original = features.FeatureExtractor.extract
+    original = extraction.FeatureExtractor.extract
 
     def extract(self, path, video_id=None, **kwargs):
         made.append(video_id)
         return original(self, path, video_id, **kwargs)
 
-    monkeypatch.setattr(features.FeatureExtractor, "extract", extract)
+    monkeypatch.setattr(extraction.FeatureExtractor, "extract", extract)
     return made
 
 
@@ -71,7 +72,7 @@ def two_videos(folder, steady):
 
 def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
-    clips = list(records.read_clips(output_dir, "val"))
+    clips = list(clip_records.read_clips(output_dir, "val"))
     assert [(c.video_id, c.begin, c.end) for c in clips] == [
         ("a", 0, 40),
         ("b", 0, 40),
@@ -89,7 +90,7 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
     assert (clips[0].frame_count, clips[0].width, clips[0].height, clips[0].fps) == (40, 64, 48, 25)
     np.testing.assert_array_equal(clips[0].sentences[0].boxes, [(8, 8, 24, 32)] * 10)
     for vid in "ab":
-        made = records.read_video_features(output_dir, vid)
+        made = feature_storage.read_video_features(output_dir, vid)
         path = str(two_videos.video_dir / "g0" / f"{vid}.mp4")
         np.testing.assert_array_equal(made.features, make_extractor().extract(path).features)
     assert json.loads(pathlib.Path(output_dir, "manifest.json").read_text()) == manifest
@@ -165,7 +166,7 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
     for name, reason in expected.items():
         assert reason in reasons[name]
         assert reasons[name] in caplog.text
-    kept = {s.id: s for c in records.read_clips(output_dir, "val") for s in c.sentences}
+    kept = {s.id: s for c in clip_records.read_clips(output_dir, "val") for s in c.sentences}
     assert split["sentences"] == {
         "total": 17,
         "kept": len(kept),
@@ -179,9 +180,11 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
     notices = {notice["id"]: notice["notice"] for notice in split["video_notices"]}
     assert sorted(notices) == ["cut", "short"]
     assert notices["short"] == "24 of 40 frames can be decoded"
-    clips = {clip.video_id: clip for clip in records.read_clips(output_dir, "val")}
+    clips = {clip.video_id: clip for clip in clip_records.read_clips(output_dir, "val")}
     assert (clips["short"].end, clips["short"].frame_count) == (24, 24)
-    assert clips["cut"].end == records.read_video_features(output_dir, "cut").frame_count < 40
+    assert (
+        clips["cut"].end == feature_storage.read_video_features(output_dir, "cut").frame_count < 40
+    )
 
 
 def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output_dir):
@@ -190,7 +193,7 @@ def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output
     folder.add_video("a", width=48, height=64)
     split = run(folder, output_dir)["splits"]["val"]
     assert split["video_notices"] == [{"id": "a", "notice": "is 48x64, annotated as 64x48"}]
-    (clip,) = records.read_clips(output_dir, "val")
+    (clip,) = clip_records.read_clips(output_dir, "val")
     assert (clip.width, clip.height) == (64, 48)
 
 
@@ -218,14 +221,14 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
     run(two_videos, output_dir)
     undisturbed = contents(output_dir)
     other = f"{output_dir}-killed"
-    original = records.write_video_features
+    original = feature_storage.write_video_features
 
     def full_at_b(folder, video):
         if video.video_id == "b":
             raise OSError(28, "No space left on device")
         return original(folder, video)
 
-    monkeypatch.setattr(records, "write_video_features", full_at_b)
+    monkeypatch.setattr(feature_storage, "write_video_features", full_at_b)
     with pytest.raises((OSError, RuntimeError), match="No space left"):
         run(two_videos, other)
     assert sorted(contents(other)) == [
@@ -234,7 +237,7 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
         "features/b.json",
         "settings.json",
     ]
-    monkeypatch.setattr(records, "write_video_features", original)
+    monkeypatch.setattr(feature_storage, "write_video_features", original)
     made = count_extractions(monkeypatch)
     run(two_videos, other)
     assert made == ["b"]
@@ -282,7 +285,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     folder.add_record("short", truth=(30, 35), questions=())
     manifest = run(folder, output_dir, fps=5)
     # At 25 frames a second, 5 a second leave the frames 0, 5, 10, ..., 35.
-    first, cut = records.read_clips(output_dir, "val")
+    first, cut = clip_records.read_clips(output_dir, "val")
     assert (first.begin, first.end, first.frame_count, first.fps) == (1, 8, 8, 5)
     for sentence in first.sentences:
         assert (sentence.begin, sentence.end) == (2, 4)
@@ -300,7 +303,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert split["notices"]["sentences_between_resampled_frames"] == 1
     assert split["video_notices"] == [{"id": "short", "notice": "24 of 40 frames can be decoded"}]
     assert manifest["features"]["fps"] == 5
-    made = records.read_video_features(output_dir, "a")
+    made = feature_storage.read_video_features(output_dir, "a")
     assert (made.frame_count, made.fps, len(made.features)) == (8, 5, 2)
 
 
@@ -351,7 +354,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     summary = json.loads(done.stdout)
     assert summary["splits"]["val"]["videos"] == 1
     assert summary["splits"]["val"]["sentences"]["kept"] == 4
-    assert records.read_video_features(output_dir, "a").features.shape == (10, 7, 7, 1024)
+    assert feature_storage.read_video_features(output_dir, "a").features.shape == (10, 7, 7, 1024)
     manifest = json.loads(pathlib.Path(output_dir, "manifest.json").read_text())
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
@@ -359,12 +362,12 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     # Both splits have the same sentences, of videos that mirror each other.
     sentences = {"total": 4, "kept": 4, "skipped": 0, "declarative": 2, "interrogative": 2}
     assert manifest["splits"]["val_mirrored"]["sentences"] == sentences
-    clips = list(records.read_clips(output_dir, "val+val_mirrored"))
+    clips = list(clip_records.read_clips(output_dir, "val+val_mirrored"))
     assert [clip.video_id for clip in clips] == ["a", "a", "a~mirrored", "a~mirrored"]
     path = str(two_videos.video_dir / "g0" / "a.mp4")
-    extractor = features.FeatureExtractor.from_source("random:0")
+    extractor = extraction.FeatureExtractor.from_source("random:0")
     np.testing.assert_array_equal(
-        records.read_video_features(output_dir, "a~mirrored").features,
+        feature_storage.read_video_features(output_dir, "a~mirrored").features,
         extractor.extract(path, mirrored=True).features,
     )
 

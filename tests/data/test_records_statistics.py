@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import records_statistics
-from gkcmn_tf import records
+from gkcmn_tf.records import clip_records
 
 
 def sentence(number, begin, end, box, words):
     boxes = np.tile(np.float32(box), (end - begin, 1))
-    return records.Sentence(number, f"s{number}", words, "declarative", 0, begin, end, boxes)
+    return clip_records.Sentence(number, f"s{number}", words, "declarative", 0, begin, end, boxes)
 
 
 def manifest(train=(2, 3), val=(0, 0)):
@@ -37,17 +37,17 @@ def manifest(train=(2, 3), val=(0, 0)):
 def folder(tmp_path):
     """Two clips of one video, 20 x 10 pixels, in `train`; none in `val`."""
     clips = [
-        records.Clip(
+        clip_records.Clip(
             *("a", 10, 50, 10.0, 20, 10, 90),
             (
                 sentence(0, 10, 20, (0, 0, 10, 5), "A dog, it runs!"),
                 sentence(1, 30, 50, (0, 0, 20, 10), "a dog"),
             ),
         ),
-        records.Clip("a", 0, 81, 10.0, 20, 10, 90, (sentence(2, 0, 81, (3, 3, 3, 9), "Dog"),)),
+        clip_records.Clip("a", 0, 81, 10.0, 20, 10, 90, (sentence(2, 0, 81, (3, 3, 3, 9), "Dog"),)),
     ]
-    records.write_clips(str(tmp_path), "train", clips, 2)
-    records.write_clips(str(tmp_path), "val", [], 1)
+    clip_records.write_clips(str(tmp_path), "train", clips, 2)
+    clip_records.write_clips(str(tmp_path), "val", [], 1)
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "a.tfrecord").write_bytes(bytes(123))
     return str(tmp_path)
@@ -117,9 +117,9 @@ def test_shares_lie_between_0_and_1(tmp_path_factory, begin, before, length, beh
     truth = begin + before, begin + before + length
     pixels = (30 * x1, 20 * y1, 30 * x2, 20 * y2)
     one = sentence(0, *truth, pixels, "a dog")
-    clip = records.Clip("a", begin, truth[1] + behind, 25.0, 30, 20, 200, (one,))
-    records.write_clips(folder, "train", [clip], 1)
-    records.write_clips(folder, "val", [], 1)
+    clip = clip_records.Clip("a", begin, truth[1] + behind, 25.0, 30, 20, 200, (one,))
+    clip_records.write_clips(folder, "train", [clip], 1)
+    clip_records.write_clips(folder, "val", [], 1)
     values = records_statistics.measure(folder, manifest(train=(1, 1)))["train"].values
     for name in ("segment_share_of_clip", "segment_middle_in_clip", "box_share_of_frame"):
         assert 0 <= values[name][0] <= 1 + 1e-6

@@ -10,8 +10,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data import tfds_builders
-from gkcmn_tf import records
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf import tubes
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.files import write_json
+from gkcmn_tf.records import clip_records
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -22,18 +24,18 @@ def sentence(number, begin, end, **fields):
         "index": number,
         "id": f"s{number}",
         "text": "a dog runs. ¿qué?",
-        "qtype": records.QTYPES[number % 2],
+        "qtype": tubes.QTYPES[number % 2],
         "target_id": 7 - number,
     }
-    return records.Sentence(begin=begin, end=end, boxes=boxes, **values | fields)
+    return clip_records.Sentence(begin=begin, end=end, boxes=boxes, **values | fields)
 
 
 CLIPS = {
     "train": [
-        records.Clip("a/1", 0, 40, 25.0, 64, 48, 40, (sentence(0, 3, 6), sentence(1, 39, 40))),
-        records.Clip("b", 8, 32, 29.97, 32, 64, 100, (sentence(2, 8, 32),)),
+        clip_records.Clip("a/1", 0, 40, 25.0, 64, 48, 40, (sentence(0, 3, 6), sentence(1, 39, 40))),
+        clip_records.Clip("b", 8, 32, 29.97, 32, 64, 100, (sentence(2, 8, 32),)),
     ],
-    "test": [records.Clip("c", 0, 4, 5.0, 8, 8, 4, (sentence(3, 0, 1),))],
+    "test": [clip_records.Clip("c", 0, 4, 5.0, 8, 8, 4, (sentence(3, 0, 1),))],
     "val": [],
 }
 
@@ -44,7 +46,7 @@ def records_dir(tmp_path):
     folder = tmp_path / "records"
     splits = {}
     for split, clips in CLIPS.items():
-        records.write_clips(str(folder), split, clips, num_shards=1)
+        clip_records.write_clips(str(folder), split, clips, num_shards=1)
         splits[split] = {"sentences": {"kept": sum(len(clip.sentences) for clip in clips)}}
     write_json(str(folder / "manifest.json"), {"dataset": "vidstg", "splits": splits})
     return str(folder)
@@ -63,7 +65,7 @@ def test_tfds_serves_every_sentence_as_it_is_in_the_records(records_dir, tmp_pat
     assert set(served) == {"train", "test"}
     for split, dataset in served.items():
         examples = {example["id"].decode(): example for example in dataset.as_numpy_iterator()}
-        clips = list(records.read_clips(records_dir, split))
+        clips = list(clip_records.read_clips(records_dir, split))
         assert len(examples) == sum(len(clip.sentences) for clip in clips)
         for clip in clips:
             for stored in clip.sentences:
@@ -75,7 +77,9 @@ def test_tfds_serves_every_sentence_as_it_is_in_the_records(records_dir, tmp_pat
                 assert example["text"].decode() == stored.text
                 assert info.features["qtype"].int2str(example["qtype"]) == stored.qtype
                 assert example["video_id"].decode() == clip.video_id
-                assert example["features_file"].decode() == records.features_file(clip.video_id)
+                assert example["features_file"].decode() == feature_storage.features_file(
+                    clip.video_id
+                )
                 for key in ("index", "target_id"):
                     assert example[key] == getattr(stored, key)
                 for key in ("fps", "width", "height", "frame_count"):

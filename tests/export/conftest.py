@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from export import saved_model
-from gkcmn_tf import video
+from gkcmn_tf.video import writing
 from tests.export.tiny_run import make_run, stand_in_i3d
 
 
@@ -33,7 +33,7 @@ def video_path(tmp_path_factory):
     for number, frame in enumerate(frames):
         frame[10:30, 2 * number : 2 * number + 16] = [250, 20, 20]
     path = str(tmp_path_factory.mktemp("video") / "square.mp4")
-    video.write_video(path, frames, 10)
+    writing.write_video(path, frames, 10)
     return path
 
 

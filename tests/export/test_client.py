@@ -8,7 +8,6 @@ import pytest
 
 from export import client
 from gkcmn_tf import ground
-from gkcmn_tf.answers import describe
 from tests.export.tiny_run import make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -39,7 +38,8 @@ def expected(run, path, queries):
     count = encoded.timeline.frame_count
     tubes = ground.ground(run, encoded, queries, 0, count)
     return [
-        describe(query, tube, encoded.timeline) for query, tube in zip(queries, tubes, strict=True)
+        dataclasses.replace(tube, sentence=query, video=encoded.source).to_json()
+        for query, tube in zip(queries, tubes, strict=True)
     ]
 
 

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import grounding_graph
-from gkcmn_tf import ground, records, video
+from gkcmn_tf import ground
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.video import reading
 from tests.export.tiny_run import T, make_extractor, make_i3d, make_run
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
@@ -60,7 +62,7 @@ def shown(frames, fps=10.0):
 
 
 def keras_tubes(run, features, begin, end):
-    encoded = records.VideoFeatures(
+    encoded = feature_storage.VideoFeatures(
         video_id="v", fps=10.0, width=70, height=50, frame_count=end, features=features
     )
     return ground.ground(run, encoded, SENTENCES, begin, end)
@@ -135,7 +137,7 @@ def test_videos_of_different_lengths_share_a_batch(gkcmn_signatures):
 
 def test_frames_of_the_size_of_training_give_its_features(gkcmn_signatures, video_path):
     stored = make_extractor().extract(video_path).features
-    frames = np.stack(list(video.decode_frames(video_path)))
+    frames = np.stack(list(reading.decode_frames(video_path)))
     encoded = call(
         gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([len(frames)])
     )
@@ -144,7 +146,7 @@ def test_frames_of_the_size_of_training_give_its_features(gkcmn_signatures, vide
 
 def test_frames_of_another_size_give_nearly_its_features(gkcmn_signatures, video_path):
     stored = make_extractor().extract(video_path).features
-    frames = np.stack(list(video.decode_frames(video_path, size=None)))
+    frames = np.stack(list(reading.decode_frames(video_path, size=None)))
     encoded = call(
         gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([len(frames)])
     )

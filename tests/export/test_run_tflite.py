@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from export import networks, run_tflite, tflite
-from gkcmn_tf import ground, input_pipeline
-from gkcmn_tf.answers import describe
-from gkcmn_tf.feature_storage import as_stored
+from gkcmn_tf import ground
+from gkcmn_tf.features.quantization import as_stored
+from gkcmn_tf.records import input_pipeline
 from tests.export.tiny_run import make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -39,7 +39,10 @@ def expected(gkcmn, video_path):
     """What `gkcmn_tf.ground` prints."""
     encoded = make_flat_extractor().extract(video_path)
     tubes = ground.ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
-    return [describe(q, tube, encoded.timeline) for q, tube in zip(QUERIES, tubes, strict=True)]
+    return [
+        dataclasses.replace(tube, sentence=q, video=encoded.source).to_json()
+        for q, tube in zip(QUERIES, tubes, strict=True)
+    ]
 
 
 @pytest.fixture

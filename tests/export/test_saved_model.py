@@ -11,9 +11,13 @@ import pytest
 import tensorflow as tf
 
 from export import saved_model, warmup
-from gkcmn_tf import checkpoints, features, ground, runs, text, video
 from gkcmn_tf import config as configs
-from gkcmn_tf.atomic_files import read_json, write_json
+from gkcmn_tf import ground
+from gkcmn_tf.features import extraction
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.text import tokenization
+from gkcmn_tf.training import checkpoints, run_folder
+from gkcmn_tf.video import reading
 from tests.export.tiny_run import make_extractor, stand_in_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -140,10 +144,10 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
     printed = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     assert json.loads(printed)["bytes"] > 40_000_000
     assert (folder / "assets.extra" / warmup.FILE).exists()
-    run = runs.load(str(model_dir))
+    run = run_folder.load(str(model_dir))
     encoded = ground.create_extractor(run.features).extract(video_path)
     inputs = inputs_of(encoded, ["the red square moves left"])
-    frames = np.stack(list(video.decode_frames(video_path)))
+    frames = np.stack(list(reading.decode_frames(video_path)))
     shown = {"frames": frames[None], "frame_count": np.int32([22])}
     shown |= {name: inputs[name] for name in ("fps", "width", "height")}
     shown["sentence"] = inputs["sentences"][0]
@@ -160,11 +164,13 @@ def write_run(model_dir):
     override = ",".join(f"model.gkcmn.{name}={value}" for name, value in widths.items())
     config = configs.load("gkcmn", params_override=f"{override},data.max_steps=6")
     configs.save(config, str(model_dir))
-    tokenizer = text.Tokenizer(["the", "red", "square", "moves", "left"], config.data.max_words)
+    tokenizer = tokenization.Tokenizer(
+        ["the", "red", "square", "moves", "left"], config.data.max_words
+    )
     tokenizer.save(str(model_dir / "vocabulary.txt"))
-    extractor = features.FeatureExtractor.from_source("random:0")
+    extractor = extraction.FeatureExtractor.from_source("random:0")
     write_json(str(model_dir / "features.json"), extractor.fingerprint)
-    model = runs.build_model(config, tokenizer.vocabulary_size)
+    model = run_folder.build_model(config, tokenizer.vocabulary_size)
     step = tf.Variable(7, dtype=tf.int64)
     checkpoints.Manager(
         checkpoints.contents(model, step=step), str(model_dir), max_to_keep=1

@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from export import networks, tflite
 from export.tflite_files import operators, read_metadata
-from gkcmn_tf import video
+from gkcmn_tf.video import reading
 from tests.export.tiny_run import WORDS, C, N, T, make_flat_extractor, make_flat_i3d
 
 
@@ -102,7 +102,7 @@ def test_i3d_gives_the_features_of_training(video_path):
     extractor = make_flat_extractor()
     expected = extractor.extract(video_path).features
     model = tflite.i3d_file(networks.of_i3d(extractor.fingerprint, make_flat_i3d()), "none")
-    frames = np.stack(list(video.decode_frames(video_path)))
+    frames = np.stack(list(reading.decode_frames(video_path)))
     found = call(model, frames=frames[None, :8][:, [0, 0, 0, 1, 2, 3, 4, 5]])["features"]
     # The first window: two frames before the video, which repeat its first.
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-3, atol=1e-3)

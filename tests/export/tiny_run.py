@@ -7,7 +7,10 @@ import keras
 import pytest
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import features, ground, runs, text
+from gkcmn_tf import ground
+from gkcmn_tf.features import extraction
+from gkcmn_tf.text import tokenization
+from gkcmn_tf.training import run_folder
 
 C, T, N = 3, 6, 5
 WORDS = ("the", "red", "square", "moves", "left", "blue")
@@ -21,12 +24,12 @@ def make_run(model="gkcmn", fps=None, precision="float32"):
     override += [f"data.max_steps={T}", f"data.max_words={N}", f"data.feature_channels={C}"]
     override += [f"runtime.precision={precision}"]
     config = configs.load(model, params_override=",".join(override))
-    tokenizer = text.Tokenizer(WORDS, N)
+    tokenizer = tokenization.Tokenizer(WORDS, N)
     fingerprint = make_extractor(fps).fingerprint
-    built = runs.build_model(config, tokenizer.vocabulary_size)
+    built = run_folder.build_model(config, tokenizer.vocabulary_size)
     # Far enough from zero that tubes differ.
     built.set_weights([4 * value for value in built.get_weights()])
-    return runs.Run(config, tokenizer, fingerprint, built, step=7)
+    return run_folder.Run(config, tokenizer, fingerprint, built, step=7)
 
 
 def make_i3d():
@@ -47,11 +50,11 @@ def make_flat_i3d():
 
 
 def make_flat_extractor():
-    return features.FeatureExtractor(make_flat_i3d(), WEIGHTS)
+    return extraction.FeatureExtractor(make_flat_i3d(), WEIGHTS)
 
 
 def make_extractor(fps=None):
-    return features.FeatureExtractor(make_i3d(), WEIGHTS, fps=fps)
+    return extraction.FeatureExtractor(make_i3d(), WEIGHTS, fps=fps)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gkcmn_tf.atomic_files import read_json
+from gkcmn_tf.files import read_json
 
 ROOT = pathlib.Path(__file__).parents[2]
 EDGE_CASES = pathlib.Path("tests/gkcmn_tf/edge_cases")

@@ -10,8 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from gkcmn_tf import features, ground, records, runs, video
-from gkcmn_tf.atomic_files import read_json, write_json
+from gkcmn_tf import ground
+from gkcmn_tf.features import extraction, feature_storage
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.training import run_folder
+from gkcmn_tf.video import reading
 
 ROOT = pathlib.Path(__file__).parents[2]
 MODEL = (
@@ -74,7 +78,7 @@ def train_arguments(folder, model):
 @pytest.fixture(scope="module")
 def example(folder):
     """A test video and one of the sentences about it."""
-    clip = next(iter(records.read_clips(str(folder / "records"), "test")))
+    clip = next(iter(clip_records.read_clips(str(folder / "records"), "test")))
     path = next((folder / "shapes" / "videos").glob(f"*/{clip.video_id}.mp4"))
     return path, clip.sentences[0].text
 
@@ -89,18 +93,18 @@ def test_training_leaves_everything_that_a_run_needs(folder):
         assert expected <= names
         assert list((folder / model / "train").glob("events*"))
         assert list((folder / model / "eval").glob("events*"))
-        assert runs.load(str(folder / model)).step == 6
+        assert run_folder.load(str(folder / model)).step == 6
 
 
 def test_training_again_does_nothing_and_further_goes_on(folder):
-    before = runs.load(str(folder / "bm")).model.get_weights()
+    before = run_folder.load(str(folder / "bm")).model.get_weights()
     call("gkcmn_tf.train", *train_arguments(folder, "bm"))
-    for a, b in zip(before, runs.load(str(folder / "bm")).model.get_weights(), strict=True):
+    for a, b in zip(before, run_folder.load(str(folder / "bm")).model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     more = MODEL.replace("TYPE", "bm").replace("steps: 6", "steps: 8")
     (folder / "bm.yaml").write_text(more)
     call("gkcmn_tf.train", *train_arguments(folder, "bm"))
-    assert runs.load(str(folder / "bm")).step == 8
+    assert run_folder.load(str(folder / "bm")).step == 8
 
 
 def test_a_run_keeps_its_settings(folder):
@@ -116,7 +120,7 @@ def test_evaluate(folder, model):
     assert "interrogative" in table
     scores = read_json(str(folder / model / "metrics.json"))
     predictions = read_json(str(folder / model / "predictions.json"))
-    clips = list(records.read_clips(str(folder / "records"), "test"))
+    clips = list(clip_records.read_clips(str(folder / "records"), "test"))
     assert set(predictions) == {s.id for clip in clips for s in clip.sentences}
     assert scores["sentences"] == len(predictions) and scores["missing_predictions"] == 0
     assert scores["resampled_fps"] is None
@@ -138,7 +142,8 @@ def test_evaluate_with_the_true_segments_and_the_trivial_guess(folder):
     assert scores["overall"]["m_vIoU"] == pytest.approx(scores["overall"]["m_sIoU"])
     call("gkcmn_tf.evaluate", *common, "--trivial_guess")
     assert read_json(str(output / "metrics.json"))["overall"]["m_tIoU"] == 1
-    table = call("gkcmn_tf.compare", f"Guess={output}/metrics.json", f"Same={output}/metrics.json")
+    files = f"Guess={output}/metrics.json", f"Same={output}/metrics.json"
+    table = call("gkcmn_tf.evaluation.metrics_table", *files)
     assert "| Guess |" in table.replace("  ", " ")
 
 
@@ -161,7 +166,7 @@ def test_ground(folder, example):
         assert answer["begin_seconds"] == pytest.approx(answer["begin"] / 25)
     drawn = sorted((folder / "drawn").iterdir())
     assert [file.suffix for file in drawn] == [".mp4", ".png"] * 2
-    assert len(list(video.decode_frames(str(drawn[0]), size=None))) == 48
+    assert len(list(reading.decode_frames(str(drawn[0]), size=None))) == 48
 
 
 def test_tflite_files_answer_as_ground_does(folder, example):
@@ -184,7 +189,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
     path, _ = example
     trained = read_json(str(folder / "gkcmn" / "features.json"))
     made = ground.create_extractor(trained).extract(str(path)).as_stored()
-    stored = records.read_video_features(str(folder / "records"), path.stem)
+    stored = feature_storage.read_video_features(str(folder / "records"), path.stem)
     np.testing.assert_array_equal(made.features, stored.features)
 
 
@@ -216,8 +221,8 @@ def test_the_notebook_runs(folder, capfd):
 
 def test_features_of_other_weights_are_refused(folder):
     trained = read_json(str(folder / "gkcmn" / "features.json"))
-    assert features.differences(trained, trained | {"i3d_source": "elsewhere"}) == []
-    assert features.differences(trained, trained | {"i3d_sha256": "0"}) == ["i3d_sha256"]
+    assert extraction.differences(trained, trained | {"i3d_source": "elsewhere"}) == []
+    assert extraction.differences(trained, trained | {"i3d_sha256": "0"}) == ["i3d_sha256"]
 
 
 @pytest.fixture(scope="module")
@@ -258,9 +263,9 @@ def test_ground_with_resampled_features_answers_in_frames_of_the_file(
     assert list(answer["boxes"]) == frames
     assert answer["end_seconds"] == pytest.approx(answer["end"] / 25)
     (overlay,) = (resampled_run / "ground").glob("*.mp4")
-    assert len(list(video.decode_frames(str(overlay), size=None))) == 48
+    assert len(list(reading.decode_frames(str(overlay), size=None))) == 48
     made = ground.create_extractor(read_json(str(resampled_run / "features.json"))).extract(path)
-    stored = records.read_video_features(str(folder / "records-10fps"), path.stem)
+    stored = feature_storage.read_video_features(str(folder / "records-10fps"), path.stem)
     np.testing.assert_array_equal(made.features, stored.features)
     assert made.frame_count == stored.frame_count == 19
 

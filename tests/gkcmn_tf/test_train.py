@@ -14,9 +14,12 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from gkcmn_tf import checkpoints, records, runs, train
 from gkcmn_tf import config as configs
-from gkcmn_tf.atomic_files import read_json, write_json
+from gkcmn_tf import train
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.training import checkpoints, run_folder
 
 ROOT = pathlib.Path(__file__).parents[2]
 FRAMES, SIZE, CHANNELS = 24, 2, 3
@@ -42,8 +45,8 @@ def folder(tmp_path_factory):
     for number in range(9):
         name = f"v{number}"
         features = rng.random((6, SIZE, SIZE, CHANNELS)).astype("float16")
-        records.write_video_features(
-            str(folder), records.VideoFeatures(name, 25.0, 64, 48, FRAMES, features)
+        feature_storage.write_video_features(
+            str(folder), feature_storage.VideoFeatures(name, 25.0, 64, 48, FRAMES, features)
         )
         sentences = []
         for _ in range(1 + number % 3):
@@ -53,12 +56,12 @@ def folder(tmp_path_factory):
             boxes = np.tile(corners.astype("float32"), (end - begin, 1))
             text = " ".join(rng.choice(["dog", "cat", "runs", "sits", "there"], 3))
             sentences.append(
-                records.Sentence(index, f"s{index}", text, "declarative", 0, begin, end, boxes)
+                clip_records.Sentence(index, f"s{index}", text, "declarative", 0, begin, end, boxes)
             )
             index += 1
-        clips.append(records.Clip(name, 0, FRAMES, 25.0, 64, 48, FRAMES, tuple(sentences)))
+        clips.append(clip_records.Clip(name, 0, FRAMES, 25.0, 64, 48, FRAMES, tuple(sentences)))
     for split in ("train", "val"):
-        records.write_clips(str(folder), split, clips, 1)
+        clip_records.write_clips(str(folder), split, clips, 1)
     write_json(str(folder / "manifest.json"), {"features": FEATURES})
     (folder / "config.yaml").write_text(SETTINGS)
     return folder
@@ -134,7 +137,7 @@ def curve(model_dir, name="loss"):
 
 
 def weights(model_dir):
-    return runs.load(str(model_dir)).model.get_weights()
+    return run_folder.load(str(model_dir)).model.get_weights()
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +222,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
 
 
 def test_the_best_checkpoint_is_a_run_of_its_own(folder, one_replica):
-    best = runs.load(str(one_replica / checkpoints.BEST_FOLDER))
+    best = run_folder.load(str(one_replica / checkpoints.BEST_FOLDER))
     assert best.step in (20, 40, 50)
     metric = read_json(str(one_replica / checkpoints.BEST_FOLDER / checkpoints.BEST_FILE))
     assert 0 <= metric <= 1

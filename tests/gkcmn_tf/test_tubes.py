@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkcmn_tf import metrics, steps, tubes
-from gkcmn_tf.atomic_files import write_json
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics, tube_files
+from gkcmn_tf.files import write_json
+from gkcmn_tf.video import steps
 
 CLIP = {"begin": 100, "end": 116, "width": 200, "height": 100, "score": 0.5}
 
@@ -130,20 +132,20 @@ def ground_truth():
 def test_predictions_survive_a_file(tmp_path):
     path = str(tmp_path / "pred.json")
     write_json(path, predictions())
-    loaded = tubes.load_predictions(path)
+    loaded = tube_files.load_predictions(path)
     assert loaded["b"] is None
     assert (loaded["a"].begin, loaded["a"].end, loaded["a"].score) == (3, 5, 0.25)
     np.testing.assert_array_equal(loaded["a"].boxes, [[0, 1, 2.5, 3], [0, 1, 2, 3]])
-    assert tubes.predictions_to_json(loaded) == predictions()
+    assert tube_files.predictions_to_json(loaded) == predictions()
 
 
 def test_ground_truth_survives_a_file(tmp_path):
     path = str(tmp_path / "gt.json")
     write_json(path, ground_truth())
-    (entry,) = loaded = tubes.load_ground_truth(path)
+    (entry,) = loaded = tube_files.load_ground_truth(path)
     assert (entry.id, entry.qtype, entry.fps) == ("a", "interrogative", 29.97)
     assert (entry.clip_begin, entry.clip_end, entry.tube.begin, entry.tube.end) == (2, 30, 3, 5)
-    assert tubes.ground_truth_to_json(loaded) == ground_truth()
+    assert tube_files.ground_truth_to_json(loaded) == ground_truth()
 
 
 def test_a_predicted_tube_may_lie_anywhere_and_lack_boxes(tmp_path):
@@ -151,15 +153,15 @@ def test_a_predicted_tube_may_lie_anywhere_and_lack_boxes(tmp_path):
     boxes = {"-2": [0, 0, 1, 1], "1": [-5, 0, 900, 1]}
     content = {"a": {"begin": -2, "end": 2, "boxes": boxes, "score": -3}}
     path.write_text(json.dumps(content))
-    loaded = tubes.load_predictions(str(path))
+    loaded = tube_files.load_predictions(str(path))
     np.testing.assert_array_equal(loaded["a"].has_box, [True, False, False, True])
-    assert tubes.predictions_to_json(loaded) == content
+    assert tube_files.predictions_to_json(loaded) == content
 
 
 def test_an_empty_segment_is_no_tube(tmp_path):
     path = tmp_path / "pred.json"
     path.write_text('{"a": {"begin": 3, "end": 3, "boxes": {}, "score": 0.5}}')
-    assert tubes.load_predictions(str(path)) == {"a": None}
+    assert tube_files.load_predictions(str(path)) == {"a": None}
 
 
 def test_further_fields_are_left_alone(tmp_path):
@@ -167,7 +169,7 @@ def test_further_fields_are_left_alone(tmp_path):
     content = predictions()
     content["a"]["query"] = "a dog"
     path.write_text(json.dumps(content))
-    assert tubes.predictions_to_json(tubes.load_predictions(str(path))) == predictions()
+    assert tube_files.predictions_to_json(tube_files.load_predictions(str(path))) == predictions()
 
 
 def official_scores(predicted, truth):
@@ -202,7 +204,7 @@ def test_hcstvgs_submission_counts_from_one_and_includes_the_end():
     boxes = np.array([[0, 1, 2, 3], [np.nan] * 4, [4, 5, 6, 7]])
     truth = [entry("s0", "v.mp4", None), entry("s1", "w.mp4", None), entry("s2", "x.mp4", None)]
     found = {"s0": tubes.Tube(3, 6, boxes), "s1": None}
-    assert tubes.hcstvg_submission(truth, found) == {
+    assert tube_files.hcstvg_submission(truth, found) == {
         "v.mp4": {
             "st_frame": 4,
             "ed_frame": 6,
@@ -214,7 +216,7 @@ def test_hcstvgs_submission_counts_from_one_and_includes_the_end():
 def test_hcstvgs_submission_has_no_place_for_two_sentences_of_a_video():
     truth = [entry("s0", "v.mp4", None), entry("s1", "v.mp4", None)]
     with pytest.raises(ValueError, match=r"'v\.mp4' has the sentences 's0' and 's1'"):
-        tubes.hcstvg_submission(truth, {})
+        tube_files.hcstvg_submission(truth, {})
 
 
 @st.composite
@@ -233,8 +235,8 @@ def test_hcstvgs_scorer_finds_in_a_submission_what_we_find(pairs):
     found = {str(i): tube for i, (_, tube) in enumerate(pairs)}
     ours = metrics.evaluate_predictions(truth, found, "hcstvg")["overall"]
     theirs = official_scores(
-        tubes.hcstvg_submission(truth, found),
-        tubes.hcstvg_submission(truth, {item.id: item.tube for item in truth}),
+        tube_files.hcstvg_submission(truth, found),
+        tube_files.hcstvg_submission(truth, {item.id: item.tube for item in truth}),
     )
     assert (ours["m_vIoU"], ours["m_tIoU"]) == pytest.approx(theirs)
 
@@ -271,7 +273,7 @@ def test_errors_name_file_id_and_field_of_a_prediction(tmp_path, damage, message
     damage(content["a"])
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message) as error:
-        tubes.load_predictions(str(path))
+        tube_files.load_predictions(str(path))
     assert f"{path}: sentence 'a'" in str(error.value)
 
 
@@ -299,21 +301,21 @@ def test_errors_name_file_id_and_field_of_a_true_tube(tmp_path, damage, message)
     damage(content[0])
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message) as error:
-        tubes.load_ground_truth(str(path))
+        tube_files.load_ground_truth(str(path))
     assert f"{path}: sentence 'a'" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("load", "content", "message"),
     [
-        (tubes.load_predictions, [], r"file\.json: expected an object, got \[\]"),
-        (tubes.load_predictions, {"a": 3}, "sentence 'a': expected an object, got 3"),
-        (tubes.load_ground_truth, {}, "expected a list of at least one sentence"),
-        (tubes.load_ground_truth, [], "expected a list of at least one sentence"),
-        (tubes.load_ground_truth, [None], "entry 0: expected an object, got None"),
-        (tubes.load_ground_truth, [{}], "entry 0: has no field 'id'"),
-        (tubes.load_ground_truth, [{"id": 3}], "entry 0, id: expected a string, got 3"),
-        (tubes.load_ground_truth, ground_truth() * 2, "id 'a' occurs twice"),
+        (tube_files.load_predictions, [], r"file\.json: expected an object, got \[\]"),
+        (tube_files.load_predictions, {"a": 3}, "sentence 'a': expected an object, got 3"),
+        (tube_files.load_ground_truth, {}, "expected a list of at least one sentence"),
+        (tube_files.load_ground_truth, [], "expected a list of at least one sentence"),
+        (tube_files.load_ground_truth, [None], "entry 0: expected an object, got None"),
+        (tube_files.load_ground_truth, [{}], "entry 0: has no field 'id'"),
+        (tube_files.load_ground_truth, [{"id": 3}], "entry 0, id: expected a string, got 3"),
+        (tube_files.load_ground_truth, ground_truth() * 2, "id 'a' occurs twice"),
     ],
 )
 def test_files_of_another_form_are_errors(tmp_path, load, content, message):
@@ -326,19 +328,23 @@ def test_files_of_another_form_are_errors(tmp_path, load, content, message):
 @pytest.mark.parametrize(
     ("load", "text", "message"),
     [
-        (tubes.load_predictions, '{"a": null, "a": null}', "json: key 'a' occurs twice"),
+        (tube_files.load_predictions, '{"a": null, "a": null}', "json: key 'a' occurs twice"),
         (
-            tubes.load_predictions,
+            tube_files.load_predictions,
             '{"a": {"begin": 3, "begin": 4}}',
             "sentence 'a': key 'begin' occurs twice",
         ),
         (
-            tubes.load_predictions,
+            tube_files.load_predictions,
             '{"a": {"begin": 3, "end": 4, "score": 1, "boxes": {"3": null, "3": null}}}',
             "sentence 'a', boxes: key '3' occurs twice",
         ),
-        (tubes.load_ground_truth, '[{"id": "a", "id": "b"}]', "entry 0: key 'id' occurs twice"),
-        (tubes.load_predictions, '{"a": ', "not valid JSON"),
+        (
+            tube_files.load_ground_truth,
+            '[{"id": "a", "id": "b"}]',
+            "entry 0: key 'id' occurs twice",
+        ),
+        (tube_files.load_predictions, '{"a": ', "not valid JSON"),
     ],
 )
 def test_keys_that_occur_twice_and_broken_files_are_errors(tmp_path, load, text, message):
@@ -348,7 +354,7 @@ def test_keys_that_occur_twice_and_broken_files_are_errors(tmp_path, load, text,
         load(str(path))
 
 
-@pytest.mark.parametrize("load", [tubes.load_predictions, tubes.load_ground_truth])
+@pytest.mark.parametrize("load", [tube_files.load_predictions, tube_files.load_ground_truth])
 def test_a_missing_file_is_an_error(tmp_path, load):
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
         load(str(tmp_path / "none.json"))

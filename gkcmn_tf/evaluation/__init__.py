@@ -1,0 +1,1 @@
+"""Evaluation: metrics, predictions of a split, tables."""

@@ -1,0 +1,321 @@
+r"""Trains and evaluates all that the paper's Tables 1 to 3 compare, and GKCMN+, and writes tables.
+
+Examples:
+    python -m gkcmn_tf.evaluation.paper_tables --config_file=configs/shapes.yaml \
+        --params_override=data.records_dir=runs/demo/records --output_dir=runs/tables
+    python -m gkcmn_tf.evaluation.paper_tables --study=open --split=val \
+        --config_file=configs/shapes.yaml \
+        --params_override=data.records_dir=runs/demo/records,train.steps=600,train.decay_steps=400 \
+        --output_dir=runs/open
+
+The study `open` compares what the paper leaves open instead: other ways to settle it, one at a
+time, with GKCMN as it is.
+
+Every variant is trained once a seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
+the temporal ground truth. A run that was stopped goes on where it was: give the same command again.
+Writes tables.md and tables.json: mean and standard deviation over the seeds, beside the paper's
+figures, which are of VidSTG whatever data set this is.
+
+GKCMN+ needs mirrored views of the training split (data.prepare --mirror); --variants can leave it
+out.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import app, flags, logging
+
+from gkcmn_tf import config as configs
+from gkcmn_tf.evaluation.metrics import TABLE_METRICS
+from gkcmn_tf.files import read_json, write_json, write_text
+
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A row of a table: how it is trained, and the paper's figures on VidSTG in percent.
+
+    Attributes:
+        experiment: registered experiment.
+        config: file of changes to the data set's config.
+        settings: further changes, of the model's arguments.
+        length: how many times as many steps it is trained.
+        paper: of Tables 1 and 3: `TABLE_METRICS` in order.
+        paper_given: of Table 2, with the temporal ground truth: all of them but m_tIoU.
+    """
+
+    title: str
+    experiment: str = "gkcmn"
+    config: str | None = None
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    length: int = 1
+    paper: tuple[float, ...] = ()
+    paper_given: tuple[float, ...] = ()
+
+
+EVEN_WIDTHS = [28.0, 56.0, 84.0, 112.0, 140.0, 168.0, 196.0]
+PAPER = {
+    "bm": Variant("BM", "bm", paper=(32.62, 7.21, 9.03, 3.87), paper_given=(22.37, 34.92, 16.33)),
+    "full": Variant("GKCMN", paper=(55.01, 19.26, 23.53, 15.41), paper_given=(37.25, 52.67, 34.51)),
+    "without_sc": Variant(
+        "w/o SC", config="configs/ablations/without_sc.yaml", paper=(54.16, 18.76, 22.35, 13.86)
+    ),
+    "without_pc": Variant(
+        "w/o PC", config="configs/ablations/without_pc.yaml", paper=(54.22, 18.62, 22.17, 13.28)
+    ),
+    "without_mn": Variant(
+        "w/o MN", config="configs/ablations/without_mn.yaml", paper=(53.27, 17.28, 21.59, 12.86)
+    ),
+    "without_ta": Variant(
+        "w/o TA", config="configs/ablations/without_ta.yaml", paper=(53.13, 18.88, 22.81, 14.73)
+    ),
+    "without_sk": Variant(
+        "w/o SK", config="configs/ablations/without_sk.yaml", paper=(54.95, 18.29, 22.68, 14.27)
+    ),
+    "plus": Variant("GKCMN+", config="configs/gkcmn_plus.yaml", length=2),
+}
+OPEN = {"full": PAPER["full"]} | {
+    name: Variant(title, settings=settings)
+    for name, title, settings in (
+        ("sentence_max", "sentence: its words' maximum", {"sentence_pooling": "max"}),
+        ("sentence_attention", "sentence: a mean per cell", {"sentence_pooling": "attention"}),
+        ("sigma_1_5", "sigma of 1.5 cells", {"sigma": 1.5}),
+        ("sigma_3", "sigma of 3 cells", {"sigma": 3.0}),
+        ("adaptive_sigma", "sigma of half the box", {"sigma": 1.1, "relative_sigma": 0.5}),
+        ("empty_steps", "empty heatmaps around the tube", {"empty_steps": True}),
+        ("even_widths", "widths 28, 56, ... 196", {"candidate_widths": EVEN_WIDTHS}),
+        ("delta_0_7", "delta of 0.7", {"high_score_ratio": 0.7}),
+        ("relative_offsets", "offsets in candidates' widths", {"offset_unit": "width"}),
+        ("attention_pooling", "each step weighs its cells", {"attention_pooling": True}),
+        ("box_smoothing", "boxes smoothed over time", {"box_smoothing": 0.5}),
+    )
+}
+STUDIES = {"paper": PAPER, "open": OPEN}
+VARIANTS = PAPER | OPEN
+ANCHOR_FREE = ("bm", "full")
+OURS = ("full", "plus")
+ABLATED = ("without_sc", "without_pc", "without_mn", "without_ta", "without_sk", "full")
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_multi_string("config_file", [], "YAML file of changes; several apply in order.")
+    flags.DEFINE_string("params_override", None, "Further changes: key.subkey=value,...")
+    flags.DEFINE_string("output_dir", None, "Folder of the runs and the tables.", required=True)
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of training.")
+    flags.DEFINE_enum("study", "paper", list(STUDIES), "What to compare.")
+    flags.DEFINE_list("variants", None, "Only these of the study; a table needs all of its own.")
+    flags.DEFINE_string("split", "test", "Split to evaluate.")
+
+
+def main(argv):
+    """Trains and evaluates what is not done yet, then writes and prints the tables."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    study = STUDIES[FLAGS.study]
+    names = list(study) if FLAGS.variants is None else FLAGS.variants
+    if unknown := sorted(set(names) - study.keys()):
+        raise app.UsageError(f"--variants: {unknown} not among {list(study)}")
+    logging.set_verbosity(logging.INFO)
+    seeds = [int(seed) for seed in FLAGS.seeds]
+    check_records(names)
+    # Seed by seed, so that a run that is stopped early has compared all variants on some.
+    jobs = [(name, seed) for seed in seeds for name in names]
+    start = time.monotonic()
+    for number, (name, seed) in enumerate(jobs, 1):
+        logging.info("%d of %d: %s, seed %d", number, len(jobs), VARIANTS[name].title, seed)
+        run_variant(name, seed)
+        logging.info("%d of %d done, %.0f s so far", number, len(jobs), time.monotonic() - start)
+    scores = {
+        name: [read_scores(os.path.join(FLAGS.output_dir, name, f"seed_{seed}")) for seed in seeds]
+        for name in names
+    }
+    text = format_tables(scores, seeds)
+    write_json(os.path.join(FLAGS.output_dir, "tables.json"), {"seeds": seeds, "scores": scores})
+    write_text(os.path.join(FLAGS.output_dir, "tables.md"), text)
+    print(text)
+
+
+def check_records(names: Sequence[str]) -> None:
+    """Raises, before the first training, if a variant's config or records are not there."""
+    # TensorFlow takes seconds to import, and --help does not need it.
+    from gkcmn_tf.records import clip_records  # noqa: PLC0415
+
+    for name in names:
+        variant = VARIANTS[name]
+        files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
+        data = configs.load(variant.experiment, files, overrides).data
+        try:
+            for split in (data.train_split, FLAGS.split):
+                clip_records.clip_shards(data.records_dir, split)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"variant {name}: {error}") from error
+
+
+def changes(
+    variant: Variant, config_files: Sequence[str], params_override: str | None
+) -> tuple[list[str], str]:
+    """The files and overrides of a variant, given those of the data set."""
+    files = [*config_files, *([variant.config] if variant.config else [])]
+    overrides = [params_override] if params_override else []
+    overrides += [
+        f"model.{variant.experiment}.{key}={json.dumps(value, separators=(',', ':'))}"
+        for key, value in variant.settings.items()
+    ]
+    if variant.length > 1:
+        train = configs.load(variant.experiment, files, params_override).train
+        overrides += [
+            f"train.{name}={variant.length * getattr(train, name)}"
+            for name in ("steps", "decay_steps")
+        ]
+    return files, ",".join(overrides)
+
+
+def run_variant(name: str, seed: int) -> None:
+    """Trains and evaluates one variant, each step only if it is not done."""
+    variant = VARIANTS[name]
+    folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
+    outputs = {False: folder, True: os.path.join(folder, "given")}
+    waiting = {
+        given: output
+        for given, output in outputs.items()
+        if not os.path.exists(os.path.join(output, "metrics.json"))
+    }
+    if not waiting:
+        return
+    files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
+    overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
+    call(
+        "train",
+        f"--experiment={variant.experiment}",
+        *(f"--config_file={path}" for path in files),
+        f"--params_override={overrides}",
+        f"--model_dir={folder}",
+        "--mode=train",
+    )
+    for given, output in waiting.items():
+        call(
+            "evaluate",
+            f"--model_dir={folder}",
+            f"--split={FLAGS.split}",
+            f"--output_dir={output}",
+            f"--temporal_ground_truth={json.dumps(given)}",
+        )
+
+
+def call(program: str, *arguments: str) -> None:
+    """Runs a program of the library in a process of its own; its failure is ours."""
+    command = [sys.executable, "-m", f"gkcmn_tf.{program}", *arguments]
+    done = subprocess.run(command, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise RuntimeError(f"failed with code {done.returncode}: {' '.join(command)}")
+
+
+def read_scores(folder: str) -> dict:
+    """Metrics of a variant's run: `found` by itself, `given` with the temporal ground truth."""
+    return {
+        "found": read_json(os.path.join(folder, "metrics.json"))["overall"],
+        "given": read_json(os.path.join(folder, "given", "metrics.json"))["overall"],
+    }
+
+
+def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) -> str:
+    """The tables as Markdown.
+
+    Args:
+        scores: what `read_scores` gives for each seed, by variant. A table is left out unless all
+            of its variants are there.
+        seeds: of the runs, in the same order.
+    """
+    parts = []
+    given_metrics = TABLE_METRICS[1:]
+    for title, names, key, columns, comment in (
+        ("Table 1, anchor-free rows", ANCHOR_FREE, "found", TABLE_METRICS, None),
+        ("Table 2, with the temporal ground truth", ANCHOR_FREE, "given", given_metrics, None),
+        ("Table 3, ablations", ABLATED, "found", TABLE_METRICS, _ablation_changes),
+        ("Beyond the paper", OURS, "found", TABLE_METRICS, _plus_change),
+        ("Beyond the paper, with the temporal ground truth", OURS, "given", given_metrics, None),
+        ("What the paper leaves open", OPEN, "found", TABLE_METRICS, _open_changes),
+    ):
+        if scores.keys() >= set(names):
+            parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
+            parts += [comment(scores)] if comment else []
+    head = f"Mean and standard deviation in percent over the seeds {', '.join(map(str, seeds))}."
+    if any("| paper " in part for part in parts):
+        head += (
+            " *Paper* is what the paper reports for VidSTG, **another data set**: compare the "
+            "order of rows, not the numbers."
+        )
+    return "\n\n".join([head, *parts]) + "\n"
+
+
+def _table(scores, names, key, columns):
+    papers = [_paper(name, key) for name in names]
+    header = ["", *columns, *(f"paper {column}" for column in columns if all(papers))]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
+    for name, paper in zip(names, papers, strict=True):
+        values = 100 * np.array([[run[key][column] for column in columns] for run in scores[name]])
+        beside = [f"{figure:.2f}" for figure in paper if all(papers)]
+        lines.append([VARIANTS[name].title, *map(_spread, values.T), *beside])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _paper(name, key):
+    return VARIANTS[name].paper if key == "found" else VARIANTS[name].paper_given
+
+
+def _spread(values):
+    """`mean ± standard deviation`, the latter of the sample and only if there are several."""
+    mean = f"{values.mean():.2f}"
+    return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
+
+
+def _change(scores, name, key):
+    """m_vIoU of a variant minus that of the full model with the same seed, in percent."""
+    ours, full = (
+        np.array([run[key]["m_vIoU"] for run in scores[variant]]) for variant in (name, "full")
+    )
+    return 100 * (ours - full)
+
+
+def _plus_change(scores):
+    """By how much m_vIoU of GKCMN+ differs from that of GKCMN."""
+    change = _spread(_change(scores, "plus", "found"))
+    return f"m_vIoU of GKCMN+ minus that of GKCMN with the same seed: {change}"
+
+
+def _ablation_changes(scores):
+    """By how much m_vIoU falls without each part; names those that do no worse."""
+    names = [name for name in ABLATED if name != "full"]
+    return _change_lines(scores, names, "not worse than the full model", lambda d: d.mean() >= 0)
+
+
+def _open_changes(scores):
+    """By how much m_vIoU differs when each is settled otherwise; names what always wins."""
+    names = [name for name in OPEN if name != "full"]
+    return _change_lines(scores, names, "better with every seed", lambda d: d.min() > 0)
+
+
+def _change_lines(scores, names, remark, applies):
+    lines = [
+        "m_vIoU minus that of GKCMN with the same seed, and the same with the temporal ground "
+        "truth:",
+        "",
+    ]
+    for name in names:
+        change, given = (_change(scores, name, key) for key in ("found", "given"))
+        note = f": **{remark}**" if applies(change) else ""
+        lines.append(f"- {VARIANTS[name].title}: {_spread(change)}; {_spread(given)}{note}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

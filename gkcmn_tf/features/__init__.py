@@ -1,0 +1,1 @@
+"""I3D features of a video: made, rounded and stored."""

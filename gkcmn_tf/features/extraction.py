@@ -1,0 +1,199 @@
+"""The features of a video: the only place where they are made.
+
+`data.prepare` and the program that grounds a sentence in one's own video both call this module, so
+a model meets the same features that it was trained on. What decides them is written down in a
+*fingerprint*, which travels with the records and with a trained model.
+"""
+
+import concurrent.futures
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from gkcmn_tf.features import quantization
+from gkcmn_tf.features.feature_storage import VideoFeatures
+from gkcmn_tf.i3d import weight_sources
+from gkcmn_tf.i3d.loading import load_i3d
+from gkcmn_tf.video import frame_rates, reading
+from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, window_batches
+
+ENDPOINT = "Mixed_5c"
+COMPUTE_DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractedFeatures(VideoFeatures):
+    """Fresh features; `source` tells which frames of the file `frame_count` counts, and when."""
+
+    source: frame_rates.SourceVideo
+
+    @property
+    def timeline(self) -> frame_rates.Timeline:
+        """When the file's frames appear."""
+        return self.source.timeline
+
+
+def differences(before: dict, now: dict) -> list[str]:
+    """Fields in which two fingerprints differ; where the same weights lie does not matter."""
+    return sorted(
+        key
+        for key in before.keys() | now.keys()
+        if key != "i3d_source" and before.get(key) != now.get(key)
+    )
+
+
+class FeatureExtractor:
+    """Makes the features of videos: I3D on windows of 8 frames, one every 4 frames.
+
+    Every batch has the same shape, so the network is compiled once and a window's features do not
+    depend on the windows beside it.
+
+    Attributes:
+        fingerprint: what decides the features; JSON.
+        i3d: the network.
+    """
+
+    def __init__(
+        self,
+        i3d: keras.Model,
+        weights: dict,
+        *,
+        compute_dtype: str = "float32",
+        fps: float | None = None,
+        storage_dtype: str = "float16",
+        batch_size: int = 4,
+    ):
+        """Wraps a network.
+
+        Args:
+            i3d: maps `[B, 8, 224, 224, 3]` in `[-1, 1]` to `[B, 1, h, w, C]`.
+            weights: `source` and `sha256` of its weights, for the fingerprint.
+            compute_dtype: what it computes in, for the fingerprint.
+            fps: resample videos to so many frames a second; None takes every frame.
+            storage_dtype: what the features are written in, of `quantization.STORAGE_DTYPES`.
+            batch_size: windows a batch.
+
+        Raises:
+            ValueError: the network leaves more than one time step of a window, `fps` is not more
+                than 0, or there is no such storage.
+        """
+        if fps is not None:
+            frame_rates.as_rate(fps)
+        if storage_dtype not in quantization.STORAGE_DTYPES:
+            raise ValueError(
+                f"storage_dtype: expected one of {', '.join(quantization.STORAGE_DTYPES)}; got "
+                f"{storage_dtype!r}"
+            )
+        self.i3d = i3d
+        self._storage_dtype = storage_dtype
+        self._fps = fps
+        self._batch_size = batch_size
+        size = reading.FRAME_SIZE
+        span = WINDOW_STRIDE * batch_size + WINDOW_FRAMES - WINDOW_STRIDE
+        self._compute = tf.function(self._compute_batch).get_concrete_function(
+            tf.TensorSpec([span, size, size, 3], tf.uint8),
+            tf.TensorSpec([batch_size, WINDOW_FRAMES], tf.int32),
+        )
+        self.fingerprint = {
+            "i3d_source": weights["source"],
+            "i3d_sha256": weights["sha256"],
+            "endpoint": ENDPOINT,
+            "compute_dtype": compute_dtype,
+            "window_frames": WINDOW_FRAMES,
+            "window_stride": WINDOW_STRIDE,
+            "frame_size": size,
+            "resize": reading.RESIZE,
+            "fps": fps,
+            "storage_dtype": storage_dtype,
+            "shape": self._compute.structured_outputs.shape[1:].as_list(),
+        }
+
+    @classmethod
+    def from_source(
+        cls,
+        source: str,
+        *,
+        compute_dtype: str = "float32",
+        fps: float | None = None,
+        storage_dtype: str = "float16",
+        batch_size: int = 4,
+    ) -> "FeatureExtractor":
+        """An extractor with the I3D weights of `source`, anything that `i3d.load_i3d` takes."""
+        if compute_dtype not in COMPUTE_DTYPES:
+            raise ValueError(
+                f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}; got {compute_dtype!r}"
+            )
+        model = load_i3d(source, ENDPOINT, dtype=compute_dtype)
+        weights = {"source": source, "sha256": weight_sources.source_fingerprint(source)}
+        return cls(
+            model,
+            weights,
+            compute_dtype=compute_dtype,
+            fps=fps,
+            storage_dtype=storage_dtype,
+            batch_size=batch_size,
+        )
+
+    def _compute_batch(self, frames, windows):
+        # The bytes travel to the device, once per frame, and become numbers there.
+        scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
+        features = self.i3d(tf.gather(scaled, windows), training=False)
+        if features.shape.rank != 5 or features.shape[1] != 1:
+            raise ValueError(
+                f"the network gives {features.shape} for a batch of windows, expected "
+                f"[{self._batch_size}, 1, h, w, C]"
+            )
+        return tf.cast(features[:, 0], tf.float16)
+
+    def extract(
+        self, path: str, video_id: str | None = None, *, mirrored: bool = False
+    ) -> ExtractedFeatures:
+        """Features of a whole video, however long: memory holds two batches of frames.
+
+        Args:
+            path: the video.
+            video_id: its id; the file's name without suffix if None.
+            mirrored: whether left and right of every frame are swapped.
+
+        Returns:
+            float16 features `[windows, h, w, C]`, not yet rounded for storage (see `as_stored`),
+            of every frame or of those that resampling leaves; `frame_count` and `fps` are of just
+            these. If the file is damaged, those of the frames that can be decoded, after a warning.
+
+        Raises:
+            FileNotFoundError: no such file.
+            video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
+            ValueError: a feature is not a finite number.
+        """
+        stream = reading.decode_frames(path, fps=self._fps, mirrored=mirrored)
+        batches = window_batches(stream, self._batch_size)
+        features = []
+        # One batch is decoded while the one before it is computed.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
+            ahead = decoder.submit(next, batches, None)
+            while (batch := ahead.result()) is not None:
+                ahead = decoder.submit(next, batches, None)
+                frames, windows, real = batch
+                computed = self._compute(tf.constant(frames), tf.constant(windows))
+                features.append(computed.numpy()[:real])
+        if stream.damage:
+            logging.warning("%s: %s", path, stream.damage)
+        features = np.concatenate(features)
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"{path}: features are not finite in float16; are the I3D weights sound?"
+            )
+        return ExtractedFeatures(
+            video_id=pathlib.Path(path).stem if video_id is None else video_id,
+            fps=stream.fps,
+            width=stream.info.width,
+            height=stream.info.height,
+            frame_count=stream.count,
+            features=features,
+            storage_dtype=self._storage_dtype,
+            source=stream.source,
+        )

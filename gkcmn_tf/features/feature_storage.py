@@ -1,0 +1,115 @@
+"""The stored features of a video: schema of the record, written and read.
+
+`VideoFeatures` keys: `video_id` (bytes), `fps` (float), `width`, `height`, `frame_count` (int64, of
+the decoded video), `features`, `dtype` (bytes), `low`, `scale` (float `[channels]` or none): see
+`gkcmn_tf.features.quantization`; `shape` (int64 `[4]`: windows, grid height, grid width, channels).
+"""
+
+import dataclasses
+import os
+import urllib.parse
+
+import numpy as np
+import tensorflow as tf
+
+from gkcmn_tf.features import quantization
+from gkcmn_tf.tf_examples import (
+    bytes_feature,
+    float_feature,
+    int64_feature,
+    serialize,
+    write_records,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFeatures:
+    """The features of one video: `features` is float16 `[windows, S, S, C]`."""
+
+    video_id: str
+    fps: float
+    width: int
+    height: int
+    frame_count: int
+    features: np.ndarray
+    storage_dtype: str = dataclasses.field(default="float16", kw_only=True)
+
+    def as_stored(self) -> "VideoFeatures":
+        """The same with the features that reading gives back after writing."""
+        rounded = quantization.as_stored(self.features, self.storage_dtype)
+        return dataclasses.replace(self, features=rounded)
+
+
+def features_file(video_id: str) -> str:
+    """Path of a video's features inside a records folder; any id gives a safe, unique name."""
+    return f"features/{urllib.parse.quote(video_id, safe='')}.tfrecord"
+
+
+def write_video_features(folder: str, video: VideoFeatures) -> str:
+    """Writes one video's features under `folder`; returns the path."""
+    try:
+        stored = quantization.encode(video.features, video.storage_dtype)
+    except ValueError as error:
+        raise ValueError(f"video {video.video_id}: {error}") from error
+    path = os.path.join(folder, features_file(video.video_id))
+    record = serialize(
+        {
+            "video_id": bytes_feature(video.video_id),
+            "fps": float_feature(video.fps),
+            "width": int64_feature(video.width),
+            "height": int64_feature(video.height),
+            "frame_count": int64_feature(video.frame_count),
+            "features": bytes_feature(stored.data),
+            "shape": int64_feature(video.features.shape),
+            "dtype": bytes_feature(stored.dtype),
+            "low": float_feature(stored.low),
+            "scale": float_feature(stored.scale),
+        }
+    )
+    write_records(path, [record])
+    return path
+
+
+def parse_video_features(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses a `VideoFeatures` record in graph.
+
+    Returns:
+        `video_id`, `fps`, `width`, `height`, `frame_count`, and `features` `[windows, S, S, C]` in
+        float16, whatever they are stored in.
+    """
+    scalar = {
+        "video_id": tf.string,
+        "fps": tf.float32,
+        "width": tf.int64,
+        "height": tf.int64,
+        "frame_count": tf.int64,
+        "features": tf.string,
+        "dtype": tf.string,
+    }
+    spec = {key: tf.io.FixedLenFeature([], dtype) for key, dtype in scalar.items()}
+    spec["shape"] = tf.io.FixedLenFeature([4], tf.int64)
+    for key in ("low", "scale"):
+        spec[key] = tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True)
+    parsed = tf.io.parse_single_example(serialized, spec)
+    shape = parsed.pop("shape")
+    stored = [parsed.pop(key) for key in ("features", "dtype", "low", "scale")]
+    return parsed | {"features": tf.reshape(quantization.decode(*stored), shape)}
+
+
+def read_video_features(folder: str, video_id: str) -> VideoFeatures:
+    """Reads one video's features; `FileNotFoundError` if the folder has none for it."""
+    path = os.path.join(folder, features_file(video_id))
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no features for video {video_id}; run data.prepare")
+    record = next(iter(tf.data.TFRecordDataset(path)))
+    fields = {key: value.numpy() for key, value in parse_video_features(record).items()}
+    stored = tf.train.Example.FromString(record.numpy()).features.feature["dtype"]
+    return VideoFeatures(
+        video_id=video_id,
+        fps=float(fields["fps"]),
+        width=int(fields["width"]),
+        height=int(fields["height"]),
+        frame_count=int(fields["frame_count"]),
+        features=fields["features"],
+        storage_dtype=stored.bytes_list.value[0].decode(),
+    )

@@ -1,0 +1,70 @@
+"""Batch-norm statistics for random weights, from generated clips."""
+
+import keras
+import numpy as np
+
+from gkcmn_tf.i3d.network import build_i3d, normalization_name
+from gkcmn_tf.i3d.variables import SCOPE
+
+
+def calibrate(variables: dict[str, np.ndarray], clips: np.ndarray) -> dict[str, np.ndarray]:
+    """Sets all batch-norm statistics to those met on `clips`, layer after layer in one pass.
+
+    With random weights and statistics of 0 and 1, activations would fade or grow with depth and
+    channels would differ in little but their mean.
+
+    Args:
+        variables: from `i3d_weights.read_variables`; left as they are.
+        clips: float32 `[B, F, H, W, 3]` in [-1, 1].
+
+    Returns:
+        `variables` with new `moving_mean` and `moving_variance`.
+    """
+    model = build_i3d(variables, fold_batch_norm=False)
+    normalizations = {
+        layer.name: layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    for layer in normalizations.values():
+        layer.momentum = 0.0
+    model(clips, training=True)
+    calibrated = dict(variables)
+    for name in variables:
+        unit, _, vector = name.removeprefix(SCOPE).partition("/batch_norm/")
+        if vector.startswith("moving_"):
+            value = getattr(normalizations[normalization_name(unit)], vector)
+            calibrated[name] = keras.ops.convert_to_numpy(value)
+    return calibrated
+
+
+def calibration_clips(seed: int, num_clips: int = 8) -> np.ndarray:
+    """Coloured squares and disks that move over a background of coloured blocks.
+
+    Args:
+        seed: of everything drawn.
+        num_clips: B.
+
+    Returns:
+        float32 `[B, 8, 224, 224, 3]` in [-1, 1].
+    """
+    rng = np.random.default_rng(seed)
+    frames, size, objects = 8, 224, 4
+    time = np.arange(frames)[:, None, None] - (frames - 1) / 2
+    y, x = np.mgrid[:size, :size] + 0.5
+    clips = np.empty((num_clips, frames, size, size, 3), np.float32)
+    for clip in clips:
+        blocks = int(rng.integers(4, 29))
+        colours = rng.uniform(-0.8, 0.8, (blocks, blocks, 3))
+        block_of_pixel = np.arange(size) * blocks // size
+        clip[:] = colours[block_of_pixel][:, block_of_pixel]
+        for _ in range(objects):
+            centre = rng.uniform(0, size, 2)
+            velocity = rng.uniform(-8, 8, 2) * (rng.random() < 0.75)
+            radius = rng.uniform(10, 36)
+            dx = np.abs(x - centre[0] - velocity[0] * time)
+            dy = np.abs(y - centre[1] - velocity[1] * time)
+            square = rng.random() < 0.5
+            inside = np.maximum(dx, dy) < radius if square else dx**2 + dy**2 < radius**2
+            clip[inside] = rng.uniform(-1, 1, 3)
+    return clips

@@ -1,0 +1,40 @@
+"""I3D with weights of any source."""
+
+import keras
+
+from gkcmn_tf.i3d.calibration import calibrate, calibration_clips
+from gkcmn_tf.i3d.network import build_i3d
+from gkcmn_tf.i3d.random_weights import random_seed
+from gkcmn_tf.i3d.weight_sources import read_variables
+
+
+def load_i3d(
+    source: str,
+    endpoint: str = "Mixed_5c",
+    *,
+    dtype: str = "float32",
+    fold_batch_norm: bool = True,
+) -> keras.Model:
+    """Builds I3D with the weights of `source`.
+
+    Args:
+        source: a TF Hub handle, the folder of a TF1 Hub module, the prefix of a DeepMind
+            checkpoint, or `random:SEED` (see `i3d_weights.read_variables`). Random weights come
+            with calibrated batch-norm statistics (see `calibrate`).
+        endpoint: see `build_i3d`, as for the arguments below.
+        dtype: of the computation.
+        fold_batch_norm: whether convolutions take in the batch normalisation.
+
+    Returns:
+        See `build_i3d`.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `source`, or it cannot be downloaded.
+        ValueError: if the variables there are not those of an RGB I3D, or there is no such
+            endpoint.
+    """
+    variables = read_variables(source)
+    seed = random_seed(source)
+    if seed is not None:
+        variables = calibrate(variables, calibration_clips(seed))
+    return build_i3d(variables, endpoint, dtype=dtype, fold_batch_norm=fold_batch_norm)

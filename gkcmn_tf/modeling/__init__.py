@@ -1,0 +1,1 @@
+"""The models: layers, losses and decoding, in `keras.ops` alone."""

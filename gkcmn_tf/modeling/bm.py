@@ -1,0 +1,109 @@
+"""BM, the paper's anchor-free baseline: GKCMN without mixed network and location heads."""
+
+import keras
+from keras import ops
+
+from gkcmn_tf.modeling import boxes as box_ops
+from gkcmn_tf.modeling import decoding
+from gkcmn_tf.modeling.grounding_model import GroundingModel
+
+
+@keras.saving.register_keras_serializable("gkcmn")
+class BM(GroundingModel):
+    """The plainest anchor-free pair on GKCMN's encoders and fusion (section 3, "BM").
+
+    From the fused features, averaged over space, each step predicts a box, and how likely it is the
+    first and the last step of the segment. Inputs and labels are described in `GroundingModel`.
+
+    Outputs, float32: `boxes`, normalised, `[B, Q, T, 4]`; `ends`, logits of first and last step,
+    `[B, Q, T, 2]`.
+
+    Args:
+        vocabulary_size: see `GroundingModel`, as for the other arguments; `loss_weights` are those
+            of the box's GIoU loss and of the ends' cross-entropy.
+    """
+
+    loss_names = ("box_loss", "end_loss")
+
+    def __init__(self, vocabulary_size, *, loss_weights=(2.0, 1.0), **kwargs):
+        super().__init__(vocabulary_size, loss_weights=loss_weights, **kwargs)
+        self.box = keras.layers.Dense(4, activation="sigmoid", dtype="float32", name="box")
+        self.end = keras.layers.Dense(2, dtype="float32", name="end")
+
+    def build_head(self, fused_shape):
+        """Creates the weights of both predictors."""
+        pooled_shape = (*fused_shape[:2], fused_shape[-1])
+        self.box.build(pooled_shape)
+        self.end.build(pooled_shape)
+
+    def head(self, fused, step_mask):
+        """Both predictors on `F2`."""
+        del step_mask  # steps do not see each other
+        pooled = ops.mean(fused, axis=(2, 3))
+        box = self.box(pooled)
+        center, half = box[..., :2], box[..., 2:] / 2
+        return {
+            "boxes": ops.concatenate([center - half, center + half], axis=-1),
+            "ends": self.end(pooled),
+        }
+
+    def loss_samples(self, inputs, labels):
+        """Annotated steps; queries."""
+        del inputs
+        query_mask = labels["query_mask"]
+        return {"box_loss": labels["box_mask"] & query_mask[..., None], "end_loss": query_mask}
+
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """GIoU loss of annotated steps' boxes; cross-entropy of the first and the last step."""
+        box_loss = 1 - box_ops.giou(outputs["boxes"], labels["boxes"])
+        step_mask = ops.expand_dims(inputs["step_mask"], 1)
+        last = ops.sum(ops.cast(step_mask, "float32"), axis=-1, keepdims=True) - 1
+        # The step whose cell begins nearest the true begin, and the one that ends nearest its end.
+        ends = ops.round(labels["segment"] - ops.convert_to_tensor([0.0, 1.0]))
+        ends = ops.cast(ops.maximum(ops.minimum(ends, last), 0), "int32")
+        log_p = self._log_probabilities(inputs, outputs)
+        chosen = ops.take_along_axis(log_p, ops.expand_dims(ends, -2), axis=-2)
+        end_loss = -ops.sum(chosen, axis=(-2, -1))
+        return {
+            "box_loss": ops.sum(ops.where(samples["box_loss"], box_loss, 0)),
+            "end_loss": ops.sum(ops.where(samples["end_loss"], end_loss, 0)),
+        }
+
+    def _log_probabilities(self, inputs, outputs):
+        """Log-probability of each valid step to be the first and the last, `[B, Q, T, 2]`."""
+        step_mask = inputs["step_mask"][:, None, :, None]
+        return ops.log_softmax(ops.where(step_mask, outputs["ends"], -1e9), axis=-2)
+
+    def decode(self, inputs, outputs):
+        """The most likely pair of first and last step, and the boxes; see `GroundingModel`."""
+        T = inputs["step_mask"].shape[-1]
+        pairs = self._log_pairs(inputs, outputs)
+        best = ops.squeeze(decoding.first_peak(pairs), -1)
+        segment = ops.cast(ops.stack([best // T, best % T + 1], axis=-1), "float32")
+        return {
+            "segment": segment,
+            "score": ops.exp(ops.max(pairs, axis=-1)),
+            "boxes": ops.clip(outputs["boxes"], 0, 1),
+        }
+
+    def segments(self, inputs, outputs):
+        """All pairs of first and last step; see `GroundingModel`."""
+        step_mask = inputs["step_mask"]
+        T = step_mask.shape[-1]
+        pairs = self._log_pairs(inputs, outputs)
+        step = ops.arange(T * T)
+        segments = ops.cast(ops.stack([step // T, step % T + 1], axis=-1), "float32")
+        ordered = (step // T <= step % T) & ops.repeat(step_mask, T, axis=-1)
+        valid = ordered & ops.tile(step_mask, (1, T))
+        scores = ops.where(ops.expand_dims(valid, 1), ops.exp(pairs), -1.0)
+        return ops.broadcast_to(segments, (*ops.shape(scores), 2)), scores
+
+    def _log_pairs(self, inputs, outputs):
+        """Log-probability of each pair of first and last step, `[B, Q, T * T]`."""
+        log_p = self._log_probabilities(inputs, outputs)
+        T = log_p.shape[-2]
+        step = ops.arange(T)
+        ordered = ops.expand_dims(step, 1) <= step
+        pairs = ops.expand_dims(log_p[..., 0], -1) + ops.expand_dims(log_p[..., 1], -2)
+        pairs = ops.where(ordered, pairs, -4e9)
+        return ops.reshape(pairs, (*ops.shape(pairs)[:-2], T * T))

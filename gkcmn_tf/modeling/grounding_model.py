@@ -1,0 +1,250 @@
+"""What GKCMN and its baseline have in common: encoders and fusion, loss, metrics."""
+
+import abc
+
+import keras
+import numpy as np
+from keras import ops
+
+from gkcmn_tf.modeling import keras_metrics
+from gkcmn_tf.modeling.layers.cross_modal_interaction import CrossModalInteraction
+from gkcmn_tf.modeling.layers.sentence_encoder import SentenceEncoder
+from gkcmn_tf.modeling.layers.video_encoder import VideoEncoder
+
+
+def global_sum(x):
+    """Sum of `x` over all replicas in sync; `x` itself on other backends than TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        return x
+    import tensorflow as tf  # noqa: PLC0415 - the core runs without TensorFlow
+
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+class GroundingModel(keras.Model, abc.ABC):
+    """A model that grounds sentences in clips, on stored features.
+
+    A batch holds `B` clips, each with `Q` sentences ("queries") asked about it; the visual branch
+    runs once a clip, however many queries it has.
+
+    Inputs are a dictionary of
+
+    - `features`: float `[B, T, S, S, C]`, I3D features of each step;
+    - `step_mask`: bool `[B, T]`, True at the `T'` valid steps, which come first;
+    - `tokens`: int `[B, Q, N]`, 0 where there is no word;
+
+    labels a dictionary of
+
+    - `boxes`: float `[B, Q, T, 4]`, normalised; `box_mask`: bool `[B, Q, T]`, the annotated steps;
+    - `segment`: float `[B, Q, 2]`, the true segment in step coordinates;
+    - `query_mask`: bool `[B, Q]`, False at queries that only fill up the batch.
+
+    Subclasses define `head`, `loss_samples`, `loss_totals`, `decode` and `segments`. Losses are
+    normalised over the global batch: the sum of the replicas' losses is the loss of the whole
+    batch.
+
+    Args:
+        vocabulary_size: rows of the word embedding, padding and unknown word included.
+        video_width: `d`.
+        feature_dropout: share of the features' channels that training leaves out of a clip.
+        word_width: width of a word vector.
+        sentence_width: `D`.
+        fusion_width: `D'`.
+        sentence_pooling: what the fusion takes of the words: their `mean`, their `max`, or by
+            `attention` a mean for each cell.
+        attention_layers: self-attention layers of the sentence encoder.
+        attention_heads: heads of every self-attention.
+        train_word_vectors: whether word vectors are trained.
+        loss_weights: the weight of each loss term, `alpha_1` to `alpha_4` of Eq. 10, in the order
+            of `loss_names`.
+    """
+
+    # Names of the loss terms, in the order of `loss_weights`.
+    loss_names: tuple[str, ...]
+
+    def __init__(
+        self,
+        vocabulary_size,
+        *,
+        video_width=32,
+        feature_dropout=0.0,
+        word_width=300,
+        sentence_width=128,
+        fusion_width=128,
+        sentence_pooling="mean",
+        attention_layers=2,
+        attention_heads=4,
+        train_word_vectors=True,
+        loss_weights=(1.0, 2.0, 0.2, 0.1),
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if len(loss_weights) != len(self.loss_names):
+            raise ValueError(f"loss_weights needs one value for each of {self.loss_names}")
+        self.vocabulary_size = vocabulary_size
+        self.video_width = video_width
+        self.feature_dropout = feature_dropout
+        self.word_width = word_width
+        self.sentence_width = sentence_width
+        self.fusion_width = fusion_width
+        self.sentence_pooling = sentence_pooling
+        self.attention_layers = attention_layers
+        self.attention_heads = attention_heads
+        self.train_word_vectors = train_word_vectors
+        self.loss_weights = tuple(loss_weights)
+        self.video_encoder = VideoEncoder(
+            video_width,
+            dropout=feature_dropout,
+            dtype=self.dtype_policy,
+            name="video_encoder",
+        )
+        self.sentence_encoder = SentenceEncoder(
+            vocabulary_size,
+            word_width=word_width,
+            sentence_width=sentence_width,
+            attention_layers=attention_layers,
+            attention_heads=attention_heads,
+            train_word_vectors=train_word_vectors,
+            dtype=self.dtype_policy,
+            name="sentence_encoder",
+        )
+        self.interaction = CrossModalInteraction(
+            fusion_width,
+            sentence_pooling=sentence_pooling,
+            dtype=self.dtype_policy,
+            name="interaction",
+        )
+        self.step_metrics = keras_metrics.create()
+
+    def build(self, input_shape):
+        """Creates the weights for a dictionary of input shapes."""
+        features, tokens = input_shape["features"], input_shape["tokens"]
+        batch = (None,)
+        self.video_encoder.build((*batch, *features[1:]))
+        self.sentence_encoder.build((*batch, tokens[-1]))
+        video = (*batch, *features[1:4], self.video_width)
+        self.interaction.build(video, (*batch, tokens[-1], self.sentence_width))
+        self.build_head((*batch, *features[1:4], self.fusion_width))
+
+    @abc.abstractmethod
+    def build_head(self, fused_shape):
+        """Creates the weights of all that follows the fusion, `F2` `[B, T, S, S, D']`."""
+
+    @abc.abstractmethod
+    def head(self, fused, step_mask):
+        """Maps `F2` `[B, T, S, S, D']` to a dictionary of float32 outputs `[B, ...]`."""
+
+    @abc.abstractmethod
+    def loss_samples(self, inputs, labels):
+        """Masks of what each of `loss_names` is a mean over, bool `[B, Q, ...]`."""
+
+    @abc.abstractmethod
+    def loss_totals(self, inputs, labels, outputs, samples):
+        """The sum of each of `loss_names` over its `samples`, those of this replica."""
+
+    @abc.abstractmethod
+    def decode(self, inputs, outputs):
+        """`segment` `[B, Q, 2]`, `score` `[B, Q]` and `boxes` `[B, Q, T, 4]` of the best tubes."""
+
+    @abc.abstractmethod
+    def segments(self, inputs, outputs):
+        """All that `decode` chooses from: segments `[B, Q, M, 2]`, and scores `[B, Q, M]`.
+
+        The score of one that cannot be chosen, since its steps are not valid, is negative.
+        """
+
+    def call(self, inputs):
+        """Maps a dictionary of inputs to a dictionary of outputs `[B, Q, ...]`; see the class."""
+        return self.ground(self.video_encoder(inputs["features"]), inputs)
+
+    def ground(self, video, inputs):
+        """`call` on encoded videos `V` `[B, T, S, S, d]`, so that one may be asked often."""
+        tokens = inputs["tokens"]
+        queries, words = ops.shape(tokens)[1], tokens.shape[2]
+        tokens = ops.reshape(tokens, (-1, words))
+        # A query or a clip that only fills up a batch keeps one position: no mean and no recurrent
+        # layer ever sees a sequence of length zero.
+        word_mask = (tokens != 0) | (ops.arange(words) == 0)
+        step_mask = inputs["step_mask"] | (ops.arange(video.shape[1]) == 0)
+        encoded = self.sentence_encoder(tokens, word_mask)
+        fused = self.interaction(ops.repeat(video, queries, axis=0), encoded, word_mask)
+        outputs = self.head(fused, ops.repeat(step_mask, queries, axis=0))
+        return {
+            name: ops.reshape(value, (-1, queries, *value.shape[1:]))
+            for name, value in outputs.items()
+        }
+
+    def adapt(self, dataset, batches=8):
+        """Sets the statistics that features are standardised by; before training.
+
+        Args:
+            dataset: yields `(inputs, labels)`, shuffled.
+            batches: how many of its batches to look at.
+        """
+        seen = []
+        for _, (inputs, _) in zip(range(batches), dataset, strict=False):
+            features = ops.convert_to_numpy(inputs["features"])
+            seen.append(features[ops.convert_to_numpy(inputs["step_mask"])])
+        self.video_encoder.adapt(np.concatenate(seen))
+
+    def loss_counts(self, inputs, labels):
+        """How many samples each of `loss_names` has in the global batch, at least 1: `[K]`."""
+        samples = self.loss_samples(inputs, labels)
+        counts = [ops.sum(ops.cast(samples[name], "float32")) for name in self.loss_names]
+        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
+        # of a step across replicas once there are more than ten.
+        return ops.maximum(global_sum(ops.stack(counts)), 1)
+
+    def normalized_losses(self, inputs, labels, outputs, counts=None):
+        """Each loss term over the global batch, and their weighted sum `loss` (Eq. 10).
+
+        Every value is this replica's share: their sum over replicas is the global batch's.
+
+        Args:
+            inputs: of this replica.
+            labels: of this replica.
+            outputs: the model's, for these inputs.
+            counts: `loss_counts` of the batch that these inputs are a part of, if it is not theirs.
+        """
+        counts = self.loss_counts(inputs, labels) if counts is None else counts
+        totals = self.loss_totals(inputs, labels, outputs, self.loss_samples(inputs, labels))
+        losses = {name: totals[name] / counts[i] for i, name in enumerate(self.loss_names)}
+        weighted = [
+            weight * losses[name]
+            for name, weight in zip(self.loss_names, self.loss_weights, strict=True)
+        ]
+        return losses | {"loss": sum(weighted)}
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under several replicas, `fit` averages a batch over them to learn its shapes, and fails on
+        # bool masks. A model that is built knows its shapes.
+        if not self.built:
+            super()._maybe_symbolic_build(iterator, data_batch)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss that `fit` minimises: `normalized_losses(...)["loss"]`."""
+        del sample_weight, training
+        return self.normalized_losses(x, y, y_pred)["loss"]
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates and returns the metrics that `fit` and `evaluate` report, on steps."""
+        decoded = self.decode(x, y_pred)
+        values = keras_metrics.values(decoded["segment"], decoded["boxes"], y)
+        keras_metrics.update(self.step_metrics, values, y["query_mask"])
+        return self.get_metrics_result()
+
+    def get_config(self):
+        """Constructor arguments."""
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "video_width": self.video_width,
+            "feature_dropout": self.feature_dropout,
+            "word_width": self.word_width,
+            "sentence_width": self.sentence_width,
+            "fusion_width": self.fusion_width,
+            "sentence_pooling": self.sentence_pooling,
+            "attention_layers": self.attention_layers,
+            "attention_heads": self.attention_heads,
+            "train_word_vectors": self.train_word_vectors,
+            "loss_weights": self.loss_weights,
+        }

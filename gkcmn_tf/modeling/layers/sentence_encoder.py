@@ -1,0 +1,105 @@
+"""The sentence encoder (section 2.1)."""
+
+import keras
+from keras import ops
+
+from gkcmn_tf.modeling.layers.self_attention import SelfAttention
+
+
+@keras.saving.register_keras_serializable("gkcmn")
+class SentenceEncoder(keras.layers.Layer):
+    """Word vectors, self-attention among words, BiGRU: `S = {s_n}` of section 2.1.
+
+    Args:
+        vocabulary_size: rows of the embedding, padding (0) and unknown (1) included.
+        word_width: width of a word vector (GloVe: 300).
+        sentence_width: `D`, width of a word feature; even, half for each direction of the BiGRU.
+        attention_layers: self-attention layers before the BiGRU.
+        attention_heads: heads in each.
+        train_word_vectors: whether the embedding is trained; False keeps GloVe vectors as they are.
+
+    Call arguments:
+        tokens: int `[B, N]`, 0 where there is no word.
+        mask: bool `[B, N]`, True where there is a word.
+
+    Returns:
+        word features `[B, N, D]`; those of padding are meaningless.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        *,
+        word_width=300,
+        sentence_width=128,
+        attention_layers=2,
+        attention_heads=4,
+        train_word_vectors=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if sentence_width % 2:
+            raise ValueError(f"{self.name}: sentence_width must be even, got {sentence_width}")
+        self.vocabulary_size = vocabulary_size
+        self.word_width = word_width
+        self.sentence_width = sentence_width
+        self.attention_layers = attention_layers
+        self.attention_heads = attention_heads
+        self.train_word_vectors = train_word_vectors
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size,
+            word_width,
+            # A trained embedding starts at the scale at which layer normalisation leaves it.
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=0.5),
+            trainable=train_word_vectors,
+            dtype=self.dtype_policy,
+            name="embedding",
+        )
+        self.attention = [
+            SelfAttention(attention_heads, dtype=self.dtype_policy, name=f"attention_{i}")
+            for i in range(attention_layers)
+        ]
+        self.bigru = keras.layers.Bidirectional(
+            keras.layers.GRU(
+                sentence_width // 2, return_sequences=True, dtype=self.dtype_policy, name="gru"
+            ),
+            dtype=self.dtype_policy,
+            name="bigru",
+        )
+
+    def build(self, tokens_shape):
+        """Creates the weights for tokens of shape `[B, N]`."""
+        self.embedding.build(tokens_shape)
+        words_shape = (*tokens_shape, self.word_width)
+        for layer in self.attention:
+            layer.build(words_shape)
+        self.bigru.build(words_shape)
+
+    def call(self, tokens, mask):
+        """Encodes; see the class."""
+        words = self.embedding(tokens)
+        for layer in self.attention:
+            words = layer(words, mask)
+        return self.bigru(words, mask=mask)
+
+    def compute_output_shape(self, tokens_shape):
+        """`[B, N, D]`."""
+        return (*tokens_shape, self.sentence_width)
+
+    def set_word_vectors(self, vectors):
+        """Fills the embedding of a built layer with `vectors` `[vocabulary_size, word_width]`."""
+        expected = (self.vocabulary_size, self.word_width)
+        if tuple(ops.shape(vectors)) != expected:
+            raise ValueError(f"word vectors have shape {ops.shape(vectors)}, expected {expected}")
+        self.embedding.set_weights([vectors])
+
+    def get_config(self):
+        """Constructor arguments."""
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "word_width": self.word_width,
+            "sentence_width": self.sentence_width,
+            "attention_layers": self.attention_layers,
+            "attention_heads": self.attention_heads,
+            "train_word_vectors": self.train_word_vectors,
+        }

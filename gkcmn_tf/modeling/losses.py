@@ -1,0 +1,103 @@
+"""The four losses, Eq. 6 to 9, as sums over their samples.
+
+Whoever calls divides by the number of samples, counted over all replicas, so that a mean is one
+over the *global* batch. `...` in a shape is any leading axes.
+"""
+
+from keras import ops
+
+from gkcmn_tf.modeling import boxes as box_ops
+from gkcmn_tf.modeling import targets
+
+
+def _total(loss, samples):
+    """Sum of `loss` over its samples; NaN elsewhere does no harm."""
+    return ops.sum(ops.where(samples, loss, 0))
+
+
+def heatmap_loss(logits, heatmaps, samples, *, alpha, beta, gamma):
+    """Modified focal loss of the heatmaps (Eq. 6), from logits.
+
+    Args:
+        logits: predicted heatmaps before the sigmoid, `[..., L, L]`.
+        heatmaps: true heatmaps in `[0, 1]`, `[..., L, L]`.
+        samples: bool `[...]`, the annotated steps; their number is `M_foc`.
+        alpha: exponent that lessens the weight of pixels that are predicted well.
+        beta: exponent that lessens the weight of negatives near a peak.
+        gamma: a pixel is positive where its true heat exceeds this.
+
+    Returns:
+        the sum over all pixels of annotated steps.
+    """
+    log_p = -ops.softplus(-logits)
+    log_not_p = -ops.softplus(logits)
+    positive = -ops.exp(alpha * log_not_p) * log_p
+    negative = -((1 - heatmaps) ** beta) * ops.exp(alpha * log_p) * log_not_p
+    loss = ops.sum(ops.where(heatmaps > gamma, positive, negative), axis=(-2, -1))
+    return _total(loss, samples)
+
+
+def size_loss(distances, boxes, samples):
+    """GIoU loss of the boxes that the pixels of each annotated box predict (Eq. 7).
+
+    Args:
+        distances: predicted (left, top, right, bottom) in cells, `[..., L, L, 4]`.
+        boxes: true boxes, normalised, `[..., 4]`.
+        samples: bool `[..., L, L]`, the pixels of the annotated areas; their number is `M_iou`.
+
+    Returns:
+        the sum of `1 - GIoU` over the samples.
+    """
+    size = distances.shape[-2]
+    loss = 1 - box_ops.giou(
+        boxes_from_distances(distances), ops.expand_dims(ops.expand_dims(boxes * size, -2), -2)
+    )
+    return _total(loss, samples)
+
+
+def boxes_from_distances(distances):
+    """Boxes `[..., L, L, 4]`, in cells, that distances `[..., L, L, 4]` at each pixel stand for."""
+    centers = targets.pixel_centers(distances.shape[-2])
+    x = ops.expand_dims(centers, 0)
+    y = ops.expand_dims(centers, 1)
+    left, top, right, bottom = (distances[..., i] for i in range(4))
+    return ops.stack([x - left, y - top, x + right, y + bottom], axis=-1)
+
+
+def smooth_l1(difference):
+    """Smooth L1: `x^2 / 2` where `|x| < 1`, else `|x| - 1/2`; same shape as `difference`."""
+    magnitude = ops.abs(difference)
+    return ops.where(magnitude < 1, ops.square(difference) / 2, magnitude - 0.5)
+
+
+def score_loss(logits, ious, samples, *, threshold):
+    """Smooth L1 between predicted and true candidate scores (Eq. 8).
+
+    Args:
+        logits: predicted scores before the sigmoid, `[..., T, K]`.
+        ious: IoU of each candidate with the true segment, `[..., T, K]`.
+        samples: bool `[..., T, K]`, the valid candidates; their number is `N_c`.
+        threshold: `c`; IoUs below it count as 0.
+
+    Returns:
+        the sum over the samples.
+    """
+    return _total(smooth_l1(ops.sigmoid(logits) - targets.score_targets(ious, threshold)), samples)
+
+
+def boundary_loss(offsets, candidates, segments, samples, unit=1.0):
+    """Smooth L1 between predicted and true offsets of the candidates' ends (Eq. 9).
+
+    Args:
+        offsets: predicted `(begin, end)` offsets in steps, `[..., T, K, 2]`.
+        candidates: the candidate segments in step coordinates, `[..., T, K, 2]`.
+        segments: the true segments, `[..., 2]`.
+        samples: bool `[..., T, K]`, the candidates that take part; their number is `N_c`.
+        unit: how many steps make the unit in which a difference counts, one number or `[K]`.
+
+    Returns:
+        the sum over the samples of both ends' losses.
+    """
+    true_offsets = segments[..., None, None, :] - candidates
+    differences = ops.divide(offsets - true_offsets, ops.expand_dims(unit, -1))
+    return _total(ops.sum(smooth_l1(differences), axis=-1), samples)

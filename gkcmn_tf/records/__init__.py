@@ -1,0 +1,1 @@
+"""What training reads: clips with their sentences, and batches of them."""

@@ -1,0 +1,1 @@
+"""Sentences: normalised, cut into words, and turned into tokens."""

@@ -1,0 +1,1 @@
+"""Training: the steps, checkpoints, and the folder of a run."""

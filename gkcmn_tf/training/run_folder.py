@@ -1,0 +1,246 @@
+"""A run's folder (`--model_dir`): its settings, and the trained model that comes out of it.
+
+params.yaml        the resolved config
+vocabulary.txt     the words that the model knows
+features.json      how the features were made that it was trained on
+ckpt-*             the newest checkpoints
+best/              the checkpoint with the best evaluation: a run's folder of its own
+versions.json      Python, package and source versions, of the newest start
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from gkcmn_tf import config as configs
+from gkcmn_tf.features import extraction
+from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.modeling.bm import BM
+from gkcmn_tf.modeling.gkcmn import GKCMN
+from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.text import glove, tokenization
+from gkcmn_tf.training import checkpoints, trainer
+
+VOCABULARY_FILE = "vocabulary.txt"
+FEATURES_FILE = "features.json"
+VERSIONS_FILE = "versions.json"
+MODELS = {"gkcmn": GKCMN, "bm": BM}
+PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model with what it takes to use it."""
+
+    config: configs.Experiment
+    tokenizer: tokenization.Tokenizer
+    features: dict
+    model: GroundingModel
+    step: int
+
+    @functools.cached_property
+    def decode(self) -> tf.types.experimental.PolymorphicFunction:
+        """Maps the model's inputs to `model.decode`'s tubes, in a graph.
+
+        In reduced precision TensorFlow rounds otherwise in a graph than out of it; evaluation and
+        the SavedModel are graphs.
+        """
+        return tf.function(
+            lambda inputs: self.model.decode(inputs, self.model(inputs, training=False)),
+            reduce_retracing=True,
+        )
+
+
+def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:
+    """A model with fresh weights, seeded by `train.seed`, built for the config's shapes."""
+    keras.utils.set_random_seed(config.train.seed)
+    arguments = config.model.get().as_dict()
+    model = MODELS[config.model.type](
+        vocabulary_size, **arguments, dtype=config.runtime.precision, name=config.model.type
+    )
+    data = config.data
+    grid = (data.grid_size, data.grid_size)
+    model.build(
+        {
+            "features": (None, data.max_steps, *grid, data.feature_channels),
+            "step_mask": (None, data.max_steps),
+            "tokens": (None, data.queries_per_clip, data.max_words),
+        }
+    )
+    model.built = True
+    return model
+
+
+def records_features(config: configs.Experiment) -> dict:
+    """How the features of the config's records were made; `ValueError` if the config's differ."""
+    manifest_path = os.path.join(config.data.records_dir, clip_records.MANIFEST)
+    fingerprint = read_json(manifest_path)["features"]
+    data = config.data
+    expected = [data.grid_size, data.grid_size, data.feature_channels]
+    if fingerprint["shape"] != expected:
+        raise ValueError(
+            f"{manifest_path}: features have shape {fingerprint['shape']} a step, but "
+            f"data.grid_size and data.feature_channels say {expected}"
+        )
+    made_with = (fingerprint["i3d_source"], fingerprint["i3d_sha256"])
+    if data.i3d_weights and data.i3d_weights not in made_with:
+        raise ValueError(
+            f"{manifest_path}: features were made with the I3D weights {made_with[0]} (SHA-256 "
+            f"{made_with[1]}), but data.i3d_weights asks for {data.i3d_weights}"
+        )
+    return fingerprint
+
+
+def start(
+    config: configs.Experiment, model_dir: str, *, writes: bool = True
+) -> tuple[tokenization.Tokenizer, np.ndarray | None]:
+    """Writes a new run's settings, or checks that the run in `model_dir` has the same ones.
+
+    Args:
+        config: of the run.
+        model_dir: its folder.
+        writes: whether to write; of several workers, only their chief does.
+
+    Returns:
+        the tokeniser, and the GloVe vectors of its words if the config names a file.
+
+    Raises:
+        ValueError: `model_dir` holds a run with another model, other data or another seed.
+    """
+    fingerprint = records_features(config)
+    if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
+        _check_same_run(config, fingerprint, model_dir)
+        tokenizer = tokenization.Tokenizer.load(
+            os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
+        )
+    else:
+        tokenizer = tokenization.Tokenizer.from_sentences(
+            [
+                sentence.text
+                for clip in clip_records.read_clips(
+                    config.data.records_dir, config.data.train_split
+                )
+                for sentence in clip.sentences
+            ],
+            max_words=config.data.max_words,
+            min_count=config.data.min_word_count,
+        )
+    if writes:
+        for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
+            tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
+            write_json(os.path.join(folder, FEATURES_FILE), fingerprint)
+            write_json(os.path.join(folder, VERSIONS_FILE), versions())
+            configs.save(config, folder)
+    return tokenizer, _word_vectors(config, tokenizer)
+
+
+def _word_vectors(config, tokenizer):
+    if not config.data.glove_path:
+        return None
+    vectors = glove.load_glove(
+        config.data.glove_path,
+        tokenizer.vocabulary,
+        dim=config.model.get().word_width,
+        seed=config.train.seed,
+    )
+    logging.info(
+        "%d of %d words have no vector in %s and got a random one: %s",
+        len(vectors.missing),
+        tokenizer.vocabulary_size,
+        config.data.glove_path,
+        ", ".join(vectors.missing[:20]),
+    )
+    return vectors.matrix
+
+
+def _check_same_run(config, fingerprint, model_dir):
+    old, new = configs.as_dict(configs.saved(model_dir)), configs.as_dict(config)
+    fixed = [(key, old[key], new[key]) for key in ("model", "data")]
+    for section, key in (
+        ("train", "seed"),
+        ("train", "global_batch_size"),
+        ("train", "ema_momentum"),
+        ("runtime", "precision"),
+    ):
+        fixed.append((f"{section}.{key}", old[section][key], new[section][key]))
+    trained = read_json(os.path.join(model_dir, FEATURES_FILE))
+    if extraction.differences(trained, fingerprint):
+        fixed.append(("features", trained, fingerprint))
+    for key, before, now in fixed:
+        if before != now:
+            raise ValueError(
+                f"{model_dir}: holds a run with another {key}; take another --model_dir.\n"
+                f"before: {before}\nnow:    {now}"
+            )
+
+
+def check_features(run: Run) -> None:
+    """Raises `ValueError` if the config's records were made otherwise than a run's."""
+    now = records_features(run.config)
+    if changed := extraction.differences(run.features, now):
+        raise ValueError(
+            f"{run.config.data.records_dir}: features differ from those that the model was "
+            f"trained on, in {changed}: trained on {run.features}, now {now}"
+        )
+
+
+def versions() -> dict:
+    """Versions of Python, of the main packages and of this source tree."""
+    source = os.path.dirname(os.path.abspath(__file__))
+    commit = subprocess.run(
+        ["git", "-C", source, "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "command": sys.argv,
+        "commit": commit.stdout.strip() or "not a git checkout",
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def load(model_dir: str) -> Run:
+    """The run in `model_dir`, with the weights, averaged if it averages, of its newest checkpoint.
+
+    A damaged checkpoint is passed over with a warning.
+
+    Raises:
+        FileNotFoundError: the folder is no run, or has no checkpoint yet.
+        ValueError: not one checkpoint can be read.
+    """
+    config = configs.saved(model_dir)
+    paths = checkpoints.paths(model_dir)
+    if not paths:
+        raise FileNotFoundError(f"{model_dir}: no checkpoint; has gkcmn_tf.train saved one?")
+    tokenizer = tokenization.Tokenizer.load(
+        os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
+    )
+    model = build_model(config, tokenizer.vocabulary_size)
+    step = tf.Variable(0, dtype=tf.int64)
+    if config.train.ema_momentum:
+        optimizer = trainer.create_optimizer(config, model)
+        checkpoints.restore_newest(
+            checkpoints.contents(model, step=step, optimizer=optimizer), paths
+        )
+        trainer.use_averaged_weights(optimizer, model)
+    else:
+        checkpoints.restore_newest(checkpoints.contents(model, step=step), paths)
+    return Run(
+        config=config,
+        tokenizer=tokenizer,
+        features=read_json(os.path.join(model_dir, FEATURES_FILE)),
+        model=model,
+        step=int(step.numpy()),
+    )

@@ -1,0 +1,1 @@
+"""Video files: frames, frame rates, windows and steps."""

@@ -1,0 +1,1 @@
+"""Pictures: tubes drawn into videos, panels for TensorBoard."""

@@ -1,0 +1,380 @@
+"""The metrics on hand-worked cases, and against a scorer that goes frame by frame."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics
+
+BOX = (0, 0, 10, 10)
+HALF = (0, 0, 5, 10)  # IoU 0.5 with BOX
+
+
+def tube(begin, end, box=BOX):
+    """The same box in every frame."""
+    return tubes.Tube(begin, end, np.tile(np.array(box, float), (end - begin, 1)))
+
+
+def truth(begin, end, box=BOX, *, clip=(0, 1000), fps=25.0, name="a", qtype="declarative", vid="v"):
+    """A sentence whose target stands still."""
+    return tubes.GroundTruth(name, vid, qtype, 100, 100, fps, 2000, *clip, tube(begin, end, box))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "iou"),
+    [
+        (BOX, BOX, 1),
+        (BOX, HALF, 0.5),
+        (BOX, (5, 5, 15, 15), 25 / 175),
+        (BOX, (10, 0, 20, 10), 0),  # touching
+        (BOX, (50, 50, 60, 60), 0),
+        ((3, 3, 3, 3), (3, 3, 3, 3), 0),  # no area: not NaN
+        (BOX, (5, 0, 5, 10), 0),
+    ],
+)
+def test_box_iou(a, b, iou):
+    assert metrics.box_iou(np.array(a, float), np.array(b, float)) == pytest.approx(iou)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "iou"),
+    [((0, 10), (0, 10), 1), ((0, 10), (5, 15), 1 / 3), ((0, 10), (2, 4), 0.2), ((0, 5), (5, 9), 0)],
+)
+def test_temporal_iou(a, b, iou):
+    assert metrics.temporal_iou(a, b) == pytest.approx(iou)
+
+
+@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+def test_the_true_tube_scores_one(protocol):
+    scores = metrics.score_sentence(truth(10, 60), tube(10, 60), protocol)
+    assert scores == {"tIoU": 1, "vIoU": 1, "sIoU": 1}
+
+
+def test_a_late_tube_with_half_the_box():
+    # Frames 15..19 are in both, 10..29 in the union; the IoU is 0.5.
+    scores = metrics.score_sentence(truth(10, 20), tube(15, 30, HALF), "all_frames")
+    assert scores["tIoU"] == pytest.approx(5 / 20)
+    assert scores["vIoU"] == pytest.approx(2.5 / 20)
+    assert scores["sIoU"] == pytest.approx(2.5 / 10)
+
+
+@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+@pytest.mark.parametrize("segment", [(20, 30), (60, 90)])
+def test_disjoint_segments_score_zero(protocol, segment):
+    scores = metrics.score_sentence(truth(30, 60), tube(*segment), protocol)
+    assert scores == {"tIoU": 0, "vIoU": 0, "sIoU": 0}
+
+
+def test_the_hull_ends_at_the_later_end():
+    # A published scorer takes the earlier end, which would give 10 / 10.
+    assert metrics.score_sentence(truth(0, 10), tube(0, 40), "all_frames")["vIoU"] == 0.25
+
+
+@pytest.mark.parametrize(("protocol", "viou"), [("all_frames", 1), ("hcstvg", 10 / 15)])
+def test_predicted_frames_outside_the_clip_count_in_tiou(protocol, viou):
+    scores = metrics.score_sentence(truth(20, 30, clip=(20, 60)), tube(15, 30), protocol)
+    assert scores["tIoU"] == pytest.approx(10 / 15)
+    assert scores["vIoU"] == pytest.approx(viou)
+
+
+def test_frames_at_five_a_second():
+    # At 25 frames a second a new fifth begins at every multiple of 5.
+    sampled = metrics.sampled_clip_frames(truth(3, 20, clip=(3, 22)))
+    np.testing.assert_array_equal(sampled, [3, 5, 10, 15, 20])
+
+
+def test_more_than_200_sampled_frames_are_thinned():
+    # 300 fifths of 5 frames; the j-th frame taken is sampled frame j * 300 // 200.
+    sampled = metrics.sampled_clip_frames(truth(0, 20, clip=(0, 1500)))
+    np.testing.assert_array_equal(sampled, [5 * (j * 300 // 200) for j in range(200)])
+
+
+def test_slow_videos_are_sampled_at_every_frame():
+    sampled = metrics.sampled_clip_frames(truth(0, 4, clip=(0, 9), fps=4.0))
+    np.testing.assert_array_equal(sampled, np.arange(9))
+
+
+def test_boxes_are_scored_on_sampled_frames_and_segments_on_all():
+    # Scored frames 0, 5, .., 45; of them 5..25 in the truth, 10..40 in the prediction.
+    scores = metrics.score_sentence(truth(4, 28, clip=(0, 50)), tube(8, 44, HALF), "sampled_5fps")
+    assert scores["tIoU"] == pytest.approx(20 / 40)
+    assert scores["vIoU"] == pytest.approx(4 * 0.5 / 8)
+    assert scores["sIoU"] == pytest.approx(4 * 0.5 / 5)
+
+
+def test_a_truth_between_sampled_frames_scores_zero():
+    scores = metrics.score_sentence(truth(1, 4, clip=(0, 50)), tube(1, 4), "sampled_5fps")
+    assert scores == {"tIoU": 1, "vIoU": 0, "sIoU": 0}
+
+
+@pytest.mark.parametrize(
+    ("scored", "name"), [((0, 3), "vIoU@0.3"), ((0, 5), "vIoU@0.5"), ((2, 5), "vIoU@0.3")]
+)
+def test_a_tie_with_a_threshold_does_not_count(scored, name):
+    results = metrics.evaluate_predictions([truth(0, 10)], {"a": tube(*scored)})
+    assert results["overall"][name] == 0
+
+
+def test_a_tie_up_to_rounding_does_not_count():
+    # Seven frames whose IoU is the threshold; added up and divided they give a little more.
+    for width in (3, 5):
+        results = metrics.evaluate_predictions(
+            [truth(0, 7, (0, 0, 1, 0.9))], {"a": tube(0, 7, (0, 0, width / 10, 0.9))}
+        )
+        assert results["overall"]["m_vIoU"] == pytest.approx(width / 10)
+        assert results["overall"][f"vIoU@{width / 10}"] == 0
+
+
+def test_averages_over_all_and_by_kind_of_sentence():
+    ground_truth = [
+        truth(0, 10, name="a"),
+        truth(0, 10, name="b"),
+        truth(0, 10, name="c", qtype="interrogative"),
+    ]
+    predictions = {"a": tube(0, 10), "b": tube(0, 4), "c": tube(0, 10, HALF)}
+    results = metrics.evaluate_predictions(ground_truth, predictions)
+    assert (results["protocol"], results["sentences"]) == ("all_frames", 3)
+    assert results["declarative"] == pytest.approx(
+        {
+            "m_tIoU": 0.7,
+            "m_vIoU": 0.7,
+            "vIoU@0.3": 1,
+            "vIoU@0.5": 0.5,
+            "m_sIoU": 0.7,
+        }
+    )
+    assert results["interrogative"] == pytest.approx(
+        {
+            "m_tIoU": 1,
+            "m_vIoU": 0.5,
+            "vIoU@0.3": 1,
+            "vIoU@0.5": 0,
+            "m_sIoU": 0.5,
+        }
+    )
+    assert results["overall"] == pytest.approx(
+        {
+            "m_tIoU": 2.4 / 3,
+            "m_vIoU": 1.9 / 3,
+            "vIoU@0.3": 1,
+            "vIoU@0.5": 1 / 3,
+            "m_sIoU": 1.9 / 3,
+        }
+    )
+    assert results["per_sentence"]["b"] == pytest.approx({"tIoU": 0.4, "vIoU": 0.4, "sIoU": 0.4})
+    assert json.loads(json.dumps(results, allow_nan=False)) == results
+
+
+def test_missing_and_unknown_predictions_are_counted_and_named(caplog):
+    ground_truth = [truth(0, 10, name=name) for name in ("a", "b", "c")]
+    predictions = {"a": tube(0, 10), "b": None, "x": tube(0, 10)}
+    with caplog.at_level("WARNING", logger="absl"):
+        results = metrics.evaluate_predictions(ground_truth, predictions)
+    assert results["overall"]["m_vIoU"] == pytest.approx(1 / 3)
+    assert results["sentences"] == 3
+    assert (results["missing_predictions"], results["unknown_predictions"]) == (2, 1)
+    assert "2 sentence(s) have no prediction and score 0, such as b, c" in caplog.text
+    assert "1 prediction(s) are for no sentence" in caplog.text
+
+
+def test_faulty_arguments_are_errors():
+    with pytest.raises(ValueError, match=r"expected one of \['all_frames'.*got 'each'"):
+        metrics.evaluate_predictions([truth(0, 10)], {}, "each")
+    with pytest.raises(ValueError, match="no sentences to score"):
+        metrics.evaluate_predictions([], {})
+
+
+def test_frames_without_a_box_score_zero_and_are_counted(caplog):
+    # 2 of 4 boxes are there; HC-STVG's scorer knows a segment by its boxes.
+    found = tubes.Tube(0, 4, np.array([BOX, [np.nan] * 4, BOX, [np.nan] * 4], float))
+    for protocol, tiou in (("all_frames", 1), ("hcstvg", 0.5)):
+        results = metrics.evaluate_predictions([truth(0, 4)], {"a": found}, protocol)
+        assert results["per_sentence"]["a"] == {"tIoU": tiou, "vIoU": 0.5, "sIoU": 0.5}
+        assert results["frames_without_box"] == 2
+    assert "1 prediction(s) have frames without a box" in caplog.text
+
+
+def test_given_the_true_segment_viou_is_siou():
+    scores = metrics.score_sentence(truth(10, 20), tube(10, 20, HALF), "all_frames")
+    assert scores == {"tIoU": 1, "vIoU": 0.5, "sIoU": 0.5}
+
+
+def test_intervals_of_two_videos_go_from_one_to_the_other():
+    # Both, or twice the same: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
+    values = np.array([[0.0, 5.0], [1.0, 5.0]])
+    intervals = metrics.bootstrap_intervals(values, np.array(["v", "w"]), 500)
+    np.testing.assert_allclose(intervals, [[0, 1], [5, 5]])
+
+
+def test_a_video_brings_all_its_sentences():
+    values = np.array([[0.0], [0.0], [0.0], [1.0]])
+    few = metrics.bootstrap_intervals(values, np.array(["v", "v", "v", "w"]), 500)
+    np.testing.assert_allclose(few, [[0, 1]])
+    many = metrics.bootstrap_intervals(values, np.array(["v", "w", "x", "y"]), 500)
+    assert many[0, 1] < 1
+
+
+def test_intervals_of_many_videos_are_those_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(size=(2000, 1))
+    ((low, high),) = metrics.bootstrap_intervals(values, np.arange(2000), 4000)
+    half = 1.96 * values.std() / np.sqrt(2000)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 10)
+
+
+def test_one_video_has_no_interval():
+    assert metrics.bootstrap_intervals(np.ones((3, 2)), np.array(["v", "v", "v"]), 100) is None
+
+
+def naive_interval(values, videos, samples, seed):
+    """The mean's interval, one sample after another; videos drawn as the fast routine does."""
+    names = sorted(set(videos))
+    rng = np.random.default_rng(seed)
+    means = []
+    for counts in rng.multinomial(len(names), [1 / len(names)] * len(names), size=samples):
+        drawn = []
+        for name, count in zip(names, counts, strict=True):
+            drawn += int(count) * [
+                v for v, video in zip(values, videos, strict=True) if video == name
+            ]
+        means.append(sum(drawn) / len(drawn))
+    return np.percentile(means, [2.5, 97.5])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=2, max_size=12))
+def test_intervals_agree_with_the_naive_bootstrap(rows):
+    values, videos = zip(*rows, strict=True)
+    found = metrics.bootstrap_intervals(np.array(values)[:, None], np.array(videos), 30)
+    if len(set(videos)) < 2:
+        assert found is None
+    else:
+        expected = naive_interval(values, videos, 30, metrics.BOOTSTRAP_SEED)
+        np.testing.assert_allclose(found[0], expected, atol=1e-12)
+
+
+def test_a_metrics_file_has_intervals_by_group():
+    ground_truth = [truth(0, 10, name="a"), truth(0, 10, name="b", vid="w")]
+    predictions = {"a": tube(0, 10), "b": tube(0, 4)}
+    results = metrics.evaluate_predictions(ground_truth, predictions, bootstrap_samples=200)
+    assert results["videos"] == 2
+    intervals = results["confidence_intervals"]
+    assert (intervals["level"], intervals["samples"]) == (0.95, 200)
+    assert intervals["overall"]["m_vIoU"] == pytest.approx([0.4, 1])
+    assert intervals["declarative"] == intervals["overall"]
+    assert intervals["interrogative"] is None
+    assert results == metrics.evaluate_predictions(ground_truth, predictions, bootstrap_samples=200)
+    assert "confidence_intervals" not in metrics.evaluate_predictions(ground_truth, predictions)
+
+
+def test_the_table_is_in_percent():
+    results = metrics.evaluate_predictions([truth(0, 10)], {"a": tube(0, 4)})
+    rows = {"all": results["overall"], "interrogative": results["interrogative"]}
+    assert metrics.format_table(rows).splitlines() == [
+        "| %             | m_tIoU | m_vIoU | vIoU@0.3 | vIoU@0.5 |",
+        "| ------------- | -----: | -----: | -------: | -------: |",
+        "| all           |  40.00 |  40.00 |   100.00 |     0.00 |",
+        "| interrogative |      - |      - |        - |        - |",
+    ]
+
+
+def test_the_table_shows_intervals():
+    table = metrics.format_table(
+        {"all": {"m_vIoU": 0.5}, "none": {"m_vIoU": None}},
+        columns=["m_vIoU"],
+        intervals={"all": {"m_vIoU": [0.25, 0.7512]}, "none": None},
+    )
+    assert "| all  | 50.00 [25.00, 75.12] |" in table
+    assert "| none |                    - |" in table
+
+
+def naive_box_iou(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = width * height if width > 0 and height > 0 else 0
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union else 0
+
+
+def naive_frames(entry, predicted, protocol):
+    if protocol == "hcstvg":
+        return list(range(-100, predicted.end + entry.clip_end))
+    clip = range(entry.clip_begin, entry.clip_end)
+    if protocol == "all_frames":
+        return list(clip)
+    kept = [entry.clip_begin]
+    for frame in clip:
+        if math.floor(5 * frame / entry.fps) > math.floor(5 * kept[-1] / entry.fps):
+            kept.append(frame)
+    if len(kept) > 200:
+        kept = [kept[j * len(kept) // 200] for j in range(200)]
+    return kept
+
+
+def naive_scores(entry, predicted, protocol):
+    """Tables 1 and 2's metrics from sets of frames."""
+    true_boxes = dict(zip(range(entry.tube.begin, entry.tube.end), entry.tube.boxes, strict=True))
+    boxes = dict(zip(range(predicted.begin, predicted.end), predicted.boxes, strict=True))
+    boxed = {frame for frame, box in boxes.items() if not math.isnan(box[0])}
+    scored = naive_frames(entry, predicted, protocol)
+    total, union, annotated = 0, 0, 0
+    for frame in scored:
+        annotated += frame in true_boxes
+        union += frame in true_boxes or frame in boxes
+        if frame in true_boxes and frame in boxed:
+            total += naive_box_iou(true_boxes[frame], boxes[frame])
+    shared = true_boxes.keys() & (boxed if protocol == "hcstvg" else boxes.keys())
+    either = true_boxes.keys() | boxes.keys()
+    return {
+        # Where the segments are disjoint, hull and union differ, but the numerator is 0.
+        "tIoU": len(shared) / len(either),
+        "vIoU": total / union if union else 0,
+        "sIoU": total / annotated if annotated else 0,
+    }
+
+
+@st.composite
+def random_tubes(draw, begin, end, seed, without=0):
+    """A tube somewhere in `[begin, end)`; a share `without` of its frames may have no box."""
+    first = draw(st.integers(begin, end - 1))
+    behind = draw(st.integers(first + 1, end))
+    rng = np.random.default_rng(draw(st.integers(0, 99)) + 100 * seed)
+    corners = np.sort(rng.integers(0, 8, (behind - first, 2, 2)), axis=1)
+    boxes = corners.reshape(-1, 4).astype(float)
+    boxes[rng.random(len(boxes)) < draw(st.sampled_from([0, without]))] = np.nan
+    return tubes.Tube(first, behind, boxes)
+
+
+@st.composite
+def cases(draw, without=0.5):
+    """A truth inside a clip, and a prediction anywhere around it."""
+    begin = draw(st.integers(0, 40))
+    end = begin + draw(st.integers(1, 60))
+    true = draw(random_tubes(begin, end, 0))
+    predicted = draw(random_tubes(begin - 20, end + 20, 1, without))
+    fps = draw(st.sampled_from([4.0, 10.0, 23.976, 25.0, 29.97]))
+    return tubes.GroundTruth("a", "v", "declarative", 8, 8, fps, 200, begin, end, true), predicted
+
+
+@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+@given(cases())
+def test_scores_agree_with_the_naive_scorer(protocol, case):
+    entry, predicted = case
+    scores = metrics.score_sentence(entry, predicted, protocol)
+    assert scores == pytest.approx(naive_scores(entry, predicted, protocol))
+    assert all(0 <= value <= 1 for value in scores.values())
+
+
+@given(cases(without=0))
+def test_viou_is_symmetric_and_at_most_tiou(case):
+    entry, predicted = case
+    scores = metrics.score_sentence(entry, predicted, "hcstvg")
+    swapped = tubes.GroundTruth("a", "v", "declarative", 8, 8, 25.0, 200, 0, 200, predicted)
+    backwards = metrics.score_sentence(swapped, entry.tube, "hcstvg")
+    assert scores["vIoU"] == pytest.approx(backwards["vIoU"])
+    assert scores["tIoU"] == pytest.approx(backwards["tIoU"])
+    assert scores["vIoU"] <= scores["tIoU"] + 1e-12
+    assert scores["vIoU"] <= scores["sIoU"] + 1e-12

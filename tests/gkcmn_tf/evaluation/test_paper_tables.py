@@ -1,0 +1,152 @@
+"""The paper's tables from metrics of made-up runs."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gkcmn_tf import config as configs
+from gkcmn_tf.evaluation import paper_tables
+from gkcmn_tf.files import write_json
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.records.clip_records import Clip, Sentence
+
+
+def scores(m_viou, m_tiou=0.5):
+    overall = {"m_tIoU": m_tiou, "m_vIoU": m_viou, "vIoU@0.3": 0.4, "vIoU@0.5": 0.25}
+    return {"found": overall, "given": overall | {"m_tIoU": 1.0, "m_vIoU": 2 * m_viou}}
+
+
+@pytest.fixture
+def all_scores():
+    return {name: [scores(0.2), scores(0.3)] for name in paper_tables.VARIANTS} | {
+        "bm": [scores(0.05), scores(0.05)],
+        "without_mn": [scores(0.1), scores(0.3)],
+        "without_ta": [scores(0.25), scores(0.3)],
+    }
+
+
+def test_rows_are_mean_and_deviation_beside_the_papers_figures(all_scores):
+    text = paper_tables.format_tables(all_scores, [0, 1])
+    found = "| 50.00 ± 0.00 | {} | 40.00 ± 0.00 | 25.00 ± 0.00 | {} |"
+    # Sample deviation of 20 and 30.
+    assert (
+        "| GKCMN " + found.format("25.00 ± 7.07", "55.01 | 19.26 | 23.53 | 15.41")
+    ) in text.split("### Table 2")[0]
+    assert "**another data set**" in text.split("###")[0]
+    assert "| BM " + found.format("5.00 ± 0.00", "32.62 | 7.21 | 9.03 | 3.87") in text
+    assert "| w/o SK " + found.format("25.00 ± 7.07", "54.95 | 18.29 | 22.68 | 14.27") in text
+
+
+def test_table_2_has_the_temporal_ground_truth(all_scores):
+    text = paper_tables.format_tables(all_scores, [0, 1])
+    table = text.split("### Table 2")[1].split("###")[0]
+    assert "m_tIoU" not in table
+    assert (
+        "| GKCMN | 50.00 ± 14.14 | 40.00 ± 0.00 | 25.00 ± 0.00 | 37.25 | 52.67 | 34.51 |" in table
+    )
+
+
+def test_ablations_that_are_not_worse_are_named(all_scores):
+    text = paper_tables.format_tables(all_scores, [0, 1])
+    assert "- w/o MN: -5.00 ± 7.07; -10.00 ± 14.14\n" in text
+    assert "- w/o TA: 2.50 ± 3.54; 5.00 ± 7.07: **not worse than the full model**" in text
+    assert "- w/o SC: 0.00 ± 0.00; 0.00 ± 0.00: **not worse than the full model**" in text
+
+
+def test_one_seed_has_no_deviation_and_a_table_needs_its_rows():
+    text = paper_tables.format_tables({"bm": [scores(0.1)], "full": [scores(0.2)]}, [7])
+    assert "| GKCMN | 50.00 | 20.00 | 40.00 | 25.00 |" in text
+    assert "Table 3" not in text and "leaves open" not in text
+
+
+def test_ways_to_settle_what_is_open_that_always_win_are_named(all_scores):
+    some = all_scores | {
+        "sigma_3": [scores(0.21), scores(0.35)],
+        "delta_0_7": [scores(0.2), scores(0.4)],
+        "empty_steps": [scores(0.1), scores(0.3)],
+    }
+    names = [*paper_tables.OPEN]
+    text = paper_tables.format_tables({name: some[name] for name in names}, [0, 1])
+    assert text.count("###") == 1 and "### What the paper leaves open\n" in text
+    assert "VidSTG" not in text
+    assert "| delta of 0.7 | 50.00 ± 0.00 | 30.00 ± 14.14 | 40.00 ± 0.00 | 25.00 ± 0.00 |" in text
+    assert "- sigma of 3 cells: 3.00 ± 2.83; 6.00 ± 5.66: **better with every seed**\n" in text
+    assert "- delta of 0.7: 5.00 ± 7.07; 10.00 ± 14.14\n" in text
+    assert "- empty heatmaps around the tube: -5.00 ± 7.07; -10.00 ± 14.14\n" in text
+
+
+def test_scores_are_read_from_a_runs_folder(tmp_path):
+    write_json(str(tmp_path / "metrics.json"), {"overall": {"m_vIoU": 0.1}, "protocol": "x"})
+    write_json(str(tmp_path / "given" / "metrics.json"), {"overall": {"m_vIoU": 0.2}})
+    assert paper_tables.read_scores(str(tmp_path)) == {
+        "found": {"m_vIoU": 0.1},
+        "given": {"m_vIoU": 0.2},
+    }
+
+
+def test_gkcmn_plus_has_a_table_of_its_own_without_the_papers_figures(all_scores):
+    text = paper_tables.format_tables(all_scores | {"plus": [scores(0.3), scores(0.35)]}, [0, 1])
+    table = text.split("### Beyond the paper\n")[1].split("###")[0]
+    assert "| GKCMN+ | 50.00 ± 0.00 | 32.50 ± 3.54 | 40.00 ± 0.00 | 25.00 ± 0.00 |\n" in table
+    assert "paper" not in table
+    assert "m_vIoU of GKCMN+ minus that of GKCMN with the same seed: 7.50 ± 3.54" in table
+    without = {name: runs for name, runs in all_scores.items() if name != "plus"}
+    assert "Beyond" not in paper_tables.format_tables(without, [0, 1])
+
+
+@pytest.mark.parametrize("name", paper_tables.VARIANTS)
+def test_every_variant_has_its_config(name):
+    variant = paper_tables.VARIANTS[name]
+    files, overrides = paper_tables.changes(variant, ["configs/shapes.yaml"], "train.seed=3")
+    config = configs.load(variant.experiment, files, overrides)
+    plain = configs.load(variant.experiment, ["configs/shapes.yaml"])
+    assert config.train.seed == 3
+    changed = {
+        key for key, value in configs.flat(config).items() if configs.flat(plain)[key] != value
+    } - {"train.seed"}
+    if name in ("bm", "full"):
+        assert not changed
+    elif name == "plus":
+        assert changed == {"data.train_split", "train.steps", "train.decay_steps"}
+        assert config.train.steps == 2 * plain.train.steps
+    else:
+        assert changed and all(key.startswith("model.gkcmn.") for key in changed)
+        expected = {f"model.gkcmn.{key}": value for key, value in variant.settings.items()}
+        assert {key: configs.flat(config)[key] for key in expected} == expected
+
+
+def test_only_variants_of_the_study_can_be_chosen(tmp_path):
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "gkcmn_tf.evaluation.paper_tables",
+            f"--output_dir={tmp_path}/tables",
+        ),
+        *("--study=open", "--variants=full,bm"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "--variants: ['bm'] not among ['full', 'sentence_max'," in done.stderr
+
+
+def test_missing_records_are_an_error_before_the_first_training(tmp_path):
+    boxes = np.zeros((2, 4), "float32")
+    clip = Clip("v", 0, 8, 25.0, 64, 48, 8, (Sentence(0, "s", "a", "declarative", 0, 0, 2, boxes),))
+    for split in ("train", "test"):
+        clip_records.write_clips(str(tmp_path), split, [clip], 1)
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "gkcmn_tf.evaluation.paper_tables",
+            "--config_file=configs/shapes.yaml",
+        ),
+        *(f"--params_override=data.records_dir={tmp_path}", f"--output_dir={tmp_path}/tables"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "variant plus: " in done.stderr and "split 'train_mirrored'" in done.stderr
+    assert not (tmp_path / "tables").exists()

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from gkcmn_tf.modeling.layers.group_normalization import ClipGroupNormalization
+
+
+def test_contract(check_layer, check_padding, rng):
+    x = rng.normal(2, 3, (2, 5, 2, 2, 6)).astype("float32")
+    layer = ClipGroupNormalization(3)
+    check_layer(layer, x, np.ones((2, 5), bool), shapes=[(2, 5, 2, 2, 6)])
+    check_padding(layer, x, valid=3)
+
+
+def test_equals_the_definition(rng):
+    x = rng.normal(2, 3, (2, 4, 2, 2, 6)).astype("float32")
+    mask = np.array([[True] * 4, [True, True, False, False]])
+    layer = ClipGroupNormalization(2, epsilon=1e-3)
+    layer.build(x.shape)
+    gamma, beta = rng.normal(size=(2, 6)).astype("float32")
+    layer.set_weights([gamma, beta])
+    output = np.asarray(layer(x, mask))
+    for sample in range(2):
+        for group in (slice(0, 3), slice(3, 6)):
+            part = x[sample][mask[sample]][..., group]
+            expected = (part - part.mean()) / np.sqrt(part.var() + 1e-3)
+            np.testing.assert_allclose(
+                output[sample][mask[sample]][..., group],
+                expected * gamma[group] + beta[group],
+                atol=1e-4,
+            )
+
+
+def test_a_stronger_frame_stays_stronger(rng):
+    x = np.tile(rng.random((1, 1, 2, 2, 4)), (1, 3, 1, 1, 1)).astype("float32")
+    x[:, 1] *= 3
+    output = np.asarray(ClipGroupNormalization(2)(x, np.ones((1, 3), bool)))
+    assert output[0, 1].mean() > output[0, 0].mean() + 0.5
+
+
+def test_groups_must_divide_the_channels():
+    with pytest.raises(ValueError, match="4 groups do not divide 6 channels"):
+        ClipGroupNormalization(4).build((None, 5, 2, 2, 6))

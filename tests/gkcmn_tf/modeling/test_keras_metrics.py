@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from gkcmn_tf.modeling import keras_metrics
+
+
+def labels(segment, annotated, steps=4):
+    mask = np.zeros((1, 1, steps), bool)
+    mask[..., annotated] = True
+    boxes = np.zeros((1, 1, steps, 4), "float32")
+    boxes[mask] = [0, 0, 0.5, 0.5]
+    return {
+        "segment": np.array([[segment]], "float32"),
+        "boxes": boxes,
+        "box_mask": mask,
+        "query_mask": np.ones((1, 1), bool),
+    }
+
+
+def test_by_hand():
+    # Truth [1, 3); predicted [2, 4) with boxes that share half of the true box's area and more.
+    predicted = np.tile(np.array([0, 0, 0.25, 0.5], "float32"), (1, 1, 4, 1))
+    values = keras_metrics.values(
+        np.array([[[2.0, 4.0]]], "float32"), predicted, labels((1.0, 3.0), [1, 2])
+    )
+    values = {name: np.asarray(value).item() for name, value in values.items()}
+    assert values["m_tIoU"] == pytest.approx(1 / 3)
+    assert values["m_vIoU"] == pytest.approx(0.5 / 3)
+    assert values["vIoU@0.3"] == 0
+
+
+def test_perfect():
+    truth = labels((1.0, 3.0), [1, 2])
+    values = keras_metrics.values(truth["segment"], truth["boxes"], truth)
+    assert [np.asarray(value).item() for value in values.values()] == pytest.approx([1, 1, 1, 1])
+
+
+def test_filler_queries_do_not_count():
+    metrics = keras_metrics.create()
+    values = {name: np.array([[1.0, 0.0]], "float32") for name in metrics}
+    keras_metrics.update(metrics, values, np.array([[True, False]]))
+    assert [float(metric.result()) for metric in metrics.values()] == [1, 1, 1, 1]

@@ -1,0 +1,208 @@
+"""Records: round trips, safe names, whole files."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gkcmn_tf import tubes
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features.quantization import STORAGE_DTYPES
+from gkcmn_tf.records import clip_records
+
+
+def make_sentence(index=0, begin=2, end=5, **changes):
+    boxes = np.arange(4 * (end - begin), dtype=np.float32).reshape(-1, 4) + 0.25
+    values = {
+        "index": index,
+        "id": f"val-00000-d{index}",
+        "text": "a dog jumps.",
+        "qtype": "declarative",
+        "target_id": 3,
+        "begin": begin,
+        "end": end,
+        "boxes": boxes,
+    }
+    return clip_records.Sentence(**(values | changes))
+
+
+def make_clip(*sentences, **changes):
+    values = {
+        "video_id": "v",
+        "begin": 0,
+        "end": 10,
+        "fps": 25.0,
+        "width": 64,
+        "height": 48,
+        "frame_count": 12,
+        "sentences": sentences or (make_sentence(),),
+    }
+    return clip_records.Clip(**(values | changes))
+
+
+def make_video(dtype="float16", storage_dtype="float16"):
+    features = np.linspace(0, 1, 3 * 2 * 2 * 4).reshape(3, 2, 2, 4).astype(dtype)
+    return feature_storage.VideoFeatures(
+        "v", 25.0, 64, 48, 12, features, storage_dtype=storage_dtype
+    )
+
+
+def as_plain(clip):
+    """A clip that `==` can compare."""
+    plain = dataclasses.asdict(clip)
+    for sentence in plain["sentences"]:
+        sentence["boxes"] = sentence["boxes"].tolist()
+    return plain
+
+
+@pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
+def test_video_features_come_back_as_stored(tmp_path, storage_dtype):
+    video = make_video(storage_dtype=storage_dtype)
+    path = feature_storage.write_video_features(str(tmp_path), video)
+    assert path == str(tmp_path / "features" / "v.tfrecord")
+    read = feature_storage.read_video_features(str(tmp_path), "v")
+    np.testing.assert_array_equal(read.features, video.as_stored().features)
+    assert dataclasses.replace(read, features=None) == dataclasses.replace(video, features=None)
+
+
+@pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
+def test_video_features_are_float16_in_graph(tmp_path, storage_dtype):
+    video = make_video(storage_dtype=storage_dtype)
+    path = feature_storage.write_video_features(str(tmp_path), video)
+    (parsed,) = tf.data.TFRecordDataset(path).map(feature_storage.parse_video_features)
+    assert parsed["features"].dtype == tf.float16
+    np.testing.assert_array_equal(parsed["features"], video.as_stored().features)
+    assert parsed["frame_count"] == 12
+    assert parsed["video_id"] == b"v"
+
+
+def test_features_of_another_dtype_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="video v: expected float16 features"):
+        feature_storage.write_video_features(str(tmp_path), make_video("float32"))
+
+
+def test_missing_features_name_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"features/v.tfrecord: no features for video v"):
+        feature_storage.read_video_features(str(tmp_path), "v")
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=5))
+def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
+    names = [feature_storage.features_file(video_id) for video_id in ids]
+    assert len(set(names)) == len(ids)
+    for name in names:
+        assert os.path.dirname(name) == "features"
+        assert os.path.basename(name) not in ("", ".", "..")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    path = feature_storage.write_video_features(str(tmp_path), make_video())
+    before = pathlib.Path(path).read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        feature_storage.write_video_features(str(tmp_path), make_video(storage_dtype="int8"))
+    assert pathlib.Path(path).read_bytes() == before
+
+
+SENTENCES = st.builds(
+    make_sentence,
+    index=st.integers(0, 2**40),
+    begin=st.integers(0, 50),
+    end=st.integers(51, 60),
+    id=st.text(min_size=1, max_size=10),
+    text=st.text(max_size=30),
+    qtype=st.sampled_from(tubes.QTYPES),
+    target_id=st.integers(0, 99),
+)
+CLIPS = st.builds(
+    lambda sentences, video_id: make_clip(*sentences, video_id=video_id),
+    st.lists(SENTENCES, min_size=1, max_size=3),
+    st.text(min_size=1, max_size=10),
+)
+
+
+@settings(max_examples=25)
+@given(clips=st.lists(CLIPS, max_size=4), num_shards=st.integers(1, 3))
+def test_clips_come_back_whatever_the_number_of_shards(tmp_path_factory, clips, num_shards):
+    folder = str(tmp_path_factory.mktemp("records"))
+    paths = clip_records.write_clips(folder, "val", clips, num_shards)
+    assert clip_records.clip_shards(folder, "val") == paths
+    assert len(paths) == num_shards
+    dealt = [clip for shard in range(num_shards) for clip in clips[shard::num_shards]]
+    assert [as_plain(c) for c in clip_records.read_clips(folder, "val")] == [
+        as_plain(c) for c in dealt
+    ]
+
+
+def test_several_splits_are_read_one_after_the_other(tmp_path):
+    for split, count in (("train", 2), ("val", 1)):
+        clips = [make_clip(make_sentence(number)) for number in range(count)]
+        clip_records.write_clips(str(tmp_path), split, clips, 1)
+    both = [clip_records.clip_shards(str(tmp_path), split)[0] for split in ("val", "train")]
+    assert clip_records.clip_shards(str(tmp_path), "val+train") == both
+    read = list(clip_records.read_clips(str(tmp_path), "val+train"))
+    assert [clip.sentences[0].index for clip in read] == [0, 0, 1]
+    with pytest.raises(FileNotFoundError, match="split 'test'"):
+        clip_records.clip_shards(str(tmp_path), "train+test")
+
+
+def test_clips_parse_in_graph(tmp_path):
+    clip = make_clip(make_sentence(0), make_sentence(1, begin=4, end=6, qtype="interrogative"))
+    (path,) = clip_records.write_clips(str(tmp_path), "val", [clip], 1)
+    (parsed,) = tf.data.TFRecordDataset(path).map(clip_records.parse_clip)
+    assert parsed["features_file"] == b"features/v.tfrecord"
+    np.testing.assert_array_equal(parsed["sentence/segment"], [[2, 5], [4, 6]])
+    np.testing.assert_array_equal(parsed["sentence/qtype"], [b"declarative", b"interrogative"])
+    np.testing.assert_array_equal(
+        parsed["sentence/boxes"], np.concatenate([s.boxes for s in clip.sentences])
+    )
+
+
+def test_the_same_clips_give_the_same_bytes(tmp_path):
+    (first,) = clip_records.write_clips(str(tmp_path / "a"), "val", [make_clip()], 1)
+    (second,) = clip_records.write_clips(str(tmp_path / "b"), "val", [make_clip()], 1)
+    assert pathlib.Path(first).read_bytes() == pathlib.Path(second).read_bytes()
+
+
+def test_shards_of_an_earlier_run_are_replaced(tmp_path):
+    clips = [make_clip(video_id=f"v{i}") for i in range(3)]
+    clip_records.write_clips(str(tmp_path), "train", clips, 1)
+    clip_records.write_clips(str(tmp_path), "val", clips, 3)
+    paths = clip_records.write_clips(str(tmp_path), "val", clips[:2], 2)
+    assert clip_records.clip_shards(str(tmp_path), "val") == paths
+    assert [clip.video_id for clip in clip_records.read_clips(str(tmp_path), "val")] == ["v0", "v1"]
+    assert len(list(clip_records.read_clips(str(tmp_path), "train"))) == 3
+
+
+def test_a_missing_shard_is_an_error(tmp_path):
+    paths = clip_records.write_clips(str(tmp_path), "val", [make_clip()], 3)
+    os.remove(paths[1])
+    with pytest.raises(FileNotFoundError, match="no complete set of shards of split 'val'"):
+        list(clip_records.read_clips(str(tmp_path), "val"))
+
+
+def test_a_split_without_records_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"run data\.prepare"):
+        clip_records.clip_shards(str(tmp_path), "val")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        (make_sentence(boxes=np.zeros((2, 4), np.float32)), r"\[2, 5\) needs boxes of shape"),
+        (make_sentence(end=5, begin=5, boxes=np.zeros((0, 4), np.float32)), r"\[5, 5\) needs"),
+        (make_sentence(qtype="statement"), "qtype 'statement', not in"),
+    ],
+)
+def test_impossible_sentences_are_refused(tmp_path, sentence, message):
+    with pytest.raises(ValueError, match=f"sentence val-00000-d0: .*{message}"):
+        clip_records.write_clips(str(tmp_path), "val", [make_clip(sentence)], 1)

@@ -1,0 +1,254 @@
+"""The pipeline against a loop over sentences, and the promises about its order."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gkcmn_tf import tubes
+from gkcmn_tf.config import DataConfig
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.records import clip_records, input_pipeline
+from gkcmn_tf.text.standardization import split_words
+from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.video.windows import count_windows
+
+T, N, S, C = 6, 4, 2, 3
+# Frames of each clip: shorter than T steps, as long, longer (thinned), and not from frame 0.
+CLIPS = (("a", 0, 14), ("b", 0, 24), ("c", 0, 95), ("c", 33, 60), ("d", 5, 6))
+FRAMES = {"a": 14, "b": 24, "c": 95, "d": 9}
+TEXTS = ("the dog runs.", "a cat", "", "what zebra runs past the dog there?")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    rng = np.random.default_rng(0)
+    made, index = [], 0
+    for vid, begin, end in CLIPS:
+        sentences = []
+        for k in range(1 + len(made) % 4):
+            first = int(rng.integers(begin, end))
+            last = int(rng.integers(first + 1, end + 1))
+            corners = rng.uniform([0, 0], [70, 50], (last - first, 2, 2))  # beyond 64 x 48 too
+            boxes = np.sort(corners, axis=1).reshape(-1, 4).astype("float32")
+            sentences.append(
+                clip_records.Sentence(
+                    index, f"s{index}", TEXTS[k], tubes.QTYPES[k % 2], 0, first, last, boxes
+                )
+            )
+            index += 1
+        made.append(clip_records.Clip(vid, begin, end, 25.0, 64, 48, FRAMES[vid], tuple(sentences)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def videos():
+    rng = np.random.default_rng(1)
+    return {
+        vid: rng.random((count_windows(n), S, S, C)).astype("float16") for vid, n in FRAMES.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(clips, videos, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("records"))
+    for vid, features in videos.items():
+        feature_storage.write_video_features(
+            folder, feature_storage.VideoFeatures(vid, 25.0, 64, 48, FRAMES[vid], features)
+        )
+    clip_records.write_clips(folder, "train", clips, 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer(["the", "dog", "runs", "a", "cat", "what"], N)
+
+
+def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train", **kwargs):
+    config = DataConfig(
+        records_dir=folder,
+        max_steps=T,
+        max_words=N,
+        grid_size=S,
+        feature_channels=C,
+        queries_per_clip=queries,
+    )
+    kwargs = {"training": False} | kwargs
+    dataset = input_pipeline.from_config(
+        config, split, tokenizer, global_batch_size=batch_size, **kwargs
+    )
+    return [
+        tf.nest.map_structure(lambda x: x.numpy(), batch)
+        for batch in (dataset if count is None else dataset.take(count))
+    ]
+
+
+def naive_example(clip, sentence, videos, tokenizer):
+    """What the batch must hold for a sentence, by loops over steps."""
+    frames = clip.end - clip.begin
+    num_steps = min(-(-frames // 4), T)
+    expected = {
+        "features": np.zeros((T, S, S, C), "float16"),
+        "step_mask": np.zeros(T, bool),
+        "boxes": np.zeros((T, 4), "float32"),
+        "box_mask": np.zeros(T, bool),
+        "tokens": np.zeros(N, "int32"),
+    }
+    for s in range(num_steps):
+        frame = int(clip.begin + (s + 0.5) * frames / num_steps)
+        expected["features"][s] = videos[clip.video_id][frame // 4]
+        expected["step_mask"][s] = True
+        if sentence.begin <= frame < sentence.end:
+            box = sentence.boxes[frame - sentence.begin] / [64, 48, 64, 48]
+            expected["boxes"][s] = np.clip(box, 0, 1)
+            expected["box_mask"][s] = True
+    for n, word in enumerate(split_words([sentence.text])[0][:N]):
+        known = tokenizer.vocabulary
+        expected["tokens"][n] = known.index(word) if word in known else 1
+    ends = np.array([sentence.begin, sentence.end])
+    expected["segment"] = (ends - clip.begin) * num_steps / frames
+    expected["qtype"] = tubes.QTYPES.index(sentence.qtype)
+    return expected
+
+
+@pytest.mark.parametrize("queries", [1, 2, 3])
+def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, tokenizer):
+    # In the order of the shards.
+    sentences = [(c, s) for shard in (clips[::2], clips[1::2]) for c in shard for s in c.sentences]
+    seen = []
+    for inputs, labels in batches(folder, tokenizer, queries=queries):
+        for row, query in np.argwhere(labels["query_mask"]):
+            clip, sentence = sentences[labels["index"][row, query]]
+            expected = naive_example(clip, sentence, videos, tokenizer)
+            for name in ("features", "step_mask"):
+                np.testing.assert_array_equal(inputs[name][row], expected[name])
+            np.testing.assert_array_equal(inputs["tokens"][row, query], expected["tokens"])
+            for name in ("boxes", "box_mask", "segment", "qtype"):
+                np.testing.assert_allclose(labels[name][row, query], expected[name], atol=1e-6)
+            assert labels["num_frames"][row] == clip.end - clip.begin
+            seen.append(sentence.id)
+    assert seen == [sentence.id for _, sentence in sentences]  # each once
+
+
+def test_sentences_of_several_splits_are_told_apart(folder, clips, tokenizer):
+    total = sum(len(clip.sentences) for clip in clips)
+    made = batches(folder, tokenizer, batch_size=1, split="train+train")
+    assert [int(labels["index"][0, 0]) for _, labels in made] == list(range(2 * total))
+    for (inputs, _), (again, _) in zip(made[:total], made[total:], strict=True):
+        np.testing.assert_array_equal(inputs["tokens"], again["tokens"])
+
+
+def test_filler(folder, clips, tokenizer):
+    all_batches = batches(folder, tokenizer, queries=3, batch_size=4)
+    total = sum(len(clip.sentences) for clip in clips)
+    assert sum(labels["query_mask"].sum() for _, labels in all_batches) == total
+    for inputs, labels in all_batches:
+        filler = ~labels["query_mask"]
+        assert (labels["index"][filler] == -1).all()
+        assert not labels["box_mask"][filler].any()
+        assert not inputs["tokens"][filler].any()
+    inputs, labels = all_batches[-1]
+    assert not labels["query_mask"][-1].any()
+    assert not inputs["step_mask"][-1].any()
+    assert not inputs["features"][-1].any()
+
+
+def indices(made):
+    return [labels["index"].ravel().tolist() for _, labels in made]
+
+
+def test_training_order(folder, clips, tokenizer):
+    total = sum(len(clip.sentences) for clip in clips)
+    one = indices(batches(folder, tokenizer, total, batch_size=1, training=True, seed=3))
+    two = indices(
+        batches(folder, tokenizer, total, batch_size=1, training=True, seed=3, start_step=total)
+    )
+    other = indices(batches(folder, tokenizer, total, batch_size=1, training=True, seed=4))
+    for epoch in (one, two, other):
+        assert sorted(index for (index,) in epoch) == list(range(total))
+    assert one != two
+    assert one != other
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+def test_resuming_yields_the_same_batches(queries, folder, tokenizer):
+    kwargs = {"queries": queries, "training": True, "seed": 1}
+    whole = batches(folder, tokenizer, 9, **kwargs)
+    rest = batches(folder, tokenizer, 4, start_step=5, **kwargs)
+    for before, after in zip(whole[5:], rest, strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, before, after)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_workers_and_replicas_share_the_same_global_batches(training, folder, tokenizer):
+    whole = indices(batches(folder, tokenizer, 3, training=training))
+    shares = []
+    for worker in range(2):
+        context = tf.distribute.InputContext(2, worker, num_replicas_in_sync=4)
+        made = indices(batches(folder, tokenizer, 6, training=training, input_context=context))
+        # Two replicas a worker: two batches of one make up its share of a global batch.
+        shares.append([made[i] + made[i + 1] for i in range(0, 6, 2)])
+    assert [a + b for a, b in zip(*shares, strict=True)] == whole
+
+
+def test_batch_size_must_suit_the_replicas(folder, tokenizer):
+    context = tf.distribute.InputContext(1, 0, num_replicas_in_sync=3)
+    with pytest.raises(ValueError, match="4 is not a multiple of the 3 replicas"):
+        batches(folder, tokenizer, input_context=context)
+
+
+def test_missing_files_are_named(folder, clips, tokenizer, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"run data.prepare"):
+        batches(str(tmp_path), tokenizer)
+    clip_records.write_clips(str(tmp_path), "train", clips, 1)
+    with pytest.raises(tf.errors.NotFoundError, match=r"features/a.tfrecord"):
+        batches(str(tmp_path), tokenizer)
+
+
+def test_features_that_end_before_the_clip_are_named(clips, videos, tokenizer, tmp_path):
+    short = feature_storage.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
+    feature_storage.write_video_features(str(tmp_path), short)
+    clip_records.write_clips(str(tmp_path), "train", clips[1:2], 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"features/b.tfrecord.*too few"):
+        batches(str(tmp_path), tokenizer)
+
+
+def test_a_split_without_sentences_is_an_error(tokenizer, tmp_path):
+    clip_records.write_clips(str(tmp_path), "train", [], 2)
+    with pytest.raises(ValueError, match="split 'train' holds no sentence"):
+        batches(str(tmp_path), tokenizer)
+
+
+def test_groups_change_from_epoch_to_epoch(folder, clips, tokenizer):
+    groups = sum(-(-len(clip.sentences) // 2) for clip in clips)
+    total = sum(len(clip.sentences) for clip in clips)
+    made = indices(
+        batches(folder, tokenizer, 4 * groups, queries=2, batch_size=1, training=True, seed=0)
+    )
+    epochs = [made[i : i + groups] for i in range(0, 4 * groups, groups)]
+    for epoch in epochs:
+        assert sorted(i for group in epoch for i in group if i >= 0) == list(range(total))
+    assert len({frozenset(map(frozenset, epoch)) for epoch in epochs}) > 1
+
+
+def test_shapes_are_static(folder, tokenizer):
+    config = DataConfig(
+        records_dir=folder, max_steps=T, max_words=N, grid_size=S, feature_channels=C
+    )
+    for training in (True, False):
+        dataset = input_pipeline.from_config(
+            config, "train", tokenizer, global_batch_size=4, training=training
+        )
+        inputs, labels = dataset.element_spec
+        assert inputs["features"] == tf.TensorSpec([4, T, S, S, C], tf.float16)
+        assert labels["boxes"] == tf.TensorSpec([4, 1, T, 4], tf.float32)
+        assert all(spec.shape.is_fully_defined() for spec in (inputs | labels).values())
+
+
+def test_clip_inputs_equal_the_batch(folder, clips, videos, tokenizer):
+    """What `ground` feeds is what training fed."""
+    inputs, _ = batches(folder, tokenizer)[0]
+    clip = clips[0]
+    features, mask = input_pipeline.clip_inputs(videos[clip.video_id], clip.begin, clip.end, T)
+    np.testing.assert_array_equal(features, inputs["features"][0])
+    np.testing.assert_array_equal(mask, inputs["step_mask"][0])

@@ -1,0 +1,78 @@
+"""Tubes of resampled videos in the frames and seconds of the file."""
+
+import numpy as np
+import pytest
+
+from gkcmn_tf import queries
+from gkcmn_tf.tubes import Tube
+from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+
+
+@pytest.fixture
+def timeline():
+    """Ten frames at 10 a second, then one after a pause of 2 s; resampled to 5 a second."""
+    return Timeline(
+        times=np.array([*np.arange(10) / 10, 2.9]),
+        end_time=3.0,
+        source_frames=np.array([0, 2, 4, 6, 8, *[9] * 9, 9]),
+    )
+
+
+@pytest.fixture
+def whole():
+    """Four frames, none left out, unevenly timed."""
+    return Timeline(times=np.array([0, 0.1, 0.9, 1.0]), end_time=1.04)
+
+
+def in_file(timeline):
+    return SourceVideo("v.mp4", 64, 48, 10.0, timeline)
+
+
+def boxes(*lefts):
+    return np.array([[left, 0, left + 10, 20] for left in lefts], float)
+
+
+def test_a_tube_of_samples_covers_the_frames_between_them(timeline):
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20), 0.5), in_file(timeline), 11)
+    assert (tube.begin, tube.end, tube.score) == (2, 6, 0.5)
+    np.testing.assert_allclose(tube.boxes, boxes(10, 15, 20, 20))
+
+
+def test_a_tube_ends_with_its_clip(timeline):
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20)), in_file(timeline), 5)
+    assert (tube.begin, tube.end) == (2, 5)
+    np.testing.assert_allclose(tube.boxes, boxes(10, 15, 20))
+
+
+def test_a_tube_inside_a_pause_is_the_frame_that_stays(timeline):
+    tube = queries.in_file_frames(Tube(7, 9, boxes(10, 20)), in_file(timeline), 11)
+    assert (tube.begin, tube.end) == (9, 10)
+    np.testing.assert_allclose(tube.boxes, boxes(10))
+
+
+def test_without_resampling_a_tube_stays_as_it_is(whole):
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10.25, 20)), in_file(whole), 4)
+    assert (tube.begin, tube.end) == (1, 3)
+    np.testing.assert_array_equal(tube.boxes, boxes(10.25, 20))
+
+
+def test_seconds_come_from_the_time_stamps(whole):
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20), 0.5), in_file(whole), 4, "a dog")
+    assert tube.to_json() == {
+        "query": "a dog",
+        "begin": 1,
+        "end": 3,
+        "boxes": {"1": [10, 0, 20, 20], "2": [20, 0, 30, 20]},
+        "score": 0.5,
+        "begin_seconds": 0.1,
+        "end_seconds": 1.0,
+    }
+
+
+def test_the_clip_is_given_in_frames_of_the_file(timeline):
+    assert queries.clip_bounds(timeline, 0, None) == (0, 11)
+    assert queries.clip_bounds(timeline, 3, 7) == (3, 7)
+    with pytest.raises(ValueError, match="--begin=3 --end=12: not a range of the video's 11 "):
+        queries.clip_bounds(timeline, 3, 12)
+    with pytest.raises(ValueError, match="--begin=3 --end=4: so short that"):
+        queries.clip_bounds(timeline, 3, 4)

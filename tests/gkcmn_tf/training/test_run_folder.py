@@ -1,0 +1,156 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gkcmn_tf import config
+from gkcmn_tf.records import clip_records
+from gkcmn_tf.training import checkpoints, run_folder, trainer
+
+FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [2, 2, 3]}
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The config of a run on records of one sentence."""
+    folder = tmp_path / "records"
+    boxes = np.tile(np.float32([1, 2, 3, 4]), (4, 1))
+    sentence = clip_records.Sentence(0, "s", "the dog runs.", "declarative", 0, 2, 6, boxes)
+    clip = clip_records.Clip("v", 0, 8, 25.0, 64, 48, 8, (sentence,))
+    clip_records.write_clips(str(folder), "train", [clip], 1)
+    (folder / "manifest.json").write_text(json.dumps({"features": FEATURES}))
+    return config.load(
+        "gkcmn",
+        [],
+        f"""
+        model: {{gkcmn: {{word_width: 8, sentence_width: 8, fusion_width: 8, temporal_width: 8}}}}
+        data: {{records_dir: {folder}, max_steps: 4, grid_size: 2, feature_channels: 3}}
+        """,
+    )
+
+
+def save(experiment, model_dir):
+    """A run whose weights are all different from a new model's."""
+    tokenizer, _ = run_folder.start(experiment, model_dir)
+    model = run_folder.build_model(experiment, tokenizer.vocabulary_size)
+    rng = np.random.default_rng(0)
+    model.set_weights([w + rng.normal(size=w.shape) for w in model.get_weights()])
+    optimizer = trainer.create_optimizer(experiment, model)
+    step = tf.Variable(7, dtype=tf.int64)
+    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    tf.train.CheckpointManager(saved, model_dir, max_to_keep=1).save(7)
+    return model, optimizer
+
+
+@pytest.mark.parametrize("weights", ["", "random:0", "a"])
+def test_the_i3d_weights_may_be_named_by_source_or_hash(experiment, weights):
+    experiment.data.i3d_weights = weights
+    assert run_folder.records_features(experiment) == FEATURES
+
+
+def test_features_of_other_i3d_weights_than_the_config_asks_for_are_refused(experiment, tmp_path):
+    experiment.data.i3d_weights = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
+    with pytest.raises(ValueError, match=r"made with the I3D weights random:0 .* asks for https"):
+        run_folder.start(experiment, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_load_restores_every_weight(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    model, _ = save(experiment, model_dir)
+    loaded = run_folder.load(model_dir)
+    assert loaded.step == 7
+    assert loaded.tokenizer.vocabulary[2:] == ["dog", "runs", "the"]
+    assert loaded.features == FEATURES
+    assert len(model.get_weights()) > 50
+    for a, b in zip(model.get_weights(), loaded.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_checkpoint_restores_the_optimizer(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    model, optimizer = save(experiment, model_dir)
+    for variable in optimizer.variables:
+        variable.assign(variable + 3)
+    path = tf.train.latest_checkpoint(model_dir)
+    before = [variable.numpy() - 3 for variable in optimizer.variables]
+    step = tf.Variable(0, dtype=tf.int64)
+    status = checkpoints.contents(model, step=step, optimizer=optimizer).restore(path)
+    status.assert_consumed()
+    for a, b in zip(before, optimizer.variables, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), atol=1e-6)
+
+
+def test_a_new_model_is_seeded(experiment):
+    one, two = (run_folder.build_model(experiment, 5).get_weights() for _ in range(2))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.seed=1", "another train.seed"),
+        ("train.global_batch_size=3", "another train.global_batch_size"),
+        ("train.ema_momentum=0.5", "another train.ema_momentum"),
+        ("runtime.precision=mixed_float16", "another runtime.precision"),
+        ("data.max_words=7", "another data"),
+        ("model.gkcmn.sigma=3", "another model"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_only(override, message, experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    run_folder.start(experiment, model_dir)
+    run_folder.start(experiment, model_dir)
+    saved = f"{model_dir}/params.yaml"
+    with pytest.raises(ValueError, match=message):
+        run_folder.start(config.load("gkcmn", [saved], override), model_dir)
+    run_folder.start(config.load("gkcmn", [saved], "train.steps=60000"), model_dir)
+
+
+def test_other_features_are_refused(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    save(experiment, model_dir)
+    manifest = tmp_path / "records" / "manifest.json"
+    manifest.write_text(json.dumps({"features": FEATURES | {"i3d_sha256": "b"}}))
+    with pytest.raises(ValueError, match="another features"):
+        run_folder.start(experiment, model_dir)
+    with pytest.raises(ValueError, match="i3d_sha256"):
+        run_folder.check_features(run_folder.load(model_dir))
+    manifest.write_text(json.dumps({"features": FEATURES | {"shape": [7, 7, 3]}}))
+    with pytest.raises(ValueError, match=r"data.grid_size and .* say"):
+        run_folder.start(experiment, model_dir)
+
+
+def test_load_needs_a_checkpoint(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    run_folder.start(experiment, model_dir)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        run_folder.load(model_dir)
+
+
+def test_load_takes_the_averaged_weights_of_a_run_that_averages(experiment, tmp_path):
+    experiment.train.ema_momentum = 0.9
+    model, optimizer = save(experiment, str(tmp_path / "run"))
+    trainer.use_averaged_weights(optimizer, model)
+    for a, b in zip(
+        model.get_weights(), run_folder.load(str(tmp_path / "run")).model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_checkpoint_is_passed_over(experiment, tmp_path, caplog):
+    model_dir = tmp_path / "run"
+    model, optimizer = save(experiment, str(model_dir))
+    step = tf.Variable(8, dtype=tf.int64)
+    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    checkpoints.Manager(saved, str(model_dir), max_to_keep=3).save(8)
+    assert run_folder.load(str(model_dir)).step == 8
+    (data,) = model_dir.glob("ckpt-8.data*")
+    data.write_bytes(data.read_bytes()[:1000])
+    assert run_folder.load(str(model_dir)).step == 7
+    assert "ckpt-8: damaged, going back to the one before" in caplog.text
+    (model_dir / "ckpt-7.index").unlink()
+    with pytest.raises(ValueError, match="not one checkpoint can be read"):
+        run_folder.load(str(model_dir))

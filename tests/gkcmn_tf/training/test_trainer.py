@@ -1,0 +1,176 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gkcmn_tf.modeling.bm import BM
+from gkcmn_tf.training import trainer
+
+
+def create(batch):
+    keras.utils.set_random_seed(0)
+    model = BM(10, video_width=4, word_width=8, sentence_width=8, fusion_width=8)
+    model.build({name: value.shape for name, value in batch[0].items()})
+    return model
+
+
+def batches(batch, strategy):
+    dataset = tf.data.Dataset.from_tensor_slices(batch).batch(2).repeat()
+    return strategy.experimental_distribute_dataset(dataset)
+
+
+def sgd(model):
+    """Not Adam, which blows up the rounding errors of gradients that are 0 in theory."""
+    optimizer = keras.optimizers.SGD(0.05)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def create_trainer(batch, strategy=None, optimizer=sgd, **kwargs):
+    strategy = strategy or tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        model = create(batch)
+        optimizer = optimizer(model)
+    step = tf.Variable(0, dtype=tf.int64)
+    return trainer.Trainer(
+        model, optimizer, batches(batch, strategy), strategy, step=step, **kwargs
+    )
+
+
+def test_schedule_rises_stays_and_falls():
+    schedule = trainer.WarmupThenLateDecay(0.1, 100, warmup_steps=9, decay_steps=40)
+    rates = [float(schedule(step)) for step in (0, 4, 9, 59, 60, 80, 100, 120)]
+    np.testing.assert_allclose(rates, [0.01, 0.05, 0.1, 0.1, 0.1, 0.05, 0, 0], atol=1e-7)
+    again = trainer.WarmupThenLateDecay.from_config(schedule.get_config())
+    assert float(again(80)) == pytest.approx(0.05)
+    constant = trainer.WarmupThenLateDecay(0.2, 100)
+    assert [float(constant(step)) for step in (0, 100)] == pytest.approx([0.2, 0.2])
+
+
+@pytest.fixture
+def uneven(batch):
+    """The clips differ in what they hold, so a mean of the parts' means would be another value."""
+    batch[1]["query_mask"] = np.array([[True, True], [True, False]])
+    return batch
+
+
+def assert_same_training(one, other, steps=4, tolerance=1e-5):
+    results = [
+        {name: float(value) for name, value in trainer.train(tf.constant(steps)).items()}
+        for trainer in (one, other)
+    ]
+    names = {"box_loss", "end_loss", "loss", "gradient_norm", "learning_rate", "data_wait"}
+    assert set(results[0]) == names
+    for name in names - {"data_wait"}:
+        assert results[1][name] == pytest.approx(results[0][name], rel=tolerance), name
+    assert 0 < results[0]["data_wait"] < 1
+    assert int(one.step.numpy()) == int(other.step.numpy()) == steps
+    for a, b in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+def test_two_replicas_train_as_one(clip_norm, uneven, two_replicas):
+    """Same losses, gradient norms and weights, whether or not the global gradient is clipped."""
+    assert_same_training(
+        create_trainer(uneven, clip_norm=clip_norm),
+        create_trainer(uneven, two_replicas, clip_norm=clip_norm),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", [{"accumulation_steps": 2}, {"jit_compile": True}])
+def test_parts_and_xla_change_nothing(option, uneven):
+    assert_same_training(create_trainer(uneven), create_trainer(uneven, **option))
+
+
+def scaled_sgd(scale):
+    def build(model):
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(0.05), initial_scale=scale, dynamic_growth_steps=100
+        )
+        optimizer.build(model.trainable_variables)
+        return optimizer
+
+    return build
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_scaled_loss_trains_as_one_that_is_not(replicas, uneven, two_replicas):
+    strategy = two_replicas if replicas == 2 else None
+    scaled = create_trainer(uneven, strategy, scaled_sgd(1024.0), clip_norm=0.5)
+    assert_same_training(create_trainer(uneven, clip_norm=0.5), scaled)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+def test_a_scale_that_overflows_is_halved_and_the_step_skipped(clip_norm, batch):
+    trainer = create_trainer(batch, optimizer=scaled_sgd(3e38), clip_norm=clip_norm)
+    before = trainer.model.get_weights()
+    trainer.train(tf.constant(1))
+    for a, b in zip(before, trainer.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert float(trainer.optimizer.dynamic_scale) == pytest.approx(1.5e38)
+    assert int(trainer.step.numpy()) == 1
+
+
+def test_the_first_loss_that_is_not_finite_is_reported(batch):
+    trainer = create_trainer(batch)
+    trainer.train(tf.constant(2))
+    trainer.model.trainable_variables[0].assign(trainer.model.trainable_variables[0] * np.nan)
+    with pytest.raises(trainer.NonFiniteLossError, match="loss of step 2 is not finite"):
+        trainer.train(tf.constant(3))
+
+
+def averaging(model):
+    optimizer = keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def test_averaged_weights_are_evaluated_and_training_goes_on_with_its_own(batch):
+    trainer = create_trainer(batch, optimizer=averaging)
+    model, strategy = trainer.model, trainer.strategy
+    average = None
+    for _ in range(3):
+        trainer.train(tf.constant(1))
+        now = [v.numpy() for v in model.trainable_variables]
+        # The average begins with the weights after the first step.
+        average = (
+            now
+            if average is None
+            else [0.9 * a + 0.1 * b for a, b in zip(average, now, strict=True)]
+        )
+    data = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch))
+    evaluator = trainer.Evaluator(model, data, strategy, sample=batch, optimizer=trainer.optimizer)
+    results = evaluator.evaluate(tf.constant(-1))
+    for variable, value in zip(model.trainable_variables, now, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    for variable, value in zip(model.trainable_variables, average, strict=True):
+        variable.assign(value)
+    expected = model.normalized_losses(*batch, model(batch[0]))
+    assert float(results["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-5)
+
+
+def test_evaluator_reports_losses_and_metrics(batch):
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        model = create(batch)
+    dataset = tf.data.Dataset.from_tensors(batch)
+    evaluator = trainer.Evaluator(
+        model, strategy.experimental_distribute_dataset(dataset), strategy, sample=batch
+    )
+    results = {name: float(value) for name, value in evaluator.evaluate(tf.constant(-1)).items()}
+    assert set(results) == {
+        "box_loss",
+        "end_loss",
+        "loss",
+        "m_tIoU",
+        "m_vIoU",
+        "vIoU@0.3",
+        "vIoU@0.5",
+    }
+    expected = model.normalized_losses(*batch, model(batch[0]))
+    assert results["loss"] == pytest.approx(float(expected["loss"]), rel=1e-5)

@@ -1,0 +1,591 @@
+"""Videos that are written here and read back: whole, turned, timed oddly, and broken."""
+
+import fractions
+import io
+import itertools
+import os
+import struct
+import weakref
+
+import av
+import numpy as np
+import pytest
+
+from gkcmn_tf.video import reading, writing
+
+RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
+
+
+def quarters(height=48, width=64):
+    """A frame with one colour in each quarter: red and green above blue and white."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    top, left = slice(height // 2), slice(width // 2)
+    bottom, right = slice(height // 2, None), slice(width // 2, None)
+    frame[top, left], frame[top, right] = RED, GREEN
+    frame[bottom, left], frame[bottom, right] = BLUE, WHITE
+    return frame
+
+
+def noise(count, seed=0):
+    """Frames that compress badly, so that every part of the file matters."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 48, 64, 3), np.uint8)
+
+
+def corner_colours(frame):
+    """The colour inside each quarter: upper left, upper right, lower left, lower right."""
+    height, width, _ = frame.shape
+    rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
+    return np.array([frame[row, column] for row in rows for column in columns], int)
+
+
+def numbered(number, height=64, width=96):
+    """A frame that says its number in binary: eight bars, the lowest bit to the left."""
+    bits = number >> np.arange(8) & 1
+    columns = bits[np.arange(width) * 8 // width] * np.uint8(235)
+    return np.broadcast_to(columns[:, None], (height, width, 3)).astype(np.uint8)
+
+
+def read_number(frame):
+    height, width, _ = frame.shape
+    bars = frame[height // 2, (2 * np.arange(8) + 1) * width // 16].mean(axis=-1)
+    return int((bars > 128) @ (1 << np.arange(8)))
+
+
+def read_numbers(path, fps=None):
+    """The numbers of a video's frames as they are decoded, and the stream."""
+    stream = reading.decode_frames(str(path), None, fps=fps)
+    return [read_number(frame) for frame in stream], stream
+
+
+def write_numbered(
+    path, codec="libx264", count=60, *, times=None, options=None, size=(64, 96), **container_options
+):
+    """A video of numbered frames, 25 a second or at `times` in milliseconds."""
+    if codec not in av.codec.codecs_available:
+        pytest.skip(f"PyAV {av.__version__} was built without the encoder {codec}")
+    with av.open(str(path), "w", **container_options) as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p" if size[0] % 2 == 0 else "yuv444p"
+        stream.codec_context.thread_count = 1
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(numbered(number, *size), format="rgb24")
+            if times is not None:
+                frame.time_base = stream.codec_context.time_base = fractions.Fraction(1, 1000)
+                frame.pts = int(times[number])
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def damage_packet(path, output_path, number, content):
+    """Copies a video, with the bytes of one packet, as stored, put through `content`."""
+    with av.open(str(path)) as source, av.open(str(output_path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for place, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.dts is None:
+                continue
+            copy = av.Packet(content(bytes(packet)) if place == number else bytes(packet))
+            copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+            copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
+            copy.stream = stream
+            target.mux(copy)
+
+
+def packets_in_order_of_storage(path):
+    """Whose turn to be shown each stored packet has: `[2, 0, 1]` is shown last, first, second."""
+    with av.open(str(path)) as container:
+        stamps = [p.pts for p in container.demux(container.streams.video[0]) if p.pts is not None]
+    return np.argsort(np.argsort(stamps)).tolist()
+
+
+UNEVEN = np.cumsum(np.random.default_rng(0).integers(10, 200, 60))  # milliseconds
+
+
+def truncated(path, share):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "v.mp4"
+
+
+def test_every_frame_comes_back_in_order(path):
+    levels = np.arange(30) * 8
+    writing.write_video(str(path), [np.full((48, 64, 3), level, np.uint8) for level in levels], 25)
+    stream = reading.decode_frames(str(path))
+    frames = np.stack(list(stream))
+    assert frames.shape == (30, 224, 224, 3) and frames.dtype == np.uint8
+    np.testing.assert_allclose(frames.mean(axis=(1, 2, 3)), levels, atol=4)
+    assert (stream.count, stream.damage) == (30, "")
+    assert stream.info == reading.VideoInfo(64, 48, 25.0, 30) == reading.probe(str(path))
+
+
+@pytest.mark.parametrize("size", [224, None])
+def test_a_mirror_swaps_left_and_right(path, size):
+    writing.write_video(str(path), [quarters()] * 2, 25)
+    plain = np.stack(list(reading.decode_frames(str(path), size)))
+    mirrored = np.stack(list(reading.decode_frames(str(path), size, mirrored=True)))
+    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
+
+
+@pytest.mark.parametrize("fps", [29.97, 30000 / 1001, 5])
+def test_frame_rates_come_back(path, fps):
+    writing.write_video(str(path), [quarters()] * 3, fps)
+    assert reading.probe(str(path)).fps == pytest.approx(fps, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [224, None])
+def test_the_whole_frame_is_seen(path, size):
+    writing.write_video(str(path), [quarters()] * 2, 25)
+    frame = next(iter(reading.decode_frames(str(path), size)))
+    assert frame.shape == ((48, 64, 3) if size is None else (size, size, 3))
+    np.testing.assert_allclose(corner_colours(frame), [RED, GREEN, BLUE, WHITE], atol=12)
+
+
+def test_shrinking_does_not_alias(path):
+    checkered = (np.indices((448, 448)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    writing.write_video(str(path), [np.stack([checkered] * 3, axis=-1)] * 2, 25)
+    frame = next(iter(reading.decode_frames(str(path))))
+    np.testing.assert_allclose(frame, 127, atol=12)
+
+
+# The matrix of the track header: none, a quarter turn clockwise, upside down, anticlockwise.
+@pytest.mark.parametrize(
+    ("matrix", "colours"),
+    [
+        ((1, 0, 0, 1), [RED, GREEN, BLUE, WHITE]),
+        ((0, 1, -1, 0), [BLUE, RED, WHITE, GREEN]),
+        ((-1, 0, 0, -1), [WHITE, BLUE, GREEN, RED]),
+        ((0, -1, 1, 0), [GREEN, WHITE, RED, BLUE]),
+    ],
+)
+@pytest.mark.parametrize("size", [224, None])
+def test_a_turned_camera_gives_upright_frames(path, matrix, colours, size):
+    writing.write_video(str(path), [quarters()] * 2, 25)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    stream = reading.decode_frames(str(path), size)
+    (frame, _) = stream
+    upright = (64, 48) if matrix[0] else (48, 64)
+    assert (stream.info.width, stream.info.height) == upright
+    assert frame.shape == ((upright[1], upright[0], 3) if size is None else (size, size, 3))
+    np.testing.assert_allclose(corner_colours(frame), colours, atol=12)
+
+
+def test_frames_are_decoded_as_they_are_asked_for(path):
+    writing.write_video(str(path), [quarters()] * 20, 25)
+    stream = reading.decode_frames(str(path))
+    iterator = iter(stream)
+    next(iterator)
+    assert stream.count == 1
+    next(iterator)
+    assert stream.count == 2
+
+
+def test_decoding_twice_gives_the_same_bytes(path):
+    writing.write_video(str(path), noise(10), 25)
+    first, second = (np.stack(list(reading.decode_frames(str(path)))) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_file_that_breaks_off_yields_its_beginning_and_says_so(path):
+    writing.write_video(str(path), noise(40), 25)
+    whole = np.stack(list(reading.decode_frames(str(path))))
+    truncated(path, 0.6)
+    stream = reading.decode_frames(str(path))
+    frames = np.stack(list(stream))
+    assert 10 < len(frames) < 35
+    assert str(len(frames)) in stream.damage
+    np.testing.assert_array_equal(frames[:-1], whole[: len(frames) - 1])
+
+
+def test_frames_behind_a_hole_keep_their_numbers(path):
+    # Key frames are 0, 10, 20, ...; packet 22 is frame 21, to which no other frame refers.
+    write_numbered(path, options={"g": "10", "bf": "2", "x264-params": "scenecut=0"})
+    order = packets_in_order_of_storage(path)
+    damaged = path.with_name("damaged.mp4")
+    for place, intact, lost in [(22, 20, 1), (31, 30, 1), (20, 17, 9)]:
+        damage_packet(path, damaged, place, lambda data: b"\xff" * len(data))
+        found, stream = read_numbers(damaged)
+        assert len(found) == 60
+        assert found[order[place]] == found[order[place] - 1]
+        assert found[: intact + 1] == list(range(intact + 1))
+        assert found[40:] == list(range(40, 60))
+        assert stream.damage == f"lost frames, each replaced by the one before it: {lost}"
+
+
+def test_frames_behind_a_broken_beginning_keep_their_numbers(path):
+    write_numbered(path, options={"g": "10"})
+    damaged = path.with_name("damaged.mp4")
+    damage_packet(path, damaged, 0, lambda data: b"\xff" * len(data))
+    found, stream = read_numbers(damaged)
+    assert len(found) == 60 and found[10:] == list(range(10, 60))
+    assert "before it: 1; damaged frames: " in stream.damage
+
+
+def test_hevc_frames_behind_a_hole_keep_their_numbers(tmp_path):
+    path, damaged = tmp_path / "v.mp4", tmp_path / "damaged.mp4"
+    options = {"x265-params": "log-level=none:keyint=10:min-keyint=10:scenecut=0:pools=1"}
+    write_numbered(path, "libx265", options=options)
+    damage_packet(path, damaged, 20, lambda data: data[: len(data) // 2] + b"\x55" * 20)
+    found, stream = read_numbers(damaged)
+    assert len(found) == 60
+    assert found[:16] == list(range(16)) and found[40:] == list(range(40, 60))
+    assert "lost frames" in stream.damage or "damaged frames" in stream.damage
+
+
+def test_vp9_frames_behind_a_hole_keep_their_numbers(tmp_path):
+    path, damaged = tmp_path / "v.webm", tmp_path / "damaged.webm"
+    write_numbered(path, "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "10"})
+    damage_packet(path, damaged, 20, lambda data: b"\xff" * len(data))
+    found, stream = read_numbers(damaged)
+    assert len(found) == 60 and found[40:] == list(range(40, 60))
+    assert found[:20] == list(range(20)) and found[20] == 19
+    assert "lost frames, each replaced by the one before it: 1" in stream.damage
+
+
+@pytest.mark.parametrize("place", [5, 20, 30])
+def test_av1_frames_behind_a_hole_keep_their_numbers(path, place):
+    write_numbered(path, "libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"})
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
+        begin, size = packets[place].pos, packets[place].size
+    data = bytearray(path.read_bytes())
+    data[begin : begin + size] = b"\xff" * size
+    path.write_bytes(data)
+    found, stream = read_numbers(path)
+    assert len(found) == 60 and found[place] == place - 1
+    assert found[:place] == list(range(place)) and found[40:] == list(range(40, 60))
+    assert "lost frames, each replaced by the one before it: " in stream.damage
+
+
+def test_without_time_stamps_a_hole_ends_the_video_so_that_no_frame_is_misnumbered(tmp_path):
+    path = tmp_path / "v.h264"
+    write_numbered(path, options={"g": "10"}, format="h264")
+    data = bytearray(path.read_bytes())
+    starts = [i for i in range(len(data)) if data[i : i + 3] == b"\0\0\1" and data[i + 3] & 31 == 1]
+    # A slice whose header is not one.
+    data[starts[30] + 4 : starts[31]] = b"\xff" * (starts[31] - starts[30] - 4)
+    path.write_bytes(data)
+    found, stream = read_numbers(path)
+    assert 5 < len(found) < 60 and found == list(range(len(found)))
+    assert stream.damage.startswith(f"decoding stops after frame {len(found)}: Invalid data")
+
+
+def test_a_scratched_file_loses_frames_but_not_their_count(path):
+    writing.write_video(str(path), noise(40), 25)
+    whole = np.stack(list(reading.decode_frames(str(path))))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 20000] = b"\xff" * 20000
+    path.write_bytes(data)
+    stream = reading.decode_frames(str(path))
+    frames = np.stack(list(stream))
+    assert len(frames) == stream.count == 40
+    assert "lost frames, each replaced by the one before it:" in stream.damage
+    np.testing.assert_array_equal(frames[:5], whole[:5])
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video" * 100])
+def test_a_file_that_is_no_video_is_an_error(path, content):
+    path.write_bytes(content)
+    with pytest.raises(reading.VideoError, match=r"v\.mp4: cannot be opened as a video: Invalid"):
+        reading.decode_frames(str(path))
+
+
+def test_a_file_cut_before_its_first_frame_is_an_error(path):
+    writing.write_video(str(path), noise(40), 25)
+    truncated(path, 0.05)
+    with pytest.raises(reading.VideoError, match=r"v\.mp4: no frame can be decoded"):
+        reading.probe(str(path))
+
+
+def test_a_folder_is_an_error(tmp_path):
+    with pytest.raises(reading.VideoError, match="Is a directory"):
+        reading.probe(str(tmp_path))
+
+
+def test_a_missing_file_is_an_error(path):
+    with pytest.raises(FileNotFoundError, match=r"v\.mp4: no such file"):
+        reading.probe(str(path))
+
+
+def test_sound_alone_is_an_error(tmp_path):
+    path = str(tmp_path / "sound.wav")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        samples.sample_rate = 8000
+        container.mux(stream.encode(samples))
+    with pytest.raises(reading.VideoError, match="has no video stream"):
+        reading.probe(path)
+
+
+def test_the_same_frames_give_the_same_file(tmp_path):
+    paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    for path in paths:
+        writing.write_video(str(path), iter(noise(10)), 25)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
+
+
+def test_odd_sizes_are_padded_by_their_edge(path):
+    writing.write_video(str(path), [np.full((47, 63, 3), 200, np.uint8)] * 2, 25)
+    stream = reading.decode_frames(str(path), None)
+    np.testing.assert_allclose(next(iter(stream)), 200, atol=4)
+    assert (stream.info.width, stream.info.height) == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([], "no frames to write"),
+        ([quarters().astype(float)], "frame 0 is float64"),
+        ([quarters(), quarters(64, 48)], r"frame 1 is uint8 \(64, 48, 3\)"),
+        ([quarters()[..., 0]], "frame 0 is uint8"),
+    ],
+)
+def test_a_video_that_cannot_be_written_leaves_no_file(path, frames, message):
+    with pytest.raises(ValueError, match=message):
+        writing.write_video(str(path), frames, 25)
+    assert os.listdir(path.parent) == []
+
+
+FAST_VP9 = {"deadline": "realtime", "cpu-used": "8"}
+
+
+@pytest.mark.parametrize("times", [None, UNEVEN], ids=["even", "uneven"])
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.mp4", "libx264", {"bf": "3", "g": "20"}),
+        ("v.mkv", "libx264", {"bf": "3"}),
+        ("v.ts", "libx264", {"bf": "3"}),
+        ("v.mp4", "libx265", {"x265-params": "log-level=none:pools=1"}),
+        ("v.webm", "libvpx-vp9", FAST_VP9),
+        ("v.webm", "libvpx", FAST_VP9 | {"auto-alt-ref": "1", "lag-in-frames": "16"}),
+        ("v.mp4", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
+        ("v.mp4", "mpeg4", {"bf": "2"}),
+        ("v.avi", "mpeg4", {"bf": "2"}),
+        ("v.avi", "libx264", {"bf": "2"}),
+    ],
+)
+def test_every_codec_gives_each_frame_in_its_place_and_at_its_time(
+    tmp_path, name, codec, options, times
+):
+    path = tmp_path / name
+    write_numbered(path, codec, options=options, times=times)
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(60)) and stream.count == 60
+    expected = np.arange(60) / 25 if times is None else (times - times[0]) / 1000
+    # AVI stores no presentation times, only how long each packet lasts, in the order of storage.
+    slack = 0.5 if name == "v.avi" and times is not None else 1e-3
+    np.testing.assert_allclose(stream.timeline.times, expected, atol=slack)
+    assert stream.fps == pytest.approx(59 / expected[-1], rel=0.1 if slack > 0.1 else 0.02)
+    assert stream.timeline.end_time > stream.timeline.times[-1]
+    if name != "v.avi":
+        assert stream.damage == ""
+
+
+def test_b_frames_are_stored_in_another_order_than_shown(path):
+    write_numbered(path, options={"bf": "3"})
+    order = packets_in_order_of_storage(path)
+    assert order != sorted(order) == list(range(60))
+    assert read_numbers(path)[0] == list(range(60))
+
+
+@pytest.mark.parametrize(("codec", "form"), [("libx264", "h264"), ("libx265", "hevc")])
+def test_a_stream_without_time_stamps_is_timed_by_its_frame_rate(tmp_path, codec, form):
+    path = tmp_path / f"v.{form}"
+    options = {"bf": "3"} if codec == "libx264" else {"x265-params": "log-level=none:pools=1"}
+    write_numbered(path, codec, options=options, format=form)
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(60)) and stream.damage == ""
+    assert stream.info.declared_frames == 0
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 25)
+
+
+def test_a_video_of_one_frame(path):
+    write_numbered(path, count=1)
+    numbers, stream = read_numbers(path)
+    assert numbers == [0]
+    assert (stream.fps, stream.timeline.times, stream.timeline.end_time) == (25, [0], 0.04)
+    assert read_numbers(path, fps=5)[0] == read_numbers(path, fps=100)[0] == [0]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.mp4", "libx264"), ("v.mkv", "ffv1")])
+def test_odd_sizes_keep_every_column(tmp_path, name, codec):
+    path = tmp_path / name
+    write_numbered(path, codec, 20, size=(47, 65))
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(20))
+    assert (stream.info.width, stream.info.height) == (65, 47)
+    assert next(iter(reading.decode_frames(str(path)))).shape == (224, 224, 3)
+
+
+def test_sound_before_the_picture_does_not_disturb(path):
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000)
+        picture = container.add_stream("libx264", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        samples = av.AudioFrame.from_ndarray(
+            np.zeros((1, 16000), np.float32), format="fltp", layout="mono"
+        )
+        samples.sample_rate = 8000
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode())
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode())
+    with av.open(str(path)) as container:
+        assert [stream.type for stream in container.streams] == ["audio", "video"]
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(50)) and stream.damage == ""
+
+
+def add_cover(container):
+    """Adds a picture that belongs to the file, not to its time, as music and phones do."""
+    picture = io.BytesIO()
+    with av.open(picture, "w", format="image2pipe") as still:
+        stream = still.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuvj420p"
+        frame = av.VideoFrame.from_ndarray(quarters(240, 320), format="rgb24")
+        still.mux(stream.encode(frame))
+        still.mux(stream.encode())
+    cover = container.add_stream("mjpeg", rate=1)
+    cover.width, cover.height, cover.pix_fmt = 320, 240, "yuvj420p"
+    cover.disposition = av.stream.Disposition.attached_pic
+    packet = av.Packet(picture.getvalue())
+    packet.stream, packet.pts, packet.dts, packet.time_base = cover, 0, 0, fractions.Fraction(1, 1)
+    return cover, packet
+
+
+def test_a_cover_picture_is_not_the_video(tmp_path):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        _, packet = add_cover(container)
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        container.mux(packet)
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(30)) and stream.damage == ""
+    assert (stream.info.width, stream.info.height) == (96, 64)
+
+
+def test_an_edit_list_cuts_frames_away(path):
+    write_numbered(path, options={"bf": "3"})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 16
+    (begin,) = struct.unpack(">i", data[place : place + 4])
+    tick = 12800  # of the track's time, a second
+    data[place : place + 4] = struct.pack(">i", begin + 10 * tick // 25)
+    path.write_bytes(data)
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(10, 60)) and stream.damage == ""
+    np.testing.assert_allclose(stream.timeline.times, np.arange(50) / 25)
+
+
+def test_a_frame_rate_that_the_file_declares_is_believed_unless_the_times_say_otherwise(tmp_path):
+    path = tmp_path / "v.mkv"
+    write_numbered(path, times=np.arange(60) * 1001 // 30)
+    _, stream = read_numbers(path)
+    assert stream.info.fps == 25 and stream.fps == pytest.approx(30 / 1.001, rel=1e-3)
+
+
+@pytest.mark.parametrize("fps", [5, 10, 24, 25, 30, 29.97, 100, 0.5])
+@pytest.mark.parametrize("times", [None, UNEVEN], ids=["even", "uneven"])
+def test_resampled_frames_are_what_is_on_the_screen(tmp_path, fps, times):
+    path = tmp_path / "v.mkv"
+    write_numbered(path, times=times)
+    numbers, stream = read_numbers(path, fps)
+    shown = np.arange(60) * 40 if times is None else times - times[0]  # milliseconds
+    moments = itertools.takewhile(
+        lambda t: t <= shown[-1] + 1, (j * 1000 / fps for j in range(999))
+    )
+    expected = [int(np.flatnonzero(shown <= moment + 1)[-1]) for moment in moments]
+    assert numbers == expected
+    np.testing.assert_array_equal(stream.timeline.source_frames, numbers)
+    assert (stream.count, stream.fps, stream.timeline.frame_count) == (len(numbers), fps, 60)
+    assert fps != 25 or times is not None or numbers == list(range(60))
+
+
+def test_resampled_frames_are_the_very_pictures_of_the_file(path):
+    writing.write_video(str(path), noise(30), 25)
+    whole = np.stack(list(reading.decode_frames(str(path))))
+    stream = reading.decode_frames(str(path), fps=10)
+    found = np.stack(list(stream))
+    expected = [0, 2, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27]
+    np.testing.assert_array_equal(stream.timeline.source_frames, expected)
+    np.testing.assert_array_equal(found, whole[stream.timeline.source_frames])
+
+
+def test_a_time_stamp_far_ahead_cannot_be_resampled(tmp_path):
+    path = tmp_path / "v.mkv"
+    write_numbered(path, times=np.arange(60) * 40 + (np.arange(60) >= 30) * 10**7)
+    assert read_numbers(path)[0] == list(range(60))
+    with pytest.raises(reading.VideoError, match=r"frame 30 appears 10001 s after .* resampled"):
+        read_numbers(path, fps=5)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+def test_an_impossible_frame_rate_is_an_error(path, fps):
+    writing.write_video(str(path), [quarters()] * 2, 25)
+    with pytest.raises(ValueError, match="fps: expected frames a second, more than 0"):
+        reading.decode_frames(str(path), fps=fps)
+
+
+@pytest.mark.parametrize("fps", [None, 5, 60])
+def test_a_long_video_is_never_held_whole(path, monkeypatch, fps):
+    frames = (numbered(number % 256) for number in range(3000))
+    writing.write_video(str(path), frames, 25)
+    alive = most = 0
+    original = reading.FrameStream._convert
+
+    def convert(self, frame):
+        nonlocal alive, most
+        alive += 1
+        most = max(most, alive)
+        array = original(self, frame)
+        weakref.finalize(array, forget)
+        return array
+
+    def forget():
+        nonlocal alive
+        alive -= 1
+
+    monkeypatch.setattr(reading.FrameStream, "_convert", convert)
+    count = sum(1 for _ in reading.decode_frames(str(path), fps=fps))
+    assert count == {None: 3000, 5: 600, 60: 7198}[fps]
+    assert most <= 2
+
+
+def test_a_disk_that_fails_ends_the_video(path, monkeypatch):
+    write_numbered(path)
+    original = av.container.InputContainer.demux
+
+    class FailingContainer:
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def demux(self, stream):
+            yield from itertools.islice(original(self._container, stream), 30)
+            raise av.error.OSError(5, "Input/output error")
+
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *args: FailingContainer(opened(*args)))
+    numbers, stream = read_numbers(path)
+    assert 5 < len(numbers) <= 30 and numbers == list(range(len(numbers)))
+    assert stream.damage == f"decoding stops after frame {len(numbers)}: Input/output error"
