@@ -1,18 +1,32 @@
 """Files that are written whole or not at all, and JSON with errors that name the file."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
-def write_bytes(path: str, content: bytes) -> None:
-    """Writes `content` to a temporary name beside `path`, then renames it."""
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """Yields a temporary name beside `path`, renamed to `path` at the end, removed on an error.
+
+    So `path` is never half a file. Its folder is made if it is not there.
+    """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}.tmp-{os.getpid()}"
-    with open(temporary, "wb") as file:
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes `content`, whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
-    os.replace(temporary, path)
 
 
 def write_text(path: str, text: str) -> None:

@@ -2,6 +2,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def expected(run, path, queries):
     count = encoded.timeline.frame_count
     tubes = ground.ground(run, encoded, queries, 0, count)
     return [
-        dataclasses.replace(tube, sentence=query, video=encoded.source).to_json()
+        replace(tube, sentence=query, video=encoded.source).to_json()
         for query, tube in zip(queries, tubes, strict=True)
     ]
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def expected(gkcmn, video_path):
     encoded = make_flat_extractor().extract(video_path)
     tubes = ground.ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
     return [
-        dataclasses.replace(tube, sentence=q, video=encoded.source).to_json()
+        replace(tube, sentence=q, video=encoded.source).to_json()
         for q, tube in zip(QUERIES, tubes, strict=True)
     ]
 
