@@ -18,8 +18,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from gkcmn_tf import tubes
 from gkcmn_tf.features.quantization import as_stored
-from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
-from gkcmn_tf.text.plain_tokenization import PlainTokenizer, standardize
+from gkcmn_tf.queries import check_sentence, clip_frames, in_file_frames
+from gkcmn_tf.text.plain_tokenization import PlainTokenizer
 from gkcmn_tf.video import frame_rates, reading, steps
 from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, frame_windows, window_batches
 
@@ -36,8 +36,8 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "query", None, "Sentence; several share the work on the video.", required=True
     )
-    flags.DEFINE_integer("begin", 0, "First frame of the clip to search.", lower_bound=0)
-    flags.DEFINE_integer("end", None, "Frame behind the clip's last; default: the video's end.")
+    flags.DEFINE_float("begin", None, "Search from here on, in seconds; default: the begin.")
+    flags.DEFINE_float("end", None, "Search up to here, in seconds; default: the video's end.")
     flags.DEFINE_integer("threads", 2, "Threads to compute with.", lower_bound=1)
 
 
@@ -52,7 +52,7 @@ def main(argv):
         grounder.check_query(query)
     encoded = encoder.encode(FLAGS.video)
     timeline = encoded.source.timeline
-    begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
+    begin, end = clip_frames(timeline, FLAGS.begin, FLAGS.end)
     clip = timeline.to_samples(begin, end)
     for query in FLAGS.query:
         tube = in_file_frames(grounder.ground(encoded, query, *clip), encoded.source, end, query)
@@ -139,12 +139,7 @@ class Grounder:
 
     def check_query(self, query: str) -> None:
         """Raises `ValueError` for a query without words; warns as `gkcmn_tf.ground` does."""
-        check_words(
-            query,
-            standardize(query).split(),
-            self._tokenizer.unknown_words(query),
-            self._tokenizer.max_words,
-        )
+        check_sentence(query, self._tokenizer)
 
     def ground(self, encoded: EncodedVideo, query: str, begin: int, end: int) -> tubes.Tube:
         """The tube of a query in frames `[begin, end)` of an encoded video, resampled or not."""

@@ -19,7 +19,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import ground
+from gkcmn_tf import queries
+from gkcmn_tf.features import extraction
 from gkcmn_tf.files import write_json
 from gkcmn_tf.training import run_folder
 
@@ -54,7 +55,7 @@ def main(argv):
         raise app.UsageError("--warmup_video and --warmup_query: give both, or neither")
     run = run_folder.load(FLAGS.model_dir)
     for query in FLAGS.warmup_query:
-        ground.check_query(run.tokenizer, query)
+        queries.check_sentence(query, run.tokenizer)
     export(
         run,
         FLAGS.output_dir,
@@ -99,7 +100,7 @@ def export(
         )
     if os.path.exists(output_dir):
         raise FileExistsError(f"--output_dir={output_dir}: is there; take the next number")
-    i3d = ground.create_extractor(run.features, i3d_source).i3d
+    i3d = extraction.FeatureExtractor.from_fingerprint(run.features, i3d_source).i3d
     graph = grounding_graph.GroundingGraph(run, i3d, **graph_arguments)
     signatures = graph.signatures()
     temporary = f"{output_dir}.tmp-{os.getpid()}"

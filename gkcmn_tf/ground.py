@@ -1,137 +1,95 @@
 r"""Finds what a sentence describes in a video: from when to when, and where in every frame.
 
-Example:
-    python -m gkcmn_tf.ground --model_dir=runs/demo --video=park.mp4 \
-        --query="the red square moving left"
+Examples:
+    python -m gkcmn_tf.ground --preset=gkcmn_shapes --sample --query="the large blue cross turns"
+    python -m gkcmn_tf.ground --preset=runs/demo --video=park.mp4 --begin=2.5 --end=10 \
+        --query="the red square moving left" --query="the small disk"
 
 Prints one line of JSON for each query: {"query", "begin", "end" (frames, half-open),
 "begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frames are
 those of the file, each one counted, though the model was trained on resampled videos; seconds come
-from their time stamps, and count from the first frame. Writes a video and a strip of stills with
-the tube drawn in to --output_dir.
+from their time stamps, and count from the first frame. --format writes other forms, for annotation
+tools and players. A video and a strip of stills with the tube drawn in go to --output_dir.
 """
 
 import json
 import os
-import re
 
-import numpy as np
-import tensorflow as tf
-from absl import app, flags, logging
+from absl import app, flags
 
-from gkcmn_tf import tubes
-from gkcmn_tf.features import extraction
-from gkcmn_tf.features.feature_storage import VideoFeatures
-from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
-from gkcmn_tf.records import input_pipeline
-from gkcmn_tf.text import standardization, tokenization
-from gkcmn_tf.training import run_folder
-from gkcmn_tf.visualization import overlays
+from gkcmn_tf import sample_videos
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
-    flags.DEFINE_string("video", None, "Video file.", required=True)
-    flags.DEFINE_multi_string(
-        "query", None, "Sentence; several share the work on the video.", required=True
+    flags.DEFINE_string(
+        "preset",
+        "gkcmn_shapes",
+        "Trained model: a preset's name or folder, hf://owner/name, or the folder of a run of "
+        "gkcmn_tf.train.",
     )
-    flags.DEFINE_integer("begin", 0, "First frame of the clip to search.", lower_bound=0)
-    flags.DEFINE_integer("end", None, "Frame behind the clip's last; default: the video's end.")
-    flags.DEFINE_string("output_dir", None, "Where pictures go; default: MODEL_DIR/ground.")
-    flags.DEFINE_boolean("pictures", True, "Write the overlay video and the strip of stills.")
+    flags.DEFINE_string("video", None, "Video file.")
+    flags.DEFINE_boolean("sample", False, "Take the first sample video of the package.")
+    flags.DEFINE_multi_string("query", [], "Sentence; several share the work on the video.")
+    flags.DEFINE_string("queries_file", None, "Text file of sentences, one a line.")
+    flags.DEFINE_float("begin", None, "Search from here on, in seconds; default: the begin.")
+    flags.DEFINE_float("end", None, "Search up to here, in seconds; default: the video's end.")
+    flags.DEFINE_integer("top_k", 1, "Tubes for each sentence, best first.", lower_bound=1)
+    flags.DEFINE_float(
+        "threshold",
+        None,
+        'Tubes with a lower score are no answer; a sentence without any is "absent".',
+        lower_bound=0,
+        upper_bound=1,
+    )
+    flags.DEFINE_string("output", None, "File of the answers; default: print them.")
+    flags.DEFINE_string("output_dir", "ground", "Folder of the drawn videos and stills.")
+    flags.DEFINE_boolean("draw", True, "Draw each tube into a video and a strip of stills.")
+    flags.DEFINE_string("cache_dir", None, "Folder in which encoded videos are kept.")
     flags.DEFINE_string("i3d_weights", None, "Where the I3D weights lie now, if elsewhere.")
 
 
 def main(argv):
-    """Encodes the video, grounds each query, prints and draws the tubes."""
+    """Checks the arguments, encodes the video, grounds each sentence, prints and draws."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    logging.set_verbosity(logging.INFO)
-    run = run_folder.load(FLAGS.model_dir)
-    for query in FLAGS.query:
-        check_query(run.tokenizer, query)
-    encoded = create_extractor(run.features, FLAGS.i3d_weights).extract(FLAGS.video).as_stored()
-    timeline = encoded.timeline
-    begin, end = clip_bounds(timeline, FLAGS.begin, FLAGS.end)
-    found = ground(run, encoded, FLAGS.query, *timeline.to_samples(begin, end))
-    for query, resampled in zip(FLAGS.query, found, strict=True):
-        tube = in_file_frames(resampled, encoded.source, end, query)
+    video, sentences = check_arguments()
+    # TensorFlow takes seconds to import; a mistake in the arguments is told at once.
+    from gkcmn_tf.video_grounder import VideoGrounder  # noqa: PLC0415
+
+    grounder = VideoGrounder.from_preset(FLAGS.preset, i3d_weights=FLAGS.i3d_weights)
+    tubes = grounder.ground(
+        grounder.encode(video, cache_dir=FLAGS.cache_dir),
+        sentences,
+        begin=FLAGS.begin,
+        end=FLAGS.end,
+        top_k=FLAGS.top_k,
+    )
+    for tube in tubes:
         print(json.dumps(tube.to_json()))
-        if FLAGS.pictures:
-            draw(FLAGS.video, query, tube, timeline.frame_count)
 
 
-def check_query(tokenizer: tokenization.Tokenizer, query: str) -> None:
-    """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
-    (words,) = standardization.split_words([query])
-    check_words(query, words, tokenizer.unknown_words(query), tokenizer.max_words)
-
-
-def create_extractor(trained: dict, source: str | None = None) -> extraction.FeatureExtractor:
-    """The extractor whose features a model was trained on.
-
-    Args:
-        trained: the fingerprint saved with the run.
-        source: where the I3D weights lie now, if elsewhere.
-
-    Raises:
-        ValueError: the weights, or the way features are made, differ from those of training.
-    """
-    extractor = extraction.FeatureExtractor.from_source(
-        source or trained["i3d_source"],
-        compute_dtype=trained["compute_dtype"],
-        fps=trained.get("fps"),
-        storage_dtype=trained.get("storage_dtype", "float16"),
-    )
-    if changed := extraction.differences(trained, extractor.fingerprint):
-        raise ValueError(
-            f"features would differ from those that the model was trained on, in {changed}: "
-            f"trained on {trained}, now {extractor.fingerprint}"
-        )
-    return extractor
-
-
-def ground(
-    run: run_folder.Run, encoded: VideoFeatures, queries: list[str], begin: int, end: int
-) -> list[tubes.Tube]:
-    """The tube of each query in frames `[begin, end)` of an encoded video, resampled or not."""
-    step_features, step_mask = input_pipeline.clip_inputs(
-        encoded.features, begin, end, run.config.data.max_steps
-    )
-    inputs = {
-        "features": step_features[None],
-        "step_mask": step_mask[None],
-        "tokens": run.tokenizer(tf.constant(queries))[None],
-    }
-    decoded = run.decode(inputs)
-    num_steps = int(np.sum(step_mask))
-    return [
-        tubes.tube_from_steps(
-            decoded["segment"][0, i].numpy(),
-            decoded["boxes"][0, i, :num_steps].numpy(),
-            begin=begin,
-            end=end,
-            width=encoded.width,
-            height=encoded.height,
-            score=float(decoded["score"][0, i]),
-        )
-        for i in range(len(queries))
-    ]
-
-
-def draw(video_path: str, query: str, tube: tubes.Tube, num_frames: int) -> None:
-    """Writes the overlay video and the strip of stills."""
-    folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, "ground")
-    stem = os.path.splitext(os.path.basename(video_path))[0]
-    slug = re.sub(r"\W+", "-", query.lower()).strip("-")[:60]
-    path = os.path.join(folder, f"{stem}-{slug}")
-    drawn = {"query": query, "num_frames": num_frames}
-    overlays.write_overlay(video_path, f"{path}.mp4", tube, **drawn)
-    overlays.write_strip(video_path, f"{path}.png", tube, **drawn)
-    logging.info("drawn: %s.mp4 and .png", path)
+def check_arguments() -> tuple[str, list[str]]:
+    """The video and the sentences; raises for what can be wrong with the arguments themselves."""
+    if (FLAGS.video is None) != FLAGS.sample:
+        raise app.UsageError("expected one of --video and --sample")
+    video = sample_videos.samples()[0].video if FLAGS.sample else FLAGS.video
+    if not os.path.isfile(video):
+        raise FileNotFoundError(f"--video={video}: no such file")
+    sentences = list(FLAGS.query)
+    if FLAGS.queries_file:
+        with open(FLAGS.queries_file, encoding="utf-8-sig") as file:
+            sentences += [line.strip() for line in file if line.strip()]
+    if not sentences:
+        raise app.UsageError("expected a sentence: --query or --queries_file")
+    begin, end = FLAGS.begin, FLAGS.end
+    if begin is not None and begin < 0:
+        raise app.UsageError(f"--begin={begin:g}: expected seconds, at least 0")
+    if end is not None and end <= (begin or 0):
+        raise app.UsageError(f"--begin={begin or 0:g} --end={end:g}: expected begin < end")
+    return video, sentences
 
 
 if __name__ == "__main__":

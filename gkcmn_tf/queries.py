@@ -1,6 +1,6 @@
 """Query validation, and results in the frames of the video file."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -8,39 +8,67 @@ from absl import logging
 from gkcmn_tf import tubes
 from gkcmn_tf.video import frame_rates
 
+# Containers round time stamps to milliseconds.
+_TOLERANCE = 1e-3  # seconds
 
-def check_words(query: str, words: Sequence[str], unknown: Sequence[str], max_words: int) -> None:
-    """Raises `ValueError` for a query without words; warns of unknown and of surplus words.
+
+def check_sentence(sentence: str, tokenizer: Any) -> None:
+    """Raises `ValueError` for a sentence without words; warns of unknown and of surplus words.
 
     Args:
-        query: the sentence, for the messages.
-        words: all of its words.
-        unknown: those that the model does not know.
-        max_words: how many of them it reads.
+        sentence: as the user gave it.
+        tokenizer: of the model; has `split`, `unknown_words` and `max_words`.
     """
+    words = tokenizer.split(sentence)
     if not words:
-        raise ValueError(f"--query={query!r}: holds no word; describe an object and what it does")
-    if unknown:
-        logging.warning("--query=%r: words that training never saw: %s", query, unknown)
-    if len(words) > max_words:
-        logging.warning(
-            "--query=%r: has %d words; only the first %d count", query, len(words), max_words
-        )
-
-
-def clip_bounds(timeline: frame_rates.Timeline, begin: int, end: int | None) -> tuple[int, int]:
-    """The clip `[begin, end)`; `ValueError` if it is not in the video, or resampling skips it."""
-    frames = timeline.frame_count
-    end = frames if end is None else end
-    if not 0 <= begin < end <= frames:
-        raise ValueError(f"--begin={begin} --end={end}: not a range of the video's {frames} frames")
-    first, behind = timeline.to_samples(begin, end)
-    if first == behind:
         raise ValueError(
-            f"--begin={begin} --end={end}: so short that at the frame rate of the model's training "
-            "none of its frames is seen; take a longer clip"
+            f"sentence {sentence!r}: holds no word; describe an object and what it does"
         )
-    return begin, end
+    if unknown := tokenizer.unknown_words(sentence):
+        logging.warning(
+            "sentence %r: words that the model was not trained on: %s", sentence, ", ".join(unknown)
+        )
+    if len(words) > tokenizer.max_words:
+        logging.warning(
+            "sentence %r: has %d words; the model reads the first %d",
+            sentence,
+            len(words),
+            tokenizer.max_words,
+        )
+
+
+def clip_frames(
+    timeline: frame_rates.Timeline, begin: float | None, end: float | None
+) -> tuple[int, int]:
+    """The frames `[begin, end)` that are shown between two moments of a video.
+
+    Args:
+        timeline: of the video.
+        begin: in seconds after the first frame; None for the video's begin.
+        end: in seconds; None for the video's end.
+
+    Raises:
+        ValueError: there is no such stretch, or none of its frames is left by resampling.
+    """
+    duration = timeline.end_time
+    first = 0.0 if begin is None else begin
+    last = duration if end is None else end
+    if not 0 <= first < last <= duration + _TOLERANCE:
+        raise ValueError(
+            f"--begin={first:g} --end={last:g}: expected 0 <= begin < end in seconds, within the "
+            f"video's {duration:.2f} s"
+        )
+    begin_frame = int(np.searchsorted(timeline.times, first + _TOLERANCE, side="right")) - 1
+    end_frame = int(np.searchsorted(timeline.times, last - _TOLERANCE, side="left"))
+    begin_frame = max(begin_frame, 0)
+    end_frame = max(end_frame, begin_frame + 1)
+    first_sample, end_sample = timeline.to_samples(begin_frame, end_frame)
+    if first_sample == end_sample:
+        raise ValueError(
+            f"--begin={first:g} --end={last:g}: so short that none of its frames is left at the "
+            "frame rate of the model's training; take a longer stretch"
+        )
+    return begin_frame, end_frame
 
 
 def in_file_frames(

@@ -54,6 +54,11 @@ class Tube:
         if not np.isfinite(self.boxes[self.has_box]).all() or not math.isfinite(self.score):
             raise ValueError("boxes, score: expected finite numbers")
 
+    def __repr__(self):
+        seconds = f", {self.begin_seconds:.2f} to {self.end_seconds:.2f} s" if self.video else ""
+        sentence = f"{self.sentence!r}, " if self.sentence else ""
+        return f"Tube({sentence}frames [{self.begin}, {self.end}){seconds}, score {self.score:.2f})"
+
     @property
     def has_box(self) -> np.ndarray:
         """Which of the frames have a box: bool `[end - begin]`."""
@@ -109,7 +114,7 @@ class GroundTruth:
 
 
 def tube_from_steps(
-    segment: np.ndarray,
+    segment: np.ndarray | None,
     boxes: np.ndarray,
     *,
     begin: int,
@@ -121,15 +126,14 @@ def tube_from_steps(
 ) -> Tube:
     """Turns what a model decodes into frames and pixels.
 
-    Each end goes to the nearest boundary between frames; a segment that leaves no frame gets the
-    one that its middle lies in. A step's box stands at the frame nearest the step's centre; in
-    between boxes are interpolated linearly, beyond the first and the last they are held.
+    The segment becomes its `nearest_frames`. A step's box stands at the frame nearest the step's
+    centre; in between boxes are interpolated linearly, beyond the first and the last they are held.
 
     Args:
-        segment: `[2]`, in step coordinates of the clip.
+        segment: `[2]`, in step coordinates of the clip; None if `frames` are given.
         boxes: `[T', 4]`, normalised, one for each valid step of the clip.
         begin: first frame of the clip.
-        end: frame behind the clip's last.
+        end: end frame (exclusive) of the clip.
         width: of the video, in pixels.
         height: of the video, in pixels.
         score: the model's confidence.
@@ -144,23 +148,35 @@ def tube_from_steps(
     if not np.isfinite(boxes).all():
         raise ValueError("boxes: expected finite numbers")
     num_steps = len(boxes)
-    first, behind = frames or _nearest_frames(segment, begin, end, num_steps)
+    first, last = frames or nearest_frames(segment, begin, end, num_steps).tolist()
     anchors = steps.step_frames(begin, end, num_steps)
-    wanted = np.arange(first, behind)
+    wanted = np.arange(first, last)
     pixels = np.asarray(boxes, np.float64) * [width, height, width, height]
     interpolated = np.stack([np.interp(wanted, anchors, side) for side in pixels.T], axis=1)
     inside = np.clip(interpolated, 0, [width, height, width, height])
     # A hundredth of a pixel keeps files small, and what is written is what was scored.
-    return Tube(first, behind, np.round(inside, 2), float(score))
+    return Tube(first, last, np.round(inside, 2), float(score))
 
 
-def _nearest_frames(segment, begin, end, num_steps):
-    """The frames `[first, behind)` nearest a segment: at least one, inside `[begin, end)`."""
-    times = steps.steps_to_frames(np.asarray(segment, np.float64), begin, end, num_steps)
+def nearest_frames(segments: np.ndarray, begin: int, end: int, num_steps: int) -> np.ndarray:
+    """The frames nearest segments of a clip: int64 `[..., 2]`, begin and end (exclusive).
+
+    Each end goes to the nearest boundary between frames; a segment that leaves no frame gets the
+    one that its middle lies in.
+
+    Args:
+        segments: `[..., 2]`, in step coordinates of the clip.
+        begin: first frame of the clip.
+        end: end frame (exclusive) of the clip.
+        num_steps: steps of the clip.
+
+    Raises:
+        ValueError: a segment is not finite.
+    """
+    times = steps.steps_to_frames(np.asarray(segments, np.float64), begin, end, num_steps)
     if not np.isfinite(times).all():
-        raise ValueError(f"segment: expected two finite step coordinates, got {segment}")
-    first, behind = np.clip(np.floor(times + 0.5), begin, end).astype(int).tolist()
-    if behind <= first:
-        first = min(max(math.floor(times.mean()), begin), end - 1)
-        behind = first + 1
-    return first, behind
+        raise ValueError(f"segment: expected two finite step coordinates, got {segments}")
+    frames = np.clip(np.floor(times + 0.5), begin, end).astype(np.int64)
+    middle = np.clip(np.floor(times.mean(axis=-1)), begin, end - 1).astype(np.int64)
+    empty = frames[..., :1] >= frames[..., 1:]
+    return np.where(empty, np.stack([middle, middle + 1], axis=-1), frames)

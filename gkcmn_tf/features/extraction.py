@@ -8,6 +8,7 @@ a model meets the same features that it was trained on. What decides them is wri
 import concurrent.futures
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from gkcmn_tf.features.feature_storage import VideoFeatures
 from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.i3d.loading import load_i3d
 from gkcmn_tf.video import frame_rates, reading
-from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, window_batches
+from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, window_batches, windows_in
 
 ENDPOINT = "Mixed_5c"
 COMPUTE_DTYPES = ("float32", "bfloat16")
@@ -138,6 +139,30 @@ class FeatureExtractor:
             batch_size=batch_size,
         )
 
+    @classmethod
+    def from_fingerprint(cls, trained: dict, source: str | None = None) -> "FeatureExtractor":
+        """The extractor of the features that a model was trained on.
+
+        Args:
+            trained: the fingerprint saved with the model.
+            source: where the I3D weights lie now, if elsewhere.
+
+        Raises:
+            ValueError: the weights, or the settings of features, differ from those of training.
+        """
+        extractor = cls.from_source(
+            source or trained["i3d_source"],
+            compute_dtype=trained["compute_dtype"],
+            fps=trained.get("fps"),
+            storage_dtype=trained.get("storage_dtype", "float16"),
+        )
+        if changed := differences(trained, extractor.fingerprint):
+            raise ValueError(
+                "features would differ from those that the model was trained on, in "
+                f"{', '.join(changed)}: trained on {trained}, now {extractor.fingerprint}"
+            )
+        return extractor
+
     def _compute_batch(self, frames, windows):
         # The bytes travel to the device, once per frame, and become numbers there.
         scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
@@ -150,7 +175,12 @@ class FeatureExtractor:
         return tf.cast(features[:, 0], tf.float16)
 
     def extract(
-        self, path: str, video_id: str | None = None, *, mirrored: bool = False
+        self,
+        path: str,
+        video_id: str | None = None,
+        *,
+        mirrored: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> ExtractedFeatures:
         """Features of a whole video, however long: memory holds two batches of frames.
 
@@ -158,6 +188,8 @@ class FeatureExtractor:
             path: the video.
             video_id: its id; the file's name without suffix if None.
             mirrored: whether left and right of every frame are swapped.
+            on_progress: called after each batch with the windows done and their total, 0 if the
+                file does not say how many frames it has.
 
         Returns:
             float16 features `[windows, h, w, C]`, not yet rounded for storage (see `as_stored`),
@@ -171,7 +203,8 @@ class FeatureExtractor:
         """
         stream = reading.decode_frames(path, fps=self._fps, mirrored=mirrored)
         batches = window_batches(stream, self._batch_size)
-        features = []
+        features, done = [], 0
+        total = 0 if self._fps else windows_in(stream.info.declared_frames)
         # One batch is decoded while the one before it is computed.
         with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
             ahead = decoder.submit(next, batches, None)
@@ -180,6 +213,9 @@ class FeatureExtractor:
                 frames, windows, real = batch
                 computed = self._compute(tf.constant(frames), tf.constant(windows))
                 features.append(computed.numpy()[:real])
+                done += real
+                if on_progress is not None:
+                    on_progress(done, total)
         if stream.damage:
             logging.warning("%s: %s", path, stream.damage)
         features = np.concatenate(features)

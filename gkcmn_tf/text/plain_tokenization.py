@@ -37,6 +37,10 @@ class PlainTokenizer:
         tokens = [self._tokens.get(word, UNKNOWN_TOKEN) for word in words]
         return tokens + [0] * (self.max_words - len(tokens))
 
+    def split(self, sentence: str) -> list[str]:
+        """All words of a sentence, however many."""
+        return standardize(sentence).split()
+
     def unknown_words(self, sentence: str) -> list[str]:
         """Those words of a sentence that the vocabulary lacks, each once."""
         words = standardize(sentence).split()

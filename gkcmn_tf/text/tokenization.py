@@ -95,6 +95,10 @@ class Tokenizer:
         tokens.set_shape([*sentences.shape, self.max_words])
         return tokens
 
+    def split(self, sentence: str) -> list[str]:
+        """All words of a sentence, however many."""
+        return split_words([sentence])[0]
+
     def unknown_words(self, sentence: str) -> list[str]:
         """Those words of a sentence that the vocabulary lacks, each once."""
         known = set(self.vocabulary)

@@ -9,7 +9,6 @@ versions.json      Python, package and source versions, of the newest start
 """
 
 import dataclasses
-import functools
 import importlib.metadata
 import os
 import platform
@@ -27,6 +26,7 @@ from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.preset import Preset
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text import glove, tokenization
 from gkcmn_tf.training import checkpoints, trainer
@@ -34,6 +34,8 @@ from gkcmn_tf.training import checkpoints, trainer
 VOCABULARY_FILE = "vocabulary.txt"
 FEATURES_FILE = "features.json"
 VERSIONS_FILE = "versions.json"
+METRICS_FILE = "metrics.json"
+STATISTICS_FILE = "training_statistics.json"
 MODELS = {"gkcmn": GKCMN, "bm": BM}
 PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
 
@@ -48,17 +50,23 @@ class Run:
     model: GroundingModel
     step: int
 
-    @functools.cached_property
-    def decode(self) -> tf.types.experimental.PolymorphicFunction:
-        """Maps the model's inputs to `model.decode`'s tubes, in a graph.
+    model_dir: str = ""
 
-        In reduced precision TensorFlow rounds otherwise in a graph than out of it; evaluation and
-        the SavedModel are graphs.
-        """
-        return tf.function(
-            lambda inputs: self.model.decode(inputs, self.model(inputs, training=False)),
-            reduce_retracing=True,
-        )
+    def as_preset(self) -> Preset:
+        """The run as `VideoGrounder` and `preset.save` take it, with what its card says."""
+        about: dict = {"name": os.path.basename(os.path.abspath(self.model_dir))}
+        for key, file in (("training", STATISTICS_FILE), ("evaluation", METRICS_FILE)):
+            path = os.path.join(self.model_dir, file)
+            if os.path.exists(path):
+                about[key] = read_json(path)
+        if evaluation := about.pop("evaluation", None):
+            about["metrics"] = evaluation["overall"]
+            about["evaluated_on"] = (
+                f"{evaluation['sentences']} sentences about {evaluation['videos']} videos of the "
+                f"split {evaluation['split']}, protocol {evaluation['protocol']}"
+            )
+        about["data"] = f"{self.config.data.train_split}, {self.step} steps"
+        return Preset(self.model, self.tokenizer, self.features, self.config.data.max_steps, about)
 
 
 def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:
@@ -243,4 +251,5 @@ def load(model_dir: str) -> Run:
         features=read_json(os.path.join(model_dir, FEATURES_FILE)),
         model=model,
         step=int(step.numpy()),
+        model_dir=model_dir,
     )

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from export import client
-from gkcmn_tf import ground
-from tests.export.tiny_run import make_extractor
+from tests.export.tiny_run import ground, make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
 QUERIES = ["the red square moves left", "a blue square"]
@@ -37,7 +36,7 @@ def expected(run, path, queries):
     """What `gkcmn_tf.ground` prints."""
     encoded = make_extractor().extract(path)
     count = encoded.timeline.frame_count
-    tubes = ground.ground(run, encoded, queries, 0, count)
+    tubes = ground(run, encoded, queries, 0, count)
     return [
         replace(tube, sentence=query, video=encoded.source).to_json()
         for query, tube in zip(queries, tubes, strict=True)

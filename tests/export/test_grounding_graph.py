@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import grounding_graph
-from gkcmn_tf import ground
 from gkcmn_tf.features import feature_storage
 from gkcmn_tf.video import reading
-from tests.export.tiny_run import T, make_extractor, make_i3d, make_run
+from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
 OPEN = 70.0  # most pixels of a side
@@ -65,7 +64,7 @@ def keras_tubes(run, features, begin, end):
     encoded = feature_storage.VideoFeatures(
         video_id="v", fps=10.0, width=70, height=50, frame_count=end, features=features
     )
-    return ground.ground(run, encoded, SENTENCES, begin, end)
+    return ground(run, encoded, SENTENCES, begin, end)
 
 
 @settings(max_examples=25)

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from export import networks, run_tflite, tflite
-from gkcmn_tf import ground
 from gkcmn_tf.features.quantization import as_stored
 from gkcmn_tf.records import input_pipeline
-from tests.export.tiny_run import make_flat_extractor, make_flat_i3d
+from tests.export.tiny_run import ground, make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
 # All that the runner may import besides Python's own library and this project.
@@ -39,7 +38,7 @@ def files(gkcmn, tmp_path_factory):
 def expected(gkcmn, video_path):
     """What `gkcmn_tf.ground` prints."""
     encoded = make_flat_extractor().extract(video_path)
-    tubes = ground.ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
+    tubes = ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
     return [
         replace(tube, sentence=q, video=encoded.source).to_json()
         for q, tube in zip(QUERIES, tubes, strict=True)

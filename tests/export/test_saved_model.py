@@ -12,13 +12,12 @@ import tensorflow as tf
 
 from export import saved_model, warmup
 from gkcmn_tf import config as configs
-from gkcmn_tf import ground
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.text import tokenization
 from gkcmn_tf.training import checkpoints, run_folder
 from gkcmn_tf.video import reading
-from tests.export.tiny_run import make_extractor, stand_in_i3d
+from tests.export.tiny_run import ground, make_extractor, stand_in_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIGNATURES = {"serving_default", "ground_features", "ground_video", "encode_video"}
@@ -74,7 +73,7 @@ def test_tensorflow_alone_gives_the_tubes_of_the_keras_model(folder, gkcmn, vide
     encoded = make_extractor().extract(video_path)
     sentences = ["the red square moves left", "blue"]
     found = run_alone(folder, "ground_features", inputs_of(encoded, sentences), tmp_path)
-    check_tubes(found, ground.ground(gkcmn, encoded, sentences, 0, 22))
+    check_tubes(found, ground(gkcmn, encoded, sentences, 0, 22))
 
 
 def test_the_folder_tells_what_it_was_made_of(folder):
@@ -145,7 +144,7 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
     assert json.loads(printed)["bytes"] > 40_000_000
     assert (folder / "assets.extra" / warmup.FILE).exists()
     run = run_folder.load(str(model_dir))
-    encoded = ground.create_extractor(run.features).extract(video_path)
+    encoded = extraction.FeatureExtractor.from_fingerprint(run.features).extract(video_path)
     inputs = inputs_of(encoded, ["the red square moves left"])
     frames = np.stack(list(reading.decode_frames(video_path)))
     shown = {"frames": frames[None], "frame_count": np.int32([22])}
@@ -155,7 +154,7 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
         **{name: tf.constant(value) for name, value in shown.items()}
     )
     found = {name: value.numpy()[:, None] for name, value in found.items()}
-    check_tubes(found, ground.ground(run, encoded, inputs["sentences"][0].tolist(), 0, 22))
+    check_tubes(found, ground(run, encoded, inputs["sentences"][0].tolist(), 0, 22))
 
 
 def write_run(model_dir):

@@ -7,10 +7,11 @@ import keras
 import pytest
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import ground
+from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.features import extraction
 from gkcmn_tf.text import tokenization
 from gkcmn_tf.training import run_folder
+from gkcmn_tf.video_grounder import VideoGrounder
 
 C, T, N = 3, 6, 5
 WORDS = ("the", "red", "square", "moves", "left", "blue")
@@ -62,5 +63,16 @@ def stand_in_i3d():
     """`saved_model.export` takes the stand-in for the I3D of the run."""
     with pytest.MonkeyPatch.context() as patch:
         made = types.SimpleNamespace(i3d=make_i3d())
-        patch.setattr(ground, "create_extractor", lambda *_: made)
+        patch.setattr(extraction.FeatureExtractor, "from_fingerprint", lambda *_: made)
         yield
+
+
+def ground(run, made, sentences, begin=0, end=None):
+    """Tubes of sentences in frames `[begin, end)` of extracted features."""
+    grounder = VideoGrounder(
+        run.model, run.tokenizer, run.features, max_steps=run.config.data.max_steps
+    )
+    timeline = made.source.timeline
+    bounds = timeline.seconds(begin, timeline.frame_count if end is None else end)
+    encoded = EncodedVideo(made.features, made.source, run.features)
+    return grounder.ground(encoded, sentences, begin=bounds[0], end=bounds[1])

@@ -69,10 +69,20 @@ def test_seconds_come_from_the_time_stamps(whole):
     }
 
 
-def test_the_clip_is_given_in_frames_of_the_file(timeline):
-    assert queries.clip_bounds(timeline, 0, None) == (0, 11)
-    assert queries.clip_bounds(timeline, 3, 7) == (3, 7)
-    with pytest.raises(ValueError, match="--begin=3 --end=12: not a range of the video's 11 "):
-        queries.clip_bounds(timeline, 3, 12)
-    with pytest.raises(ValueError, match="--begin=3 --end=4: so short that"):
-        queries.clip_bounds(timeline, 3, 4)
+def test_a_stretch_in_seconds_is_the_frames_on_the_screen_in_it(timeline, whole):
+    assert queries.clip_frames(timeline, None, None) == (0, 11)
+    assert queries.clip_frames(timeline, 0.3, 0.7) == (3, 7)
+    # At 0.25 s the frame of 0.2 s is still shown.
+    assert queries.clip_frames(timeline, 0.25, 0.7) == (2, 7)
+    assert queries.clip_frames(whole, 0.5, 0.6) == (1, 2)
+
+
+@pytest.mark.parametrize("begin, end", [(0.3, 3.2), (0.5, 0.5), (-0.1, 1.0), (2.0, 1.0)])
+def test_a_stretch_outside_the_video_is_an_error(timeline, begin, end):
+    with pytest.raises(ValueError, match=f"--begin={begin:g} --end={end:g}: expected 0 <= begin"):
+        queries.clip_frames(timeline, begin, end)
+
+
+def test_a_stretch_that_resampling_leaves_out_is_an_error(timeline):
+    with pytest.raises(ValueError, match=r"--begin=0\.3 --end=0\.4: so short that"):
+        queries.clip_frames(timeline, 0.3, 0.4)

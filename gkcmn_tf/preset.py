@@ -1,0 +1,336 @@
+"""Presets: trained models in a folder that anyone can load, with a model card.
+
+A preset's folder holds
+
+    config.json        the network's class and arguments, and what it was trained on
+    model.weights.h5   its weights
+    vocabulary.txt     the words that it knows, one a line
+    features.json      the settings of the features that it was trained on
+    README.md          the model card
+
+Loading one runs no code from the folder: the class is one of ours, by name, and its arguments are
+numbers and texts.
+"""
+
+import dataclasses
+import difflib
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from gkcmn_tf.files import read_json, whole_file, write_json, write_text
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.weights.h5"
+VOCABULARY_FILE = "vocabulary.txt"
+FEATURES_FILE = "features.json"
+CARD_FILE = "README.md"
+FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, FEATURES_FILE, CARD_FILE)
+WEIGHTS_DTYPES = ("float16", "float32")
+
+HUB_PREFIX = "hf://"
+_PRESETS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "presets")
+_RUN_FILE = "params.yaml"  # what tells a run's folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A trained model with all that using it takes.
+
+    Attributes:
+        model: built, with its weights.
+        tokenizer: of the model's vocabulary.
+        features: the settings of the features that the model was trained on.
+        max_steps: `T`, steps that the model sees of a clip.
+        about: `name`, `description`, `metrics`, `training` (statistics of the training data) and
+            whatever else the model card says.
+    """
+
+    model: Any
+    tokenizer: Any
+    features: dict[str, Any]
+    max_steps: int
+    about: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PresetInfo:
+    """What `presets` tells of a preset: sizes in bytes, metrics from 0 to 1."""
+
+    name: str
+    description: str
+    parameters: int
+    size: int
+    metrics: Mapping[str, float]
+    folder: str
+
+
+def presets() -> dict[str, PresetInfo]:
+    """The presets in the package, by name.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> gkcmn_tf.presets()["gkcmn_shapes"].parameters > 100_000
+        True
+    """
+    found = {}
+    for name in sorted(os.listdir(_PRESETS_FOLDER)):
+        folder = os.path.join(_PRESETS_FOLDER, name)
+        if not os.path.exists(os.path.join(folder, CONFIG_FILE)):
+            continue
+        config = _read_config(folder)
+        found[name] = PresetInfo(
+            name=name,
+            description=config["about"].get("description", ""),
+            parameters=config["parameters"],
+            size=sum(os.path.getsize(os.path.join(folder, file)) for file in FILES),
+            metrics=config["about"].get("metrics", {}),
+            folder=folder,
+        )
+    return found
+
+
+def load(preset: str, *, dtype: str | None = None) -> Preset:
+    """Loads a preset by name, from its folder, from a run's folder, or from the Hub.
+
+    Args:
+        preset: see `VideoGrounder.from_preset`.
+        dtype: precision of the network; default: as trained.
+
+    Raises:
+        FileNotFoundError: there is none, or a file is missing.
+        ValueError: a file is damaged.
+    """
+    return _load_folder(find(preset), dtype)
+
+
+def find(preset: str) -> str:
+    """The folder of a preset, downloaded first if it is one of the Hub.
+
+    Raises:
+        FileNotFoundError: there is none; names those that there are.
+    """
+    if preset.startswith(HUB_PREFIX):
+        return _download(preset)
+    boxed = os.path.join(_PRESETS_FOLDER, preset)
+    if os.sep not in preset and os.path.exists(os.path.join(boxed, CONFIG_FILE)):
+        return boxed
+    if os.path.isdir(preset):
+        return preset
+    names = list(presets())
+    near = difflib.get_close_matches(preset, names, 1)
+    raise FileNotFoundError(
+        f"--preset={preset}: neither a folder nor a preset of this package"
+        + (f"; did you mean {near[0]}?" if near else f" ({', '.join(names)})")
+    )
+
+
+def save(preset: Preset, folder: str, *, weights: str = "float16") -> None:
+    """Writes a preset's folder; the config comes last, so half a preset is none.
+
+    Raises:
+        ValueError: `weights` is not one of `WEIGHTS_DTYPES`.
+    """
+    if weights not in WEIGHTS_DTYPES:
+        raise ValueError(f"weights: expected one of {', '.join(WEIGHTS_DTYPES)}; got {weights!r}")
+    os.makedirs(folder, exist_ok=True)
+    config_path = os.path.join(folder, CONFIG_FILE)
+    if os.path.exists(config_path):
+        os.remove(config_path)
+    model = preset.model
+    config = {
+        "format": FORMAT,
+        "class_name": type(model).__name__,
+        "config": _arguments(model),
+        "dtype": model.dtype_policy.name,
+        "max_steps": preset.max_steps,
+        "max_words": preset.tokenizer.max_words,
+        "parameters": model.count_params(),
+        "about": preset.about,
+    }
+    _save_weights(model, os.path.join(folder, WEIGHTS_FILE), weights)
+    preset.tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
+    write_json(os.path.join(folder, FEATURES_FILE), preset.features)
+    write_text(os.path.join(folder, CARD_FILE), model_card(config, preset.features))
+    write_json(config_path, config)
+
+
+def model_card(config: Mapping[str, Any], features: Mapping[str, Any]) -> str:
+    """The model card as Markdown, from the contents of `config.json` and `features.json`."""
+    about = config["about"]
+    lines = [f"# {about.get('name', config['class_name'])}", ""]
+    if about.get("description"):
+        lines += [about["description"], ""]
+    lines += [
+        "| | |",
+        "|---|---|",
+        f"| network | {config['class_name']}, {config['parameters']:,} parameters, "
+        f"trained in {config['dtype']} |",
+        f"| reads | at most {config['max_steps']} steps of a clip and {config['max_words']} words "
+        "of a sentence |",
+        f"| features | I3D `{features['endpoint']}`, weights `{features['i3d_source']}` (SHA-256 "
+        f"`{features['i3d_sha256']}`), computed in {features['compute_dtype']} |",
+    ]
+    for key, title in (("data", "trained on"), ("command", "made by"), ("date", "date")):
+        if about.get(key):
+            lines.append(f"| {title} | {about[key]} |")
+    metrics = about.get("metrics") or {}
+    if metrics:
+        lines += [
+            "",
+            "## Metrics",
+            "",
+            f"{about.get('evaluated_on', 'Test split')}, in percent:",
+            "",
+            f"| {' | '.join(metrics)} |",
+            f"|{'---:|' * len(metrics)}",
+            f"| {' | '.join(f'{100 * value:.2f}' for value in metrics.values())} |",
+        ]
+    if about.get("limits"):
+        lines += ["", "## Limits", "", about["limits"]]
+    lines += [
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import gkcmn_tf",
+        "",
+        'grounder = gkcmn_tf.VideoGrounder.from_preset("FOLDER")',
+        'tube = grounder.ground("clip.mp4", "the red square moves left")',
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(model):
+    """The model's constructor arguments, as JSON has them."""
+    known = _constructor_arguments(type(model))
+    config = {name: value for name, value in model.get_config().items() if name in known}
+    return json.loads(json.dumps(config))
+
+
+def _constructor_arguments(cls):
+    """Names of a model class's own arguments, those of its base classes included."""
+    names = set()
+    for base in cls.__mro__:
+        if base.__module__.startswith("gkcmn_tf."):
+            names |= set(inspect.signature(base.__init__).parameters)
+    return names - {"self", "kwargs"}
+
+
+def _save_weights(model, path, dtype):
+    import h5py  # noqa: PLC0415 - not needed to list presets
+
+    with tempfile.TemporaryDirectory() as folder, whole_file(path) as temporary:
+        full = os.path.join(folder, WEIGHTS_FILE)
+        model.save_weights(full)
+        if dtype == "float32":
+            shutil.copyfile(full, temporary)
+            return
+        with h5py.File(full) as source, h5py.File(temporary, "w") as target:
+
+            def copy(name, item):
+                if not isinstance(item, h5py.Dataset):
+                    group = target.require_group(name)
+                    group.attrs.update(item.attrs)
+                    return
+                value = item[()]
+                shortened = value.astype(dtype) if value.dtype == "float32" else value
+                target.create_dataset(name, data=shortened).attrs.update(item.attrs)
+
+            target.attrs.update(source.attrs)
+            source.visititems(copy)
+
+
+def _read_config(folder):
+    path = os.path.join(folder, CONFIG_FILE)
+    config = read_json(path)
+    wanted = ("format", "class_name", "config", "dtype", "max_steps", "max_words", "about")
+    if missing := [name for name in wanted if name not in config]:
+        raise ValueError(f"{path}: missing field {missing[0]!r}; is this a preset of GKCMN-TF?")
+    if config["format"] != FORMAT:
+        raise ValueError(f"{path}: has format {config['format']!r}, expected {FORMAT}")
+    return config
+
+
+def _load_folder(folder, dtype):
+    if os.path.exists(os.path.join(folder, _RUN_FILE)):
+        # Reading a run's config takes the packages of training.
+        from gkcmn_tf.training import run_folder  # noqa: PLC0415
+
+        return run_folder.load(folder).as_preset()
+    missing = [file for file in FILES[:-1] if not os.path.exists(os.path.join(folder, file))]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: neither a preset nor a run of gkcmn_tf.train: has no {missing[0]}"
+        )
+    config = _read_config(folder)
+    model, tokenizer = _build(folder, config, dtype or config["dtype"])
+    return Preset(
+        model=model,
+        tokenizer=tokenizer,
+        features=read_json(os.path.join(folder, FEATURES_FILE)),
+        max_steps=config["max_steps"],
+        about={"name": os.path.basename(os.path.abspath(folder)), **config["about"]},
+    )
+
+
+def _build(folder, config, dtype):
+    # TensorFlow takes seconds to import, and listing presets does not need it.
+    from gkcmn_tf.modeling.bm import BM  # noqa: PLC0415
+    from gkcmn_tf.modeling.gkcmn import GKCMN  # noqa: PLC0415
+    from gkcmn_tf.text.tokenization import Tokenizer  # noqa: PLC0415
+
+    path = os.path.join(folder, CONFIG_FILE)
+    classes = {"GKCMN": GKCMN, "BM": BM}
+    if config["class_name"] not in classes:
+        raise ValueError(
+            f"{path}: class_name: expected one of {', '.join(classes)}; got "
+            f"{config['class_name']!r}"
+        )
+    cls = classes[config["class_name"]]
+    if unknown := sorted(config["config"].keys() - _constructor_arguments(cls)):
+        raise ValueError(
+            f"{path}: config: {cls.__name__} has no argument {unknown[0]!r}; was the preset made "
+            "by a newer version?"
+        )
+    features = read_json(os.path.join(folder, FEATURES_FILE))
+    tokenizer = Tokenizer.load(os.path.join(folder, VOCABULARY_FILE), config["max_words"])
+    model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
+    model.build(
+        {
+            "features": (None, config["max_steps"], *features["shape"]),
+            "step_mask": (None, config["max_steps"]),
+            "tokens": (None, 1, config["max_words"]),
+        }
+    )
+    model.built = True
+    weights = os.path.join(folder, WEIGHTS_FILE)
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{weights}: not the weights of this model: {error}") from error
+    return model, tokenizer
+
+
+def _download(preset):
+    try:
+        import huggingface_hub  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise FileNotFoundError(
+            f"--preset={preset}: needs the package huggingface_hub: pip install 'gkcmn-tf[hub]'"
+        ) from error
+    name, _, revision = preset.removeprefix(HUB_PREFIX).partition("@")
+    if name.count("/") != 1:
+        raise ValueError(f"--preset={preset}: expected hf://owner/name or hf://owner/name@revision")
+    try:
+        return huggingface_hub.snapshot_download(
+            name, revision=revision or None, allow_patterns=list(FILES)
+        )
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+        raise FileNotFoundError(f"--preset={preset}: cannot be downloaded: {error}") from error

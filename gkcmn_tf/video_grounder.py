@@ -1,0 +1,274 @@
+"""A trained model as its users see it: a video and a sentence in, a tube out."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from gkcmn_tf import preset as presets
+from gkcmn_tf import queries
+from gkcmn_tf.encoded_video import EncodedVideo, cache_path
+from gkcmn_tf.features import extraction
+from gkcmn_tf.modeling import decoding
+from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.records import input_pipeline
+from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.tubes import Tube, nearest_frames, tube_from_steps
+
+# No two of several tubes for one sentence have a temporal IoU above this.
+MAX_TUBE_IOU = 0.5
+# Sentences that pass the network together; bounds the memory.
+SENTENCES_PER_BATCH = 16
+
+
+class VideoGrounder:
+    """Grounds sentences in videos.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> grounder = gkcmn_tf.VideoGrounder.from_preset("gkcmn_shapes")
+        >>> sample = gkcmn_tf.samples()[0]
+        >>> video = grounder.encode(sample.video, progress=False)  # once per video
+        >>> tube = grounder.ground(video, sample.sentences[0])
+        >>> tube.boxes.shape == (tube.end - tube.begin, 4)
+        True
+        >>> grounder.ground(video, sample.sentences[0], threshold=1.0) is None
+        True
+
+    Args:
+        model: trained and built.
+        tokenizer: of the model's vocabulary.
+        features: the settings of the features that the model was trained on.
+        max_steps: `T`, steps that the model sees of a clip.
+        about: further facts of the preset: its description, training statistics and metrics.
+        i3d_weights: where the I3D weights lie, if not where `features` says.
+    """
+
+    def __init__(
+        self,
+        model: GroundingModel,
+        tokenizer: Tokenizer,
+        features: dict[str, Any],
+        *,
+        max_steps: int,
+        about: dict[str, Any] | None = None,
+        i3d_weights: str | None = None,
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.features = features
+        self.max_steps = max_steps
+        self.about = about or {}
+        self._i3d_weights = i3d_weights
+        self._extractor = None
+        # A graph: in reduced precision TensorFlow rounds otherwise out of it, and evaluation and
+        # the SavedModel are graphs.
+        self._find = tf.function(self._find_tubes, reduce_retracing=True)
+
+    @classmethod
+    def from_preset(
+        cls, preset: str | os.PathLike, *, i3d_weights: str | None = None, dtype: str | None = None
+    ) -> "VideoGrounder":
+        """Loads a trained model.
+
+        Args:
+            preset: a name of `gkcmn_tf.presets()`, the folder of a preset, the folder of a run of
+                `gkcmn_tf.train`, or `hf://owner/name`, a repository of the Hugging Face Hub.
+            i3d_weights: where the I3D weights lie, if not where the preset says.
+            dtype: precision of the grounding network, such as `float32`; default: as trained.
+
+        Raises:
+            FileNotFoundError: there is no such preset or folder, or a file is missing in it.
+            ValueError: a file is damaged.
+        """
+        loaded = presets.load(os.fspath(preset), dtype=dtype)
+        return cls(
+            loaded.model,
+            loaded.tokenizer,
+            loaded.features,
+            max_steps=loaded.max_steps,
+            about=loaded.about,
+            i3d_weights=i3d_weights,
+        )
+
+    def save_to_preset(self, folder: str | os.PathLike, *, weights: str = "float16") -> None:
+        """Writes a folder that `from_preset` loads.
+
+        Args:
+            folder: new, or a preset's, which is replaced file by file.
+            weights: `float16` stores them in half the bytes of `float32`; the computation is the
+                same.
+        """
+        presets.save(
+            presets.Preset(self.model, self.tokenizer, self.features, self.max_steps, self.about),
+            os.fspath(folder),
+            weights=weights,
+        )
+
+    @property
+    def extractor(self) -> extraction.FeatureExtractor:
+        """I3D, built when the first video is encoded.
+
+        Raises:
+            ValueError: its weights or settings differ from those of training.
+        """
+        if self._extractor is None:
+            self._extractor = extraction.FeatureExtractor.from_fingerprint(
+                self.features, self._i3d_weights
+            )
+        return self._extractor
+
+    def encode(
+        self,
+        video: str | os.PathLike,
+        *,
+        cache_dir: str | os.PathLike | None = None,
+        progress: bool = True,
+    ) -> EncodedVideo:
+        """Computes the features of a video, once for all sentences.
+
+        Args:
+            video: a file that FFmpeg reads.
+            cache_dir: folder of encoded videos; one that is there already is read from it.
+            progress: whether to show a progress bar.
+
+        Raises:
+            FileNotFoundError: no such file.
+            gkcmn_tf.video.reading.VideoError: not one frame can be decoded.
+            ValueError: the I3D weights differ from those of training.
+        """
+        path = os.fspath(video)
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path}: no such video")
+        cached = None if cache_dir is None else cache_path(cache_dir, path, self.features)
+        if cached is not None and os.path.exists(cached):
+            loaded = EncodedVideo.load(cached)
+            # The same content may lie elsewhere now.
+            return loaded.at_path(path)
+        with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
+            made = self.extractor.extract(path, on_progress=_advance(bar)).as_stored()
+        encoded = EncodedVideo(made.features, made.source, self.extractor.fingerprint)
+        if cached is not None:
+            encoded.save(cached)
+        return encoded
+
+    def ground(
+        self,
+        video: EncodedVideo | str | os.PathLike,
+        sentences: str | Sequence[str],
+        *,
+        begin: float | None = None,
+        end: float | None = None,
+        top_k: int = 1,
+        threshold: float | None = None,
+    ) -> Any:
+        """Finds the tube of each sentence.
+
+        Args:
+            video: encoded, or a file, which is encoded first.
+            sentences: one, or a list of them.
+            begin: search from here on, in seconds after the first frame; default: the video's
+                begin.
+            end: search up to here, in seconds; default: the video's end.
+            top_k: how many tubes for each sentence, best first; they differ in time.
+            threshold: the paper's `c`: a tube with a lower score is not an answer.
+
+        Returns:
+            for one sentence its `Tube`, or None if no score reaches `threshold`; with `top_k` above
+            1 a list of tubes, which may be empty. For a list of sentences a list of these.
+
+        Raises:
+            ValueError: a sentence without words, a segment outside the video, an encoded video of
+                another model.
+        """
+        one = isinstance(sentences, str)
+        asked = [sentences] if one else list(sentences)
+        if top_k < 1:
+            raise ValueError(f"top_k: expected at least 1, got {top_k}")
+        for sentence in asked:
+            queries.check_sentence(sentence, self.tokenizer)
+        if not isinstance(video, EncodedVideo):
+            video = self.encode(video)
+        if changed := extraction.differences(self.features, video.fingerprint):
+            raise ValueError(
+                f"{video.source.path}: was encoded for another model, with another "
+                f"{', '.join(changed)}; encode it with this one"
+            )
+        clip = queries.clip_frames(video.source.timeline, begin, end)
+        found = []
+        for first in range(0, len(asked), SENTENCES_PER_BATCH):
+            found += self._ground_batch(
+                video, asked[first : first + SENTENCES_PER_BATCH], clip, top_k
+            )
+        if threshold is not None:
+            found = [[tube for tube in tubes if tube.score >= threshold] for tubes in found]
+        if top_k == 1:
+            found = [tubes[0] if tubes else None for tubes in found]
+        return found[0] if one else found
+
+    def _ground_batch(self, video, sentences, clip, top_k) -> list[list[Tube]]:
+        source = video.source
+        begin, end = source.timeline.to_samples(*clip)
+        features, step_mask = input_pipeline.clip_inputs(video.features, begin, end, self.max_steps)
+        outputs = self._find(
+            {
+                "features": features[None],
+                "step_mask": step_mask[None],
+                "tokens": self.tokenizer(tf.constant(sentences))[None],
+            }
+        )
+        segments, scores, boxes = (value[0].numpy() for value in outputs)
+        num_steps = int(np.sum(step_mask))
+        # Distinct in frames, since segments that differ may round to the same ones.
+        frames = nearest_frames(segments, begin, end, num_steps)
+        frames, scores = decoding.distinct_segments(
+            frames.astype(np.float32), scores, count=top_k, max_iou=MAX_TUBE_IOU
+        )
+        frames, scores = np.asarray(frames).astype(int), np.asarray(scores)
+        return [
+            [
+                queries.in_file_frames(
+                    tube_from_steps(
+                        None,
+                        boxes[row, :num_steps],
+                        frames=tuple(frames[row, rank].tolist()),
+                        begin=begin,
+                        end=end,
+                        width=source.width,
+                        height=source.height,
+                        score=float(scores[row, rank]),
+                    ),
+                    source,
+                    clip[1],
+                    sentence,
+                )
+                for rank in range(top_k)
+                if scores[row, rank] >= 0
+            ]
+            for row, sentence in enumerate(sentences)
+        ]
+
+    def _find_tubes(self, inputs):
+        """All segments `[1, Q, M, 2]` in steps, their scores `[1, Q, M]`, boxes `[1, Q, T, 4]`."""
+        outputs = self.model(inputs, training=False)
+        return (
+            *self.model.segments(inputs, outputs),
+            self.model.decode(inputs, outputs)["boxes"],
+        )
+
+    def __repr__(self):
+        name = self.about.get("name", type(self.model).__name__)
+        return f"VideoGrounder({name!r}, {self.model.count_params():,} parameters)"
+
+
+def _advance(bar) -> Callable[[int, int], None]:
+    """A callback that moves a progress bar to `done` of `total` windows (0 if unknown)."""
+
+    def advance(done: int, total: int) -> None:
+        bar.total = max(total, done) if total else None
+        bar.update(done - bar.n)
+
+    return advance

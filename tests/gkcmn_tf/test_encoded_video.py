@@ -1,0 +1,48 @@
+"""Encoded videos on disk."""
+
+import os
+
+import numpy as np
+import pytest
+
+from gkcmn_tf.encoded_video import EncodedVideo
+from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+
+
+@pytest.fixture(params=[None, np.array([0, 0, 3, 5])], ids=["every frame", "resampled"])
+def video(request):
+    timeline = Timeline(np.array([0, 0.1, 0.25, 0.3, 0.4, 0.9]), 1.0, request.param)
+    source = SourceVideo("clips/ä.mp4", 640, 360, 29.97, timeline)
+    features = np.random.default_rng(0).random((2, 7, 7, 3)).astype(np.float16)
+    return EncodedVideo(features, source, {"fps": None, "shape": [7, 7, 3]})
+
+
+def test_what_was_saved_is_loaded(video, tmp_path):
+    video.save(tmp_path / "deep" / "video.npz")
+    loaded = EncodedVideo.load(tmp_path / "deep" / "video.npz")
+    np.testing.assert_array_equal(loaded.features, video.features)
+    np.testing.assert_array_equal(loaded.source.timeline.times, video.source.timeline.times)
+    shown = video.source.timeline.source_frames
+    if shown is None:
+        assert loaded.source.timeline.source_frames is None
+    else:
+        np.testing.assert_array_equal(loaded.source.timeline.source_frames, shown)
+    assert loaded.fingerprint == video.fingerprint
+    assert repr(loaded) == repr(video)
+    assert (loaded.source.fps, loaded.source.timeline.end_time) == (29.97, 1.0)
+    assert os.listdir(tmp_path / "deep") == ["video.npz"]
+
+
+def test_other_files_are_refused(video, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npz: no such encoded video"):
+        EncodedVideo.load(tmp_path / "none.npz")
+    path = tmp_path / "video.npz"
+    video.save(path)
+    damaged = path.read_bytes()[:-40]
+    for content in (b"", b"text", damaged):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"video\.npz: not an encoded video"):
+            EncodedVideo.load(path)
+    np.savez(path, features=np.array([object()], dtype=object))
+    with pytest.raises(ValueError, match=r"video\.npz: not an encoded video"):
+        EncodedVideo.load(path)

@@ -1,0 +1,251 @@
+"""Presets: folders written, read, refused, and downloaded from a server on loopback."""
+
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import h5py
+import numpy as np
+import pytest
+
+from gkcmn_tf import preset
+from gkcmn_tf.features import extraction
+from gkcmn_tf.modeling.bm import BM
+from gkcmn_tf.modeling.gkcmn import GKCMN
+from gkcmn_tf.text.tokenization import Tokenizer
+
+ROOT = pathlib.Path(__file__).parents[2]
+T, N = 6, 5
+WIDTHS = {"word_width": 8, "sentence_width": 8, "fusion_width": 8, "attention_heads": 2}
+FEATURES = {
+    "i3d_source": "random:0",
+    "i3d_sha256": "0",
+    "endpoint": extraction.ENDPOINT,
+    "compute_dtype": "float32",
+    "shape": [7, 7, 3],
+}
+
+
+def make_preset(cls=GKCMN, dtype="float32", **arguments):
+    tokenizer = Tokenizer(["red", "square"], N)
+    model = cls(tokenizer.vocabulary_size, **WIDTHS, **arguments, dtype=dtype)
+    model.build({"features": (None, T, 7, 7, 3), "step_mask": (None, T), "tokens": (None, 1, N)})
+    about = {"description": "A test.", "metrics": {"m_tIoU": 0.5}, "limits": "Knows nothing."}
+    return preset.Preset(model, tokenizer, FEATURES, T, about)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("presets") / "small"
+    preset.save(make_preset(), str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("cls", "dtype", "arguments"),
+    [
+        (GKCMN, "float32", {"sigma": 1.5, "temporal_attention": False}),
+        (GKCMN, "mixed_bfloat16", {"candidate_widths": (20.0, 80.0)}),
+        (BM, "float32", {"loss_weights": (1.0, 3.0)}),
+    ],
+)
+def test_what_was_saved_is_loaded(cls, dtype, arguments, tmp_path):
+    made = make_preset(cls, dtype, **arguments)
+    preset.save(made, str(tmp_path / "p"), weights="float32")
+    loaded = preset.load(str(tmp_path / "p"))
+    assert type(loaded.model) is cls and loaded.model.dtype_policy.name == dtype
+    for name, value in arguments.items():
+        assert getattr(loaded.model, name) == value
+    assert [w.path for w in loaded.model.weights] and len(loaded.model.weights) == len(
+        made.model.weights
+    )
+    for a, b in zip(made.model.get_weights(), loaded.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert loaded.tokenizer.vocabulary == made.tokenizer.vocabulary
+    assert (loaded.max_steps, loaded.tokenizer.max_words) == (T, N)
+    assert loaded.features == FEATURES
+    assert loaded.about == {"name": "p", **made.about}
+
+
+def test_float16_weights_take_half_the_bytes_and_are_rounded(folder, tmp_path):
+    made = preset.load(str(folder))
+    preset.save(made, str(tmp_path / "full"), weights="float32")
+    stored = []
+    with h5py.File(folder / "model.weights.h5") as file:
+        file.visititems(lambda _, item: stored.append(getattr(item, "dtype", None)))
+    assert "float16" in stored and "float32" not in stored
+    half, full = (
+        sum(a.nbytes for a in preset.load(path).model.get_weights())
+        for path in (str(folder), str(tmp_path / "full"))
+    )
+    assert half == full  # in memory
+    with pytest.raises(ValueError, match="weights: expected one of float16, float32; got 'int8'"):
+        preset.save(made, str(tmp_path / "x"), weights="int8")
+
+
+def test_another_precision_can_be_asked_for(folder):
+    assert preset.load(str(folder), dtype="mixed_bfloat16").model.compute_dtype == "bfloat16"
+
+
+def test_the_card_says_what_it_is(folder):
+    card = (folder / "README.md").read_text()
+    for text in ("# GKCMN\n", "A test.", "| m_tIoU |", "| 50.00 |", "Knows nothing.", "random:0"):
+        assert text in card
+
+
+def test_the_boxed_presets_are_listed():
+    info = preset.presets()["gkcmn_shapes"]
+    assert info.parameters > 100_000 and info.size < 4e6
+    assert info.metrics["m_vIoU"] > 0.3 and info.description
+    assert set(os.listdir(info.folder)) == set(preset.FILES)
+
+
+def test_unknown_names_get_a_suggestion(tmp_path):
+    with pytest.raises(FileNotFoundError, match="did you mean gkcmn_shapes"):
+        preset.find("gkcmn-shapes")
+    with pytest.raises(FileNotFoundError, match="nor a preset of this package"):
+        preset.find(str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match=r"neither a preset nor a run .* no config\.json"):
+        preset.load(str(tmp_path))
+
+
+def damage(folder, tmp_path, file, content):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / file).write_bytes(content)
+    return str(copy)
+
+
+def changed_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    return json.dumps(config | changes).encode()
+
+
+def test_damaged_files_are_named(folder, tmp_path):
+    for number, (file, content, message) in enumerate(
+        [
+            ("config.json", b"{", r"config\.json: not valid JSON"),
+            ("config.json", b"{}", r"config\.json: missing field 'format'"),
+            ("config.json", changed_config(folder, format=9), "has format 9, expected 1"),
+            (
+                "config.json",
+                changed_config(folder, class_name="os.system"),
+                "class_name: expected one of GKCMN, BM; got 'os.system'",
+            ),
+            (
+                "config.json",
+                changed_config(folder, config={"vocabulary_size": 4, "spell": 1}),
+                "GKCMN has no argument 'spell'",
+            ),
+            (
+                "config.json",
+                changed_config(folder, config={"vocabulary_size": 4}),
+                r"model\.weights\.h5: not the weights of this model",
+            ),
+            ("model.weights.h5", b"", r"model\.weights\.h5: not the weights of this model"),
+            ("vocabulary.txt", b"two words\n", r"vocabulary\.txt: vocabulary: expected single"),
+        ]
+    ):
+        where = tmp_path / str(number)
+        where.mkdir()
+        with pytest.raises(ValueError, match=message):
+            preset.load(damage(folder, where, file, content))
+
+
+@pytest.fixture
+def hub(folder, tmp_path):
+    """The part of the Hub's protocol that a download takes, on loopback."""
+    commit = "a" * 40
+    served = {path.name: path.read_bytes() for path in folder.iterdir()}
+    served["evil.py"] = b"raise SystemExit('code was run')"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.answer(body=True)
+
+        def do_HEAD(self):
+            self.answer(body=False)
+
+        def answer(self, body):
+            path = self.path.partition("?")[0]
+            name = path.rpartition("/")[2]
+            if path.startswith("/api/models/someone/shapes/tree/"):
+                files = [
+                    {
+                        "type": "file",
+                        "path": name,
+                        "size": len(stored),
+                        "oid": hashlib.sha1(stored).hexdigest(),
+                    }
+                    for name, stored in served.items()
+                ]
+                content = json.dumps(files).encode()
+            elif path.startswith("/api/models/someone/shapes"):
+                files = [{"rfilename": name} for name in served]
+                content = json.dumps(
+                    {"id": "someone/shapes", "sha": commit, "siblings": files}
+                ).encode()
+            elif path.startswith(f"/someone/shapes/resolve/{commit}/") and name in served:
+                content = served[name]
+            else:
+                self.send_response(404)
+                self.send_header("X-Error-Code", "RepoNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", commit)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("localhost", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Its address is read from the environment when the package is imported.
+    environment = {
+        "HF_ENDPOINT": f"http://localhost:{server.server_port}",
+        "HF_HOME": str(tmp_path / "hub"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "no_proxy": "localhost",
+    }
+
+    def find(name):
+        code = f"from gkcmn_tf import preset; print(preset.find({name!r}))"
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    yield find
+    server.shutdown()
+
+
+def test_a_preset_of_the_hub_is_downloaded_without_other_files(hub, folder):
+    done = hub("hf://someone/shapes")
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.strip()
+    assert set(os.listdir(found)) == set(preset.FILES)
+    downloaded, made = (preset.load(path).model.get_weights() for path in (found, str(folder)))
+    for a, b in zip(downloaded, made, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_preset_that_the_hub_lacks_is_an_error(hub):
+    assert "hf://someone/else: cannot be downloaded" in hub("hf://someone/else").stderr
+    assert "expected hf://owner/name" in hub("hf://shapes").stderr
