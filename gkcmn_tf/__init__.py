@@ -1,1 +1,8 @@
 """GKCMN: Gaussian kernel-based cross-modal network for spatio-temporal video grounding."""
+
+import sys
+
+if sys.argv[0] == "-m":  # `python -m PROGRAM` before it imports anything; see gkcmn_tf.program
+    from gkcmn_tf import program
+
+    program.start()

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.features import extraction
 from gkcmn_tf.features.feature_storage import VideoFeatures
 from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
@@ -135,5 +135,4 @@ def draw(video_path: str, query: str, tube: tubes.Tube, num_frames: int) -> None
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)
