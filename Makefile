@@ -6,10 +6,9 @@ DEMO := runs/demo
 RECORDS := --params_override=data.records_dir=$(DEMO)/records
 EXAMPLE := $(DEMO)/shapes/videos/1000/1000000008.mp4
 
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONUNBUFFERED := 1
 
-RUN := $(BIN)/python -W ignore::UserWarning -m
+RUN := $(BIN)/python -m
 PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
   --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
   --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
@@ -21,11 +20,12 @@ help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 # The stamp is made last, so an environment that was left half-made is made anew.
-$(VENV)/ready: requirements.txt
+$(VENV)/ready: requirements.txt pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 demo: records ## Shapes data set, features, training, evaluation, one sentence grounded.

@@ -8,8 +8,9 @@ Decoding, I3D and all. The weights are random, which costs the same as trained o
 
 import time
 
-from absl import app, flags
+from absl import flags
 
+from gkcmn_tf import program
 from gkcmn_tf.features import extraction
 
 FLAGS = flags.FLAGS
@@ -42,5 +43,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

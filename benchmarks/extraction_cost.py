@@ -5,8 +5,9 @@ Example:
         --windows_per_second=15
 """
 
-from absl import app, flags
+from absl import flags
 
+from gkcmn_tf import program
 from gkcmn_tf.files import read_json
 from gkcmn_tf.video.windows import count_windows
 
@@ -33,5 +34,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

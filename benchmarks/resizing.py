@@ -17,7 +17,7 @@ import tqdm
 from absl import app, flags
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.evaluation import metrics, prediction
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.video import reading
@@ -90,5 +90,4 @@ def ask(signatures, features, clip):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tqdm
 from absl import app, flags
 
+from gkcmn_tf import program
 from gkcmn_tf.video import reading
 
 FLAGS = flags.FLAGS
@@ -117,5 +118,4 @@ def timed(call):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -8,10 +8,10 @@ import re
 
 import numpy as np
 import tqdm
-from absl import app
 
 from data import make_shapes
 from data.shapes import scene as shapes_scene
+from gkcmn_tf import program
 
 NUM_VIDEOS, SEED, NUM_FRAMES = 1000, 0, 48
 
@@ -84,4 +84,4 @@ def _share(videos, one_object):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)

@@ -13,8 +13,9 @@ import shutil
 import tempfile
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from gkcmn_tf import program
 from gkcmn_tf.evaluation import metrics, prediction
 from gkcmn_tf.features import feature_storage, quantization
 from gkcmn_tf.records import clip_records, input_pipeline
@@ -64,5 +65,4 @@ def round_features(source: str, folder: str, video_ids: set[str], dtype: str) ->
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -19,10 +19,10 @@ import subprocess
 import sys
 
 import tqdm
-from absl import app, flags
+from absl import flags
 
 from export import networks, run_tflite, tflite
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.evaluation import metrics, prediction
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.records import clip_records, input_pipeline
@@ -164,5 +164,4 @@ def measure(path: str) -> dict:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -12,8 +12,10 @@ import re
 import time
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ai_edge_litert.interpreter import Interpreter
+
+from gkcmn_tf import program
 
 FLAGS = flags.FLAGS
 
@@ -61,5 +63,4 @@ def peak_memory() -> float:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags, logging
 from matplotlib.figure import Figure
 
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Sentence
 from gkcmn_tf.video import reading
@@ -277,5 +277,4 @@ def draw_sentence(
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

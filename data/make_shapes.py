@@ -17,6 +17,7 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
+from gkcmn_tf import program
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.video.writing import write_video
 
@@ -233,5 +234,4 @@ def _sample_clip(rng, event, num_frames):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

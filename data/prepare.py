@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 from apache_beam.utils.shared import Shared
 
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.features import extraction, quantization
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
@@ -89,7 +89,9 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    arguments = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+    arguments = {
+        flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    }
     if FLAGS.annotations_only:
         for split, account in datasets.account_annotations().items():
             print(json.dumps({"split": split, **account.to_json()}))
@@ -320,5 +322,4 @@ def _video_notices(clips, videos):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

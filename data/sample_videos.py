@@ -13,6 +13,7 @@ import shutil
 
 from absl import app, flags
 
+from gkcmn_tf import program
 from gkcmn_tf.files import write_json
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.sample_videos import SAMPLES_FILE
@@ -62,5 +63,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

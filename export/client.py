@@ -13,7 +13,6 @@ short videos.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,7 +24,7 @@ import urllib3
 from absl import app, flags
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.queries import in_file_frames
 from gkcmn_tf.video import reading
 
@@ -42,7 +41,7 @@ _HINTS = {
 }
 
 
-class ServingError(RuntimeError):
+class ServingError(program.ProgramError):
     """The server cannot be reached, or refuses; the message names the server and the reason."""
 
 
@@ -165,11 +164,8 @@ def main(argv):
     server = SERVERS[FLAGS.protocol](
         FLAGS.server, model=FLAGS.model, timeout=FLAGS.timeout, retries=FLAGS.retries
     )
-    try:
-        for answer in ground_video(server, FLAGS.video, FLAGS.query, fps=FLAGS.fps):
-            print(json.dumps(answer))
-    except (ServingError, ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    for answer in ground_video(server, FLAGS.video, FLAGS.query, fps=FLAGS.fps):
+        print(json.dumps(answer))
 
 
 def ground_video(
@@ -225,5 +221,4 @@ def _bounded(stream, path):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -19,6 +19,7 @@ import onnxruntime
 import tensorflow as tf
 from absl import app, flags, logging
 
+from gkcmn_tf import program
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.training import run_folder
 
@@ -108,5 +109,4 @@ class _Exported(keras.Model):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

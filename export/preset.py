@@ -14,7 +14,7 @@ import os
 
 from absl import app, flags
 
-from gkcmn_tf import preset
+from gkcmn_tf import preset, program
 from gkcmn_tf.training import run_folder
 
 FLAGS = flags.FLAGS
@@ -47,5 +47,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

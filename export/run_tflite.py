@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags, logging
 from ai_edge_litert.interpreter import Interpreter
 
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.features.quantization import as_stored
 from gkcmn_tf.queries import check_sentence, clip_frames, in_file_frames
 from gkcmn_tf.text.plain_tokenization import PlainTokenizer
@@ -192,5 +192,4 @@ def clip_inputs(
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import queries
+from gkcmn_tf import program, queries
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import write_json
 from gkcmn_tf.training import run_folder
@@ -134,5 +134,4 @@ def folder_size(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

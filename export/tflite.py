@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
+from gkcmn_tf import program
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.records import input_pipeline
 from gkcmn_tf.training import run_folder
@@ -195,5 +196,4 @@ def _converted(converter, signature, quantization, examples, int8_operators):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

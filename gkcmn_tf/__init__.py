@@ -13,9 +13,15 @@ Names are imported when they are first used: `import gkcmn_tf` alone loads no Te
 """
 
 import importlib
+import sys
 import typing
 
 __version__ = "0.2.0"
+
+if sys.argv[:1] == ["-m"]:  # `python -m PROGRAM`, before it imports anything: see `program.start`
+    from gkcmn_tf import program
+
+    program.start()
 
 # Where each public name is defined; one without a second part is a module.
 _PUBLIC = {

@@ -7,6 +7,7 @@ The resolved tree is saved with every run as `params.yaml`.
 
 import dataclasses
 import os
+import pathlib
 import typing
 from collections.abc import Sequence
 
@@ -315,7 +316,7 @@ def load(
 
     Args:
         name: a registered experiment.
-        config_files: YAML files, applied in order.
+        config_files: YAML files, applied in order; `find_file` says where they are looked for.
         params_override: YAML or `key.subkey=value,...`.
 
     Raises:
@@ -328,18 +329,32 @@ def load(
         raise ValueError(
             f"--experiment={name}: no such experiment; there are gkcmn and bm"
         ) from error
-    sources = [(path, path) for path in config_files]
+    sources = [(path, find_file(path)) for path in config_files]
     if params_override:
         sources.append(("--params_override", params_override))
     for source, override in sources:
-        if source is override and not os.path.exists(source):
-            raise FileNotFoundError(f"{source}: no such config file")
         try:
             config = hyperparams.override_params_dict(config, override, is_strict=True)
         except (KeyError, yaml.YAMLError) as error:
             raise ValueError(f"{source}: {error.args[0]}") from error
     validate(config)
     return config
+
+
+def find_file(path: str) -> str:
+    """A config file: `path` itself, or else the file `configs/...` that comes with the project.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    if os.path.exists(path):
+        return path
+    package = pathlib.Path(__file__).parent
+    # Installed, the folder `configs` lies in the package; in the repository, beside it.
+    for folder in (package, package.parent):
+        if path.startswith("configs/") and (folder / path).exists():
+            return str(folder / path)
+    raise FileNotFoundError(f"{path}: no such config file")
 
 
 def as_dict(config: Experiment) -> dict:

@@ -25,7 +25,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from gkcmn_tf import tubes
+from gkcmn_tf import program, tubes
 from gkcmn_tf.evaluation import metrics, tube_files
 from gkcmn_tf.files import write_json
 
@@ -186,5 +186,4 @@ def format_scores(scores: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -17,7 +17,7 @@ import os
 
 from absl import app, flags
 
-from gkcmn_tf import sample_videos
+from gkcmn_tf import program, sample_videos
 
 FLAGS = flags.FLAGS
 
@@ -93,5 +93,4 @@ def check_arguments() -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -1,4 +1,4 @@
-"""Prints the metrics of several evaluations as one Markdown table.
+r"""Prints the metrics of several evaluations as one Markdown table.
 
 Example:
     python -m gkcmn_tf.evaluation.metrics_table \
@@ -7,8 +7,7 @@ Example:
 Each argument is TITLE=FILE, a metrics.json of gkcmn_tf.evaluate. All must be of one protocol.
 """
 
-from absl import app
-
+from gkcmn_tf import program
 from gkcmn_tf.evaluation import metrics
 from gkcmn_tf.files import read_json
 
@@ -38,4 +37,4 @@ def table(arguments: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)

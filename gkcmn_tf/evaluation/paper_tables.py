@@ -32,6 +32,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from gkcmn_tf import config as configs
+from gkcmn_tf import program
 from gkcmn_tf.evaluation.metrics import TABLE_METRICS
 from gkcmn_tf.files import read_json, write_json, write_text
 
@@ -210,12 +211,12 @@ def run_variant(name: str, seed: int) -> None:
         )
 
 
-def call(program: str, *arguments: str) -> None:
+def call(name: str, *arguments: str) -> None:
     """Runs a program of the library in a process of its own; its failure is ours."""
-    command = [sys.executable, "-m", f"gkcmn_tf.{program}", *arguments]
+    command = [sys.executable, "-m", f"gkcmn_tf.{name}", *arguments]
     done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode:
-        raise RuntimeError(f"failed with code {done.returncode}: {' '.join(command)}")
+        raise program.ProgramError(f"failed with code {done.returncode}: {' '.join(command)}")
 
 
 def read_scores(folder: str) -> dict:
@@ -317,5 +318,4 @@ def _change_lines(scores, names, remark, applies):
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -12,8 +12,8 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_hub as hub
 
+from gkcmn_tf import extras
 from gkcmn_tf.i3d.random_weights import RANDOM_PREFIX, random_seed, random_variables
 from gkcmn_tf.i3d.variables import KINETICS_400_CLASSES, SCOPE, variable_shapes
 
@@ -99,6 +99,7 @@ def checkpoint_prefix(source: str) -> str:
 
 def _downloaded_module(handle: str) -> str:
     """The folder of a TF Hub module, from TF Hub's cache or the network."""
+    hub = extras.import_package("tensorflow_hub", f"the I3D of the TF Hub handle {handle}")
     try:
         return hub.resolve(handle)
     except (OSError, tf.errors.OpError) as error:

@@ -11,23 +11,26 @@ out among workers are its features read.
 """
 
 import os
+import typing
 
 import numpy as np
 import tensorflow as tf
 
 from gkcmn_tf import tubes
-from gkcmn_tf.config import DataConfig
 from gkcmn_tf.features import feature_storage
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import frame_windows, windows_in
 
+if typing.TYPE_CHECKING:  # its packages are no part of the core
+    from gkcmn_tf.config import DataConfig
+
 AUTOTUNE = tf.data.AUTOTUNE
 
 
 def from_config(
-    config: DataConfig,
+    config: "DataConfig",
     split: str,
     tokenizer: Tokenizer,
     *,

@@ -1,0 +1,8 @@
+"""Programs that measure; each prints what its docstring says."""
+
+import sys
+
+if sys.argv[0] == "-m":  # `python -m PROGRAM` before it imports anything; see gkcmn_tf.program
+    from gkcmn_tf import program
+
+    program.start()

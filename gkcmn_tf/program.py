@@ -1,0 +1,181 @@
+"""How the project's programs start, and what they say when their user made a mistake.
+
+`start` comes before TensorFlow is imported. `python -m gkcmn_tf.train` imports the package first,
+then the module with its imports, and only then runs the module's last lines; so `start` is called
+by the packages' `__init__.py`, and only while Python looks for the module of `python -m`, which it
+tells by `sys.argv[0] == "-m"`. A script or notebook that imports the package keeps its own logging.
+
+`run` is the last line of each program. A user's mistake is one line on stderr and exit status 2;
+Ctrl-C is one line and 130; any other exception is a bug and keeps its traceback.
+"""
+
+import logging
+import os
+import re
+import sys
+import traceback
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+
+from gkcmn_tf import extras
+
+FLAGS = flags.FLAGS
+MISTAKE_STATUS = 2
+INTERRUPTED_STATUS = 130
+HELP = ("--help", "-help", "--helpshort", "-h", "-?")
+_REQUIRED = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
+
+
+class ProgramError(RuntimeError):
+    """A failure that its message explains to the user, such as a server that does not answer."""
+
+
+class _CommandLineError(Exception):
+    """Flags or arguments are wrong."""
+
+
+# A bug in a library may be a ValueError, too; --debug tells where it comes from.
+MISTAKES = (
+    _CommandLineError,
+    ProgramError,
+    extras.MissingPackageError,
+    ValueError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+
+def start() -> None:
+    """Makes imports quiet, unless `--verbose` is among the arguments, and their failure one line.
+
+    What is silenced: TensorFlow's C++ log (CUDA, oneDNN, CPU features; TF_CPP_MIN_LOG_LEVEL in the
+    environment has precedence), the deprecation of the `pkg_resources` that tensorflow-hub uses,
+    and what Apache Beam says of Google Cloud and of its caches.
+    """
+    sys.excepthook = _report_uncaught
+    if "--verbose" in sys.argv[1:]:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    logging.getLogger("apache_beam.io.filesystems").setLevel(logging.ERROR)
+    logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("apitools not"))
+
+
+def run(
+    main: Callable[[Sequence[str]], int | None],
+    define_flags: Callable[[], None] | None = None,
+    *,
+    arguments: Sequence[str] | None = None,
+    command: str | None = None,
+    description: str | None = None,
+) -> NoReturn:
+    """Parses the command line, runs `main`, and exits.
+
+    Args:
+        main: takes what absl leaves of the arguments, the program's name first.
+        define_flags: defines the flags of the module that `main` is in.
+        arguments: of the command line; default: those of the process.
+        command: how the program was called, for messages; default: as a file or by `python -m`.
+        description: what `--help` says above the flags; default: the docstring of main's module.
+    """
+    module = sys.modules[main.__module__]
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = command or _command(module)
+    _define_common_flags()
+    if define_flags is not None:
+        define_flags()
+
+    def parse(argv):
+        if not set(HELP).isdisjoint(argv[1:]):
+            print(_help(description or module.__doc__, module))
+            sys.exit()
+        try:
+            return FLAGS(argv)
+        except flags.Error as error:
+            raise _CommandLineError(f"{_explain(error)}; see {command} --help") from error
+
+    def checked_main(argv):
+        try:
+            return main(argv)
+        except app.UsageError as error:
+            raise _CommandLineError(f"{error}; see {command} --help") from error
+
+    try:
+        app.run(checked_main, argv=[sys.argv[0], *arguments], flags_parser=parse)
+    except (Exception, KeyboardInterrupt) as error:
+        status = report(error, command, debug="--debug" in arguments)
+        if status is None:
+            raise
+        sys.exit(status)
+
+
+def report(error: BaseException, command: str, *, debug: bool = False) -> int | None:
+    """Prints one line on stderr and returns the exit status; None, without a line, for a bug.
+
+    Args:
+        error: what ended the program.
+        command: how the program was called.
+        debug: whether to print the traceback, too.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        line, status = "interrupted", INTERRUPTED_STATUS
+    elif isinstance(error, MISTAKES):
+        line, status = f"error: {_message(error)}", MISTAKE_STATUS
+    elif isinstance(error, ModuleNotFoundError) and extras.remedy(error, command):
+        line, status = f"error: {extras.remedy(error, command)}", MISTAKE_STATUS
+    else:
+        return None
+    if debug:
+        traceback.print_exception(error)
+    print(line, file=sys.stderr)
+    return status
+
+
+def _report_uncaught(_, error: BaseException, trace: types.TracebackType | None) -> None:
+    """`sys.excepthook` of a program: what ends it before it comes to `run`."""
+    imports_failed = isinstance(error, (ModuleNotFoundError, KeyboardInterrupt))
+    if imports_failed:
+        status = report(error, _command(sys.modules["__main__"]), debug="--debug" in sys.argv)
+        if status is not None:
+            raise SystemExit(status)
+    sys.__excepthook__(type(error), error, trace)
+
+
+def _define_common_flags() -> None:
+    flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
+    flags.DEFINE_boolean("verbose", False, "Show what the libraries log while they are imported.")
+
+
+def _command(module: types.ModuleType) -> str:
+    spec = module.__spec__
+    return f"python -m {spec.name}" if spec is not None else f"python {sys.argv[0]}"
+
+
+def _help(description: str | None, module: types.ModuleType) -> str:
+    sections = [(description or "").strip()]
+    for title, owner in (("Flags", module), ("Flags of every program", sys.modules[__name__])):
+        # Below a line that names the module.
+        if text := FLAGS.module_help(owner).strip().partition("\n")[2]:
+            sections.append(f"{title}:\n{text}")
+    return "\n\n".join(sections)
+
+
+def _explain(error: flags.Error) -> str:
+    missing = _REQUIRED.findall(str(error))
+    if missing:
+        return f"missing {', '.join(f'--{name}' for name in missing)}"
+    return _message(error).rstrip(".")
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
