@@ -89,12 +89,17 @@ def hcstvg_submission(
             )
         ids[entry.vid] = entry.id
         if tube := predictions.get(entry.id):
-            submission[entry.vid] = {
-                "st_frame": tube.begin + 1,
-                "ed_frame": tube.end,
-                "bbox": tube.boxes_by_frame(first_frame=1),
-            }
+            submission[entry.vid] = hcstvg_entry(tube)
     return submission
+
+
+def hcstvg_entry(tube: Tube) -> dict[str, Any]:
+    """A tube as a submission to HC-STVG's challenge has it."""
+    return {
+        "st_frame": tube.begin + 1,
+        "ed_frame": tube.end,
+        "bbox": tube.boxes_by_frame(first_frame=1),
+    }
 
 
 def _true_segment(tube):
