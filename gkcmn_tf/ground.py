@@ -12,12 +12,15 @@ from their time stamps, and count from the first frame. --format writes other fo
 tools and players. A video and a strip of stills with the tube drawn in go to --output_dir.
 """
 
-import json
 import os
+import sys
 
 from absl import app, flags
 
-from gkcmn_tf import program, sample_videos
+from gkcmn_tf import program, sample_videos, tube_formats
+from gkcmn_tf.encoded_video import EncodedVideo
+from gkcmn_tf.files import write_text
+from gkcmn_tf.tubes import Tube
 
 FLAGS = flags.FLAGS
 
@@ -44,6 +47,7 @@ def define_flags() -> None:
         lower_bound=0,
         upper_bound=1,
     )
+    flags.DEFINE_enum("format", "json", list(tube_formats.FORMATS), "Form of the answers.")
     flags.DEFINE_string("output", None, "File of the answers; default: print them.")
     flags.DEFINE_string("output_dir", "ground", "Folder of the drawn videos and stills.")
     flags.DEFINE_boolean("draw", True, "Draw each tube into a video and a strip of stills.")
@@ -60,15 +64,28 @@ def main(argv):
     from gkcmn_tf.video_grounder import VideoGrounder  # noqa: PLC0415
 
     grounder = VideoGrounder.from_preset(FLAGS.preset, i3d_weights=FLAGS.i3d_weights)
-    tubes = grounder.ground(
-        grounder.encode(video, cache_dir=FLAGS.cache_dir),
-        sentences,
-        begin=FLAGS.begin,
-        end=FLAGS.end,
-        top_k=FLAGS.top_k,
-    )
-    for tube in tubes:
-        print(json.dumps(tube.to_json()))
+    encoded = grounder.encode(video, cache_dir=FLAGS.cache_dir)
+    found = grounder.ground(encoded, sentences, begin=FLAGS.begin, end=FLAGS.end, top_k=FLAGS.top_k)
+    answers = [
+        answer
+        for sentence, tubes in zip(sentences, found, strict=True)
+        for answer in with_absent(
+            sentence, [tubes] if FLAGS.top_k == 1 else tubes, encoded, FLAGS.threshold
+        )
+    ]
+    text = tube_formats.format_answers(answers, FLAGS.format)
+    if FLAGS.output:
+        write_text(FLAGS.output, text)
+    else:
+        sys.stdout.write(text)
+
+
+def with_absent(
+    sentence: str, tubes: list[Tube], video: EncodedVideo, threshold: float | None
+) -> list[tube_formats.Answer]:
+    """The tubes whose score reaches the threshold, or that the sentence is absent."""
+    kept = [tube for tube in tubes if threshold is None or tube.score >= threshold]
+    return kept or [tube_formats.Absent(sentence, tubes[0].score, video.source)]
 
 
 def check_arguments() -> tuple[str, list[str]]:
