@@ -18,8 +18,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from gkcmn_tf import tubes
 from gkcmn_tf.features.quantization import as_stored
-from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
-from gkcmn_tf.text.plain_tokenization import PlainTokenizer, standardize
+from gkcmn_tf.queries import check_query, clip_bounds, in_file_frames
+from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates, reading, steps
 from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, frame_windows, window_batches
 
@@ -134,17 +134,12 @@ class Grounder:
         metadata = read_metadata(path, "grounding")
         self.features = metadata["features"]
         self._max_steps = metadata["max_steps"]
-        self._tokenizer = PlainTokenizer(metadata["vocabulary"], metadata["max_words"])
+        self._tokenizer = Tokenizer(metadata["vocabulary"], metadata["max_words"])
         self._network = Network(path, "grounding", threads)
 
     def check_query(self, query: str) -> None:
         """Raises `ValueError` for a query without words; warns as `gkcmn_tf.ground` does."""
-        check_words(
-            query,
-            standardize(query).split(),
-            self._tokenizer.unknown_words(query),
-            self._tokenizer.max_words,
-        )
+        check_query(self._tokenizer, query)
 
     def ground(self, encoded: EncodedVideo, query: str, begin: int, end: int) -> tubes.Tube:
         """The tube of a query in frames `[begin, end)` of an encoded video, resampled or not."""
@@ -165,7 +160,7 @@ class Grounder:
         outputs = self._network(
             features=np.asarray(features, np.float32)[None],
             step_mask=np.asarray(step_mask)[None],
-            tokens=np.array([tokens], np.int32),
+            tokens=np.asarray(tokens, np.int32)[None],
         )
         return {name: value[0] for name, value in outputs.items()}
 

@@ -21,6 +21,7 @@ from absl import app, flags
 from gkcmn_tf import config as configs
 from gkcmn_tf import ground
 from gkcmn_tf.files import write_json
+from gkcmn_tf.queries import check_query
 from gkcmn_tf.training import run_folder
 
 from . import grounding_graph, warmup
@@ -54,7 +55,7 @@ def main(argv):
         raise app.UsageError("--warmup_video and --warmup_query: give both, or neither")
     run = run_folder.load(FLAGS.model_dir)
     for query in FLAGS.warmup_query:
-        ground.check_query(run.tokenizer, query)
+        check_query(run.tokenizer, query)
     export(
         run,
         FLAGS.output_dir,

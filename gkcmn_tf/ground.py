@@ -16,15 +16,13 @@ import os
 import re
 
 import numpy as np
-import tensorflow as tf
 from absl import app, flags, logging
 
 from gkcmn_tf import tubes
 from gkcmn_tf.features import extraction
 from gkcmn_tf.features.feature_storage import VideoFeatures
-from gkcmn_tf.queries import check_words, clip_bounds, in_file_frames
+from gkcmn_tf.queries import check_query, clip_bounds, in_file_frames
 from gkcmn_tf.records import input_pipeline
-from gkcmn_tf.text import standardization, tokenization
 from gkcmn_tf.training import run_folder
 from gkcmn_tf.visualization import overlays
 
@@ -64,12 +62,6 @@ def main(argv):
             draw(FLAGS.video, query, tube, timeline.frame_count)
 
 
-def check_query(tokenizer: tokenization.Tokenizer, query: str) -> None:
-    """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
-    (words,) = standardization.split_words([query])
-    check_words(query, words, tokenizer.unknown_words(query), tokenizer.max_words)
-
-
 def create_extractor(trained: dict, source: str | None = None) -> extraction.FeatureExtractor:
     """The extractor whose features a model was trained on.
 
@@ -104,7 +96,7 @@ def ground(
     inputs = {
         "features": step_features[None],
         "step_mask": step_mask[None],
-        "tokens": run.tokenizer(tf.constant(queries))[None],
+        "tokens": run.tokenizer(queries)[None],
     }
     decoded = run.decode(inputs)
     num_steps = int(np.sum(step_mask))

@@ -1,30 +1,27 @@
 """Query validation, and results in the frames of the video file."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
+from gkcmn_tf.text.standardization import split_words
+from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates
 
 
-def check_words(query: str, words: Sequence[str], unknown: Sequence[str], max_words: int) -> None:
-    """Raises `ValueError` for a query without words; warns of unknown and of surplus words.
-
-    Args:
-        query: the sentence, for the messages.
-        words: all of its words.
-        unknown: those that the model does not know.
-        max_words: how many of them it reads.
-    """
+def check_query(tokenizer: Tokenizer, query: str) -> None:
+    """Raises `ValueError` for a query without words; warns of unknown and of surplus words."""
+    (words,) = split_words([query])
     if not words:
         raise ValueError(f"--query={query!r}: holds no word; describe an object and what it does")
-    if unknown:
+    if unknown := tokenizer.unknown_words(query):
         logging.warning("--query=%r: words that training never saw: %s", query, unknown)
-    if len(words) > max_words:
+    if len(words) > tokenizer.max_words:
         logging.warning(
-            "--query=%r: has %d words; only the first %d count", query, len(words), max_words
+            "--query=%r: has %d words; only the first %d count",
+            query,
+            len(words),
+            tokenizer.max_words,
         )
 
 
