@@ -19,6 +19,7 @@ from absl import app, flags
 from gkcmn_tf import config as configs
 from gkcmn_tf import program, tubes
 from gkcmn_tf.evaluation import metrics, prediction
+from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.video import reading
 
@@ -58,7 +59,7 @@ def main(argv):
     truth = prediction.true_tubes(clips)
     scores = {t: metrics.evaluate_predictions(truth, p)["overall"] for t, p in predicted.items()}
     print(f"{len(truth)} sentences, {len(differences)} videos\n")
-    print(metrics.format_table(scores))
+    print(format_table(scores))
     print(f"\nFeatures differ by {np.mean(differences):.2f} of their standard deviation.")
 
 

@@ -17,6 +17,7 @@ from absl import flags
 
 from gkcmn_tf import program
 from gkcmn_tf.evaluation import metrics, prediction
+from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.features import feature_storage, quantization
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import run_folder
@@ -48,7 +49,7 @@ def main(argv):
             predicted = prediction.predict(run.model, dataset, clips)
         scores = metrics.evaluate_predictions(prediction.true_tubes(clips), predicted, "all_frames")
         rows[f"{dtype}, relative error {error:.1e}"] = scores["overall"]
-    print(metrics.format_table(rows))
+    print(format_table(rows))
 
 
 def round_features(source: str, folder: str, video_ids: set[str], dtype: str) -> float:

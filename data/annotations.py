@@ -17,6 +17,7 @@ import numpy as np
 from gkcmn_tf import json_fields
 from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.tubes import QTYPES
+from gkcmn_tf.video.box_interpolation import interpolate_boxes
 from gkcmn_tf.video.frame_rates import segment_in_samples
 
 SPLITS = ("train", "val", "test")
@@ -209,9 +210,7 @@ class Track:
         if not inside.any():
             raise ValueError(f"the target has no box in frames [{begin}, {end})")
         wanted = np.arange(begin, end)
-        filled = np.stack(
-            [np.interp(wanted, self.frames, side) for side in self.boxes.T], axis=1
-        ).astype(np.float32)
+        filled = interpolate_boxes(wanted, self.frames, self.boxes).astype(np.float32)
         boxes = np.clip(filled, 0, np.float32([width, height, width, height]))
         held = (wanted < self.frames[0]) | (wanted > self.frames[-1])
         counts = collections.Counter(

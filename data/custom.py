@@ -40,7 +40,18 @@ from absl import logging
 
 from gkcmn_tf import tubes
 from gkcmn_tf.features import feature_storage
-from gkcmn_tf.json_fields import MAX_NUMBER, integer, is_box, is_number, is_text
+from gkcmn_tf.json_fields import (
+    MAX_NUMBER,
+    JsonObject,
+    choice,
+    errors_in,
+    integer,
+    is_box,
+    is_number,
+    is_text,
+    json_object,
+    text,
+)
 from gkcmn_tf.records.clip_records import Clip, Sentence
 from gkcmn_tf.video import reading
 
@@ -172,17 +183,10 @@ def _parse_jsonl(path: str, content: str) -> Iterator[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            fields = json.loads(line, object_pairs_hook=_object)
+            fields = json.loads(line, object_pairs_hook=JsonObject)
         except (ValueError, RecursionError) as error:
             fields = ValueError(f"not valid JSON: {error}")
         yield f"line {number}", fields
-
-
-def _object(pairs):
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a field occurs twice")
-    return fields
 
 
 def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
@@ -208,8 +212,8 @@ def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
             if len(row) != len(header):
                 yield place, ValueError(f"has {len(row)} cells, the first line {len(header)}")
                 continue
-            cells = dict(zip(header, row, strict=True))
-            yield place, {name: _cell(name, cell) for name, cell in cells.items() if cell.strip()}
+            cells = zip(header, row, strict=True)
+            yield place, JsonObject([(n, _cell(n, cell)) for n, cell in cells if cell.strip()])
     except csv.Error as error:
         raise ValueError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from error
 
@@ -219,7 +223,7 @@ def _cell(name, cell):
     if name not in NUMERIC:
         return cell
     try:
-        return json.loads(cell, object_pairs_hook=_object)
+        return json.loads(cell, object_pairs_hook=JsonObject)
     except (ValueError, RecursionError):
         return cell
 
@@ -228,33 +232,23 @@ def _check(where, index, line_id, fields):
     """The line; `ValueError` says what is wrong with it."""
     if isinstance(fields, ValueError):
         raise fields
-    if not isinstance(fields, dict):
-        raise ValueError(f"expected an object, got {type(fields).__name__}")
+    fields = json_object(fields)
     if missing := [name for name in NEEDED if name not in fields]:
-        raise ValueError(f"{missing[0]}: is missing; needed are {', '.join(NEEDED)}")
-    name = fields["video"]
-    if not is_text(name):
-        raise ValueError(f"video: expected a path in UTF-8, got {name!r}")
+        raise ValueError(f"{missing[0]}: missing field; needed are {', '.join(NEEDED)}")
+    name = text(fields, "video", meaning="a path in UTF-8")
     if len(os.path.basename(feature_storage.features_file(name))) > LONGEST_FILE_NAME:
         raise ValueError(f"video: too long a path for the name of its features: {name!r}")
-    text = annotated.sentence_text(fields["sentence"], "sentence")
-    qtype = _choice(fields, "qtype", tubes.QTYPES)
+    sentence = annotated.sentence_text(fields["sentence"], "sentence")
+    qtype = choice(fields, "qtype", choices=tubes.QTYPES, default=tubes.QTYPES[0])
     own_id = fields.get("id", line_id)
     if isinstance(own_id, int) and not isinstance(own_id, bool):
         own_id = str(own_id)
     if not is_text(own_id):
         raise ValueError(f"id: expected a name in UTF-8, got {own_id!r}")
-    line = _Line(where, index, own_id, qtype, text, fields)
-    if _choice(fields, "units", UNITS) == "frames":
+    line = _Line(where, index, own_id, qtype, sentence, fields)
+    if choice(fields, "units", choices=UNITS, default=UNITS[0]) == "frames":
         _time(line, 1.0)
     return line
-
-
-def _choice(fields, name, choices):
-    value = fields.get(name, choices[0])
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
-    return value
 
 
 def _time(line: _Line, fps: float) -> _Timing:
@@ -315,6 +309,8 @@ def _listed_boxes(boxes, begin, end, fps):
         return list(zip(range(begin, end), boxes, strict=True))
     if not isinstance(boxes, dict):
         raise ValueError(f"boxes: expected a list or an object, got {boxes!r:.100}")
+    with errors_in("boxes"):
+        json_object(boxes)
     return [(_frame(key, fps), box) for key, box in boxes.items()]
 
 
@@ -334,10 +330,8 @@ def _clip(line, info, notices):
     """The clip with this line's sentence and tube; `ValueError` says why there is none."""
     timing = _time(line, info.fps)
     begin, end = timing.begin, timing.end
-    try:
+    with errors_in("boxes"):
         boxes, counts = timing.track.boxes_between(begin, end, info.width, info.height)
-    except ValueError as error:
-        raise ValueError(f"boxes: {error}") from error
     notices.update(counts)
     notices["unusable_boxes"] += timing.unusable
     notices["segments_cut_to_clip"] += timing.cut

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from gkcmn_tf.files import read_json
-from gkcmn_tf.json_fields import get, integer, is_number, is_text
+from gkcmn_tf.json_fields import JsonObject, get, integer, is_number, is_text, json_object
 from gkcmn_tf.records.clip_records import Clip, Sentence
 
 from . import annotations as annotated
@@ -104,22 +104,18 @@ def _video_path(name, videos):
     return paths[0] if paths else name
 
 
-class _Fields(list):
-    """An object's fields in order, with those that occur twice."""
-
-
 def _read_records(split, annotation_dir, limit):
     """The account of a split, a clip for each sound record, and the notices."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
-    content = read_json(path, object_pairs_hook=_Fields)
-    if not isinstance(content, _Fields):
+    content = read_json(path, object_pairs_hook=JsonObject)
+    if not isinstance(content, JsonObject):
         raise ValueError(
             f"{path}: expected an object of records by video, got {type(content).__name__}"
         )
-    content = content[:limit]
-    account = SplitAccount(len(content), collections.Counter({QTYPE: len(content)}))
+    records = content.pairs[:limit]
+    account = SplitAccount(len(records), collections.Counter({QTYPE: len(records)}))
     clips, notices, first = [], collections.Counter(), {}
-    for number, (name, fields) in enumerate(content):
+    for number, (name, fields) in enumerate(records):
         sentence_id = f"{split}-{number:05d}"
         try:
             if name in first:
@@ -138,11 +134,7 @@ def _read_records(split, annotation_dir, limit):
 
 
 def _read_record(name, number, sentence_id, fields):
-    if not isinstance(fields, _Fields):
-        raise ValueError(f"expected an object, got {type(fields).__name__}")
-    if len(dict(fields)) < len(fields):
-        raise ValueError("has a field twice")
-    fields = dict(fields)
+    fields = json_object(fields)
     caption = "English" if "English" in fields else "caption"
     text = annotated.sentence_text(fields.get(caption), caption)
     width, height = _size(fields)

@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from matplotlib.figure import Figure
 
 from gkcmn_tf import program, tubes
+from gkcmn_tf.files import whole_file
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Sentence
 from gkcmn_tf.video import reading
@@ -175,10 +176,8 @@ def draw_histograms(path: str, measured: dict[str, SplitMeasures], *, title: str
         axes.set(xlabel=label, ylabel="% of clips" if name.startswith("clip") else "% of sentences")
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend()
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
-    figure.savefig(temporary, format="png", dpi=100)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
 
 
 def find_sentence(folder: str, manifest: dict, sentence_id: str) -> tuple[Clip, Sentence]:

@@ -2,11 +2,11 @@
 
 import collections
 import dataclasses
+import itertools
 import os
 import re
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from gkcmn_tf.files import read_json
@@ -89,12 +89,12 @@ def _measure_split(folder, split, num_clips):
             sides = np.float64(sentence.boxes[:, 2:]) - sentence.boxes[:, :2]
             area = sides.prod(axis=1).mean() / (clip.width * clip.height)
             tube_rows.append((frames, frames / clip.fps, frames / length, middle / length, area))
-    words = tf.strings.split(standardization.standardize(tf.constant(texts, tf.string)))
+    words = standardization.split_words(texts)
     values = _columns(CLIP_MEASURES, clip_rows) | _columns(TUBE_MEASURES, tube_rows)
     return SplitMeasures(
         num_videos=len(videos),
-        vocabulary=frozenset(word.decode() for word in set(words.flat_values.numpy())),
-        values=values | {"words": words.row_lengths().numpy().astype(np.float64)},
+        vocabulary=frozenset(itertools.chain(*words)),
+        values=values | {"words": np.array([len(sentence) for sentence in words], np.float64)},
     )
 
 

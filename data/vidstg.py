@@ -23,7 +23,18 @@ from typing import Any
 import numpy as np
 
 from gkcmn_tf.files import read_json
-from gkcmn_tf.json_fields import get, integer, is_box, is_integer, is_text, positive_number
+from gkcmn_tf.json_fields import (
+    JsonObject,
+    errors_in,
+    get,
+    integer,
+    is_box,
+    is_integer,
+    json_list,
+    json_object,
+    positive_number,
+    text,
+)
 from gkcmn_tf.records.clip_records import Clip, Sentence
 
 from . import annotations as annotated
@@ -151,9 +162,9 @@ def read_split(
 def _read_sentences(split, annotation_dir, limit):
     """The account of a split, and its checked sentences by video in order of appearance."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
-    records = read_json(path)
-    if not isinstance(records, list):
-        raise ValueError(f"{path}: expected a list of records, got {type(records).__name__}")
+    records = read_json(path, object_pairs_hook=JsonObject)
+    with errors_in(path):
+        json_list(records)
     numbered = list(enumerate(records))
     if limit is not None:
         numbered = _records_of_first_videos(numbered, limit)
@@ -185,11 +196,11 @@ def _entries(record_id, fields, where, account):
     """The sentences of a record; all are counted in the account."""
     entries = []
     for name, (qtype, letter) in LISTS.items():
-        listed = get(fields, name)
-        if not isinstance(listed, list):
+        try:
+            listed = json_list(fields, name)
+        except ValueError as error:
             # How many sentences it held cannot be known: it counts as one.
-            reason = f"{where}: {name}: expected a list, got {listed!r}"
-            account.skipped.append(Skipped(f"{record_id}-{letter}0", reason))
+            account.skipped.append(Skipped(f"{record_id}-{letter}0", f"{where}: {error}"))
             account.sentences[qtype] += 1
             continue
         for k, content in enumerate(listed):
@@ -201,12 +212,10 @@ def _entries(record_id, fields, where, account):
 
 
 def _read_record(fields, where):
-    vid = fields.get("vid")
-    if not is_text(vid):
-        raise ValueError(f"vid: expected a video's id, got {vid!r}")
+    json_object(fields)
     record = _Record(
         where=where,
-        vid=vid,
+        vid=text(fields, "vid", meaning="a video's id"),
         fps=positive_number(fields, "fps"),
         frame_count=integer(fields, "frame_count", at_least=1),
         begin=integer(fields, "used_segment", "begin_fid"),
@@ -225,14 +234,16 @@ def _read_record(fields, where):
 
 def _check(record, entry):
     """The sentence of an entry; `ValueError` says why there is none."""
-    text = annotated.sentence_text(get(entry.content, "description"), f"{entry.field}.description")
+    sentence = annotated.sentence_text(
+        get(entry.content, "description"), f"{entry.field}.description"
+    )
     target = get(entry.content, "target_id")
     if not is_integer(target):
         raise ValueError(f"{entry.field}.target_id: expected an integer, got {target!r}")
     begin, end = annotated.cut_to_clip(
         record.true_begin, record.true_end, record.begin, record.end, "temporal_gt"
     )
-    return _Asked(record, entry, text, target, begin, end)
+    return _Asked(record, entry, sentence, target, begin, end)
 
 
 def _read_vidor(vid, vidor_paths, targets):
@@ -240,17 +251,11 @@ def _read_vidor(vid, vidor_paths, targets):
         raise FileNotFoundError(f"video {vid}: has no VidOR annotation")
     path = vidor_paths[vid]
     fields = read_json(path)
-    video_path = get(fields, "video_path")
-    if not is_text(video_path):
-        raise ValueError(f"{path}: video_path: expected a path, got {video_path!r}")
-    try:
+    with errors_in(path):
+        video_path = text(fields, "video_path", meaning="a path")
         width = integer(fields, "width", at_least=1)
         height = integer(fields, "height", at_least=1)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    trajectories = fields.get("trajectories")
-    if not isinstance(trajectories, list):
-        raise ValueError(f"{path}: trajectories: expected a list, got {trajectories!r}")
+        trajectories = json_list(fields, "trajectories")
     found = collections.defaultdict(dict)
     unusable = collections.Counter()
     for frame, objects in enumerate(trajectories):
@@ -277,12 +282,10 @@ def _clip(asked, video, notices):
     record, entry, target = asked.record, asked.entry, asked.target
     if target not in video.tracks:
         raise ValueError(f"{entry.field}.target_id: trajectory {target} has no box in the video")
-    try:
+    with errors_in(f"{entry.field}.target_id: trajectory {target}"):
         boxes, counts = video.tracks[target].boxes_between(
             asked.begin, asked.end, video.width, video.height
         )
-    except ValueError as error:
-        raise ValueError(f"{entry.field}.target_id: trajectory {target}: {error}") from error
     notices.update(counts)
     notices["unusable_boxes"] += video.unusable[target]
     segment = (record.true_begin, record.true_end)

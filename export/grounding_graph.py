@@ -86,7 +86,7 @@ class GroundingGraph:
                 f"top_k, max_frames: expected at least 1, got {top_k} and {max_frames}"
             )
         self._model = run.model
-        self._tokenize = run.tokenizer
+        self._tokenize = run.tokenizer.tokenize_tensor
         self._i3d = i3d
         self._top_k = top_k
         self._max_frames = max_frames

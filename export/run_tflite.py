@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 from gkcmn_tf import program, tubes
 from gkcmn_tf.features.quantization import as_stored
 from gkcmn_tf.queries import check_sentence, clip_frames, in_file_frames
-from gkcmn_tf.text.plain_tokenization import PlainTokenizer
+from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates, reading, steps
 from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, frame_windows, window_batches
 
@@ -134,7 +134,7 @@ class Grounder:
         metadata = read_metadata(path, "grounding")
         self.features = metadata["features"]
         self._max_steps = metadata["max_steps"]
-        self._tokenizer = PlainTokenizer(metadata["vocabulary"], metadata["max_words"])
+        self._tokenizer = Tokenizer(metadata["vocabulary"], metadata["max_words"])
         self._network = Network(path, "grounding", threads)
 
     def check_query(self, query: str) -> None:
@@ -160,7 +160,7 @@ class Grounder:
         outputs = self._network(
             features=np.asarray(features, np.float32)[None],
             step_mask=np.asarray(step_mask)[None],
-            tokens=np.array([tokens], np.int32),
+            tokens=np.asarray(tokens, np.int32)[None],
         )
         return {name: value[0] for name, value in outputs.items()}
 

@@ -27,6 +27,8 @@ from absl import app, flags, logging
 
 from gkcmn_tf import program, tubes
 from gkcmn_tf.evaluation import metrics, tube_files
+from gkcmn_tf.evaluation.metrics_table import format_table
+from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
 
 FLAGS = flags.FLAGS
@@ -56,7 +58,7 @@ def define_flags() -> None:
     flags.DEFINE_string("ground_truth", None, "File of true tubes, in place of a model's split.")
     flags.DEFINE_string("predictions", None, "File of tubes to score against --ground_truth.")
     flags.DEFINE_string("output", None, "Metrics file to write; default: only print the table.")
-    flags.DEFINE_enum("protocol", "all_frames", list(metrics.PROTOCOLS), "Frames that are scored.")
+    flags.DEFINE_enum("protocol", "all_frames", list(PROTOCOLS), "Frames that are scored.")
     flags.DEFINE_integer(
         "bootstrap_samples",
         1000,
@@ -176,7 +178,7 @@ def format_scores(scores: Mapping[str, Any]) -> str:
             f"; in brackets {intervals['level']:.0%} intervals "
             f"of {intervals['samples']} bootstrap samples of videos"
         )
-    table = metrics.format_table(
+    table = format_table(
         {title: scores[group] for group, title in ROWS.items()},
         columns=metrics.METRICS,
         intervals=intervals and {title: intervals[group] for group, title in ROWS.items()},

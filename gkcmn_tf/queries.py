@@ -1,25 +1,25 @@
 """Query validation, and results in the frames of the video file."""
 
-from typing import Any
-
 import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
+from gkcmn_tf.text.standardization import standardize
+from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates
 
 # Containers round time stamps to milliseconds.
 _TOLERANCE = 1e-3  # seconds
 
 
-def check_sentence(sentence: str, tokenizer: Any) -> None:
+def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
     """Raises `ValueError` for a sentence without words; warns of unknown and of surplus words.
 
     Args:
         sentence: as the user gave it.
-        tokenizer: of the model; has `split`, `unknown_words` and `max_words`.
+        tokenizer: of the model.
     """
-    words = tokenizer.split(sentence)
+    words = standardize(sentence).split()
     if not words:
         raise ValueError(
             f"sentence {sentence!r}: holds no word; describe an object and what it does"

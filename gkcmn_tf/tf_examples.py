@@ -1,10 +1,11 @@
 """`tf.train.Example` records: features of each type, serialised, written whole or not at all."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from gkcmn_tf.files import whole_file
 
 
 def bytes_feature(*values):
@@ -31,10 +32,7 @@ def serialize(feature):
 
 
 def write_records(path: str, serialized: Sequence[bytes]) -> None:
-    """Writes records to a temporary name and renames it, so that `path` is never half a file."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
-    with tf.io.TFRecordWriter(temporary) as writer:
+    """Writes records as a TFRecord file, whole or not at all."""
+    with whole_file(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
         for record in serialized:
             writer.write(record)
-    os.replace(temporary, path)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gkcmn_tf.video import steps
+from gkcmn_tf.video.box_interpolation import interpolate_boxes
 from gkcmn_tf.video.frame_rates import SourceVideo
 
 QTYPES = ("declarative", "interrogative")
@@ -152,7 +153,7 @@ def tube_from_steps(
     anchors = steps.step_frames(begin, end, num_steps)
     wanted = np.arange(first, last)
     pixels = np.asarray(boxes, np.float64) * [width, height, width, height]
-    interpolated = np.stack([np.interp(wanted, anchors, side) for side in pixels.T], axis=1)
+    interpolated = interpolate_boxes(wanted, anchors, pixels)
     inside = np.clip(interpolated, 0, [width, height, width, height])
     # A hundredth of a pixel keeps files small, and what is written is what was scored.
     return Tube(first, last, np.round(inside, 2), float(score))

@@ -217,7 +217,7 @@ class VideoGrounder:
             {
                 "features": features[None],
                 "step_mask": step_mask[None],
-                "tokens": self.tokenizer(tf.constant(sentences))[None],
+                "tokens": self.tokenizer(sentences)[None],
             }
         )
         segments, scores, boxes = (value[0].numpy() for value in outputs)

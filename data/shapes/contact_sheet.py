@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gkcmn_tf.files import read_json
+from gkcmn_tf.files import read_json, whole_file
 from gkcmn_tf.video.reading import decode_frames
 
 STILLS = 8
@@ -85,9 +85,7 @@ def _save(path, rows):
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
     # A palette makes the file small; this method keeps rare colours, which the objects' are.
     few = sheet.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(temporary, format="PNG", optimize=True)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        few.save(temporary, format="PNG", optimize=True)

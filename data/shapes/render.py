@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .scene import COLOURS, Scene, SceneObject
+from .colours import COLOURS
+from .scene import Scene, SceneObject
 
 SUPERSAMPLING = 4
 DIM = 0.25  # opacity of an object while blinking dims it

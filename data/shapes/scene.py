@@ -10,14 +10,8 @@ import dataclasses
 
 import numpy as np
 
-COLOURS = {
-    "red": (225, 35, 35),
-    "green": (35, 185, 60),
-    "blue": (45, 75, 235),
-    "yellow": (240, 220, 40),
-    "purple": (170, 50, 205),
-    "white": (245, 245, 245),
-}
+from .colours import COLOURS
+
 SHAPES = ("square", "circle", "triangle", "star", "cross")
 # Diameter of the circle around a shape, as a share of the frame's shorter side.
 SIZES = {"small": (0.23, 0.27), "large": (0.38, 0.44)}

@@ -10,35 +10,24 @@ For each sentence, with the predicted and the true segment and a box in each of 
 m_tIoU, m_vIoU and m_sIoU are their means, vIoU@R is the share of sentences with vIoU strictly
 greater than R. A sentence without a prediction scores 0, as does a frame without a predicted box.
 
-Papers differ in the frames that boxes are scored on, hence *protocols*:
+The frames that count are those of a protocol, `gkcmn_tf.evaluation.protocols`. Confidence intervals
+are those of a bootstrap over videos, `gkcmn_tf.evaluation.bootstrap`.
 
-- `all_frames`: every frame of the clip that is searched;
-- `sampled_5fps`: those of the clip sampled at 5 frames a second, at most 200, as TubeDETR does;
-- `hcstvg`: every frame, of the clip or not, and tIoU counts the frames with both boxes / those of
-  the hull of the segments, as HC-STVG's official scorer does. (That one's ends are inclusive,
-  which changes no number.)
-
-Predicted frames outside the clip count in tIoU under every protocol, in vIoU under `hcstvg` only.
-
-Confidence intervals are percentiles of a bootstrap over *videos*: the sentences of one video are
-about the same things, so that drawing sentences as if independent would promise too much.
+`gkcmn_tf.modeling.keras_metrics` has tIoU and vIoU at the resolution of steps, for training.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
+from gkcmn_tf.evaluation.bootstrap import CONFIDENCE_LEVEL, bootstrap_intervals
+from gkcmn_tf.evaluation.protocols import PROTOCOLS
+from gkcmn_tf.metric_names import TABLE_METRICS, VIOU_THRESHOLDS
 from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
 
-THRESHOLDS = (0.3, 0.5)
-TABLE_METRICS = ("m_tIoU", "m_vIoU", *(f"vIoU@{level}" for level in THRESHOLDS))
 METRICS = (*TABLE_METRICS, "m_sIoU")
-SAMPLED_FPS = 5
-MAX_SAMPLED_FRAMES = 200
-CONFIDENCE_LEVEL = 0.95
-BOOTSTRAP_SEED = 0
 
 # vIoU is a quotient of rounded sums: a tie with the threshold must not count for its last bit.
 _TIE = 1e-9
@@ -65,49 +54,22 @@ def temporal_iou(a: tuple[int, int], b: tuple[int, int]) -> float:
     return shared / (max(a[1], b[1]) - min(a[0], b[0]))
 
 
-def every_clip_frame(truth: GroundTruth) -> np.ndarray:
-    """The frames of a sentence's clip: int64 `[n]`, increasing."""
-    return np.arange(truth.clip_begin, truth.clip_end)
-
-
-def sampled_clip_frames(truth: GroundTruth) -> np.ndarray:
-    """The frames of a sentence's clip at 5 a second, at most 200: int64 `[n]`, increasing.
-
-    The first frame is taken, then every frame that begins a new fifth of a second of the video; of
-    more than 200, those at `j * n // 200`.
-    """
-    frames = every_clip_frame(truth)
-    fifths = np.floor(SAMPLED_FPS * frames / truth.fps)
-    sampled = frames[np.diff(fifths, prepend=-1) > 0]
-    if len(sampled) > MAX_SAMPLED_FRAMES:
-        sampled = sampled[np.arange(MAX_SAMPLED_FRAMES) * len(sampled) // MAX_SAMPLED_FRAMES]
-    return sampled
-
-
-# The frames of a sentence on which boxes are scored; None scores all there are.
-PROTOCOLS: dict[str, Callable[[GroundTruth], np.ndarray] | None] = {
-    "all_frames": every_clip_frame,
-    "sampled_5fps": sampled_clip_frames,
-    "hcstvg": None,
-}
-
-
 def score_sentence(truth: GroundTruth, predicted: Tube | None, protocol: str) -> dict[str, float]:
-    """`tIoU`, `vIoU` and `sIoU` of one sentence under a protocol of `PROTOCOLS`, in `[0, 1]`."""
+    """`tIoU`, `vIoU` and `sIoU` of one sentence under a protocol in `PROTOCOLS`, in `[0, 1]`."""
     if predicted is None:
         return {"tIoU": 0.0, "vIoU": 0.0, "sIoU": 0.0}
     true = truth.tube
     hull = min(true.begin, predicted.begin), max(true.end, predicted.end)
-    choose_frames = PROTOCOLS[protocol]
-    frames = choose_frames(truth) if choose_frames else np.arange(*hull)
+    rules = PROTOCOLS[protocol]
+    frames = rules.scored_frames(truth) if rules.scored_frames else np.arange(*hull)
     in_true = frames[(frames >= true.begin) & (frames < true.end)]
     in_both = in_true[(in_true >= predicted.begin) & (in_true < predicted.end)]
     in_hull = int(((frames >= hull[0]) & (frames < hull[1])).sum())
     ious = box_iou(predicted.boxes[in_both - predicted.begin], true.boxes[in_both - true.begin])
-    if choose_frames:
-        tiou = temporal_iou((true.begin, true.end), (predicted.begin, predicted.end))
+    if rules.tiou_needs_boxes:
+        tiou = int(predicted.has_box[in_both - predicted.begin].sum()) / max(in_hull, 1)
     else:
-        tiou = int(predicted.has_box[in_both - predicted.begin].sum()) / in_hull
+        tiou = temporal_iou((true.begin, true.end), (predicted.begin, predicted.end))
     return {
         "tIoU": tiou,
         "vIoU": float(ious.sum() / max(in_hull, 1)),
@@ -198,7 +160,7 @@ def _count_faults(ground_truth, predictions):
 def _metric_values(scores):
     """What the `METRICS` are means of: float64 `[sentences, metrics]`."""
     tiou, viou, siou = np.array([list(score.values()) for score in scores]).T
-    return np.stack([tiou, viou, *(viou > level + _TIE for level in THRESHOLDS), siou], axis=1)
+    return np.stack([tiou, viou, *(viou > level + _TIE for level in VIOU_THRESHOLDS), siou], axis=1)
 
 
 def _means(values):
@@ -209,65 +171,3 @@ def _means(values):
 def _intervals(values, videos, samples):
     intervals = bootstrap_intervals(values, videos, samples)
     return intervals if intervals is None else dict(zip(METRICS, intervals.tolist(), strict=True))
-
-
-def bootstrap_intervals(
-    values: np.ndarray, clusters: np.ndarray, samples: int
-) -> np.ndarray | None:
-    """Percentile intervals, at `CONFIDENCE_LEVEL`, of the means of columns.
-
-    Args:
-        values: float `[n, m]`.
-        clusters: `[n]`, whatever names what each row belongs to. As many clusters as there are are
-            drawn with replacement, `samples` times, always the same ones; each brings all its rows.
-        samples: at least 1.
-
-    Returns:
-        `[m, 2]`, low and high; None if there are fewer than two clusters, which say nothing.
-    """
-    names, cluster = np.unique(clusters, return_inverse=True)
-    count = len(names)
-    if count < 2:
-        return None
-    sums = np.zeros((count, values.shape[1]))
-    np.add.at(sums, cluster, values)
-    sizes = np.bincount(cluster)
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    times_drawn = rng.multinomial(count, np.full(count, 1 / count), size=samples)
-    means = times_drawn @ sums / (times_drawn @ sizes)[:, None]
-    tail = 50 * (1 - CONFIDENCE_LEVEL)
-    return np.percentile(means, [tail, 100 - tail], axis=0).T
-
-
-def format_table(
-    rows: Mapping[str, Mapping[str, float | None]],
-    *,
-    columns: Sequence[str] = TABLE_METRICS,
-    intervals: Mapping[str, Mapping[str, Sequence[float]] | None] | None = None,
-) -> str:
-    """A Markdown table of metrics in percent with two decimals, as papers print them.
-
-    Args:
-        rows: metrics, such as `overall` of `evaluate_predictions`, by the row's title.
-        columns: the metrics to show.
-        intervals: `[low, high]` by metric, by the row's title, to show behind the metrics; None for
-            a row without.
-    """
-    intervals = intervals or {}
-    cells = [["%", *columns]]
-    for title, row in rows.items():
-        ends = intervals.get(title) or {}
-        cells.append([title, *(_percent(row[name], ends.get(name)) for name in columns)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in cells]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
-
-
-def _percent(value, interval):
-    if value is None:
-        return "-"
-    text = f"{100 * value:.2f}"
-    return (
-        text if interval is None else f"{text} [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
-    )

@@ -1,4 +1,4 @@
-r"""Prints the metrics of several evaluations as one Markdown table.
+r"""Markdown tables of metrics; as a program, one of several evaluations.
 
 Example:
     python -m gkcmn_tf.evaluation.metrics_table \
@@ -7,9 +7,11 @@ Example:
 Each argument is TITLE=FILE, a metrics.json of gkcmn_tf.evaluate. All must be of one protocol.
 """
 
+from collections.abc import Mapping, Sequence
+
 from gkcmn_tf import program
-from gkcmn_tf.evaluation import metrics
 from gkcmn_tf.files import read_json
+from gkcmn_tf.metric_names import TABLE_METRICS
 
 
 def main(argv):
@@ -33,7 +35,41 @@ def table(arguments: list[str]) -> str:
         kinds[path] = f"protocol {scores['protocol']}, {scores['sentences']} sentences"
     if len(set(kinds.values())) != 1:
         raise ValueError(f"expected files of one protocol and one split, got {kinds}")
-    return f"{kinds.popitem()[1]}\n\n{metrics.format_table(rows)}"
+    return f"{kinds.popitem()[1]}\n\n{format_table(rows)}"
+
+
+def format_table(
+    rows: Mapping[str, Mapping[str, float | None]],
+    *,
+    columns: Sequence[str] = TABLE_METRICS,
+    intervals: Mapping[str, Mapping[str, Sequence[float]] | None] | None = None,
+) -> str:
+    """A Markdown table of metrics in percent with two decimals, as papers print them.
+
+    Args:
+        rows: metrics, such as `overall` of `evaluate_predictions`, by the row's title.
+        columns: the metrics to show.
+        intervals: `[low, high]` by metric, by the row's title, to show behind the metrics; None for
+            a row without.
+    """
+    intervals = intervals or {}
+    cells = [["%", *columns]]
+    for title, row in rows.items():
+        ends = intervals.get(title) or {}
+        cells.append([title, *(_percent(row[name], ends.get(name)) for name in columns)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in cells]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _percent(value, interval):
+    if value is None:
+        return "-"
+    text = f"{100 * value:.2f}"
+    return (
+        text if interval is None else f"{text} [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
+    )
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ from absl import app, flags, logging
 
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
-from gkcmn_tf.evaluation.metrics import TABLE_METRICS
 from gkcmn_tf.files import read_json, write_json, write_text
+from gkcmn_tf.metric_names import TABLE_METRICS
 
 FLAGS = flags.FLAGS
 

@@ -15,8 +15,8 @@ Ground truth file, one JSON list; a box in every frame of a segment that lies in
 
 Ids are strings, as JSON's keys are. Segments are half-open, in frames; boxes are in pixels, in
 frames of the segment only. A missing field, or one of another form, is an error that names the
-file, the sentence and the field; so is a key that occurs twice in an object, of which a JSON parser
-would keep the last. Further fields are left alone.
+file, the sentence and the field; so is a key that occurs twice in an object, and a frame number
+beyond `json_fields.MAX_NUMBER`. Further fields are left alone.
 
 Submission to HC-STVG's challenge, one JSON object by the video's file name; frames count from 1, as
 in the data set's annotations, and `ed_frame` is the last one:
@@ -25,19 +25,16 @@ in the data set's annotations, and `ed_frame` is the last one:
 """
 
 import reprlib
-import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from gkcmn_tf import json_fields
 from gkcmn_tf.files import read_json
+from gkcmn_tf.json_fields import JsonObject
 from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
 
-# No video has more frames (11 hours at 25 a second): an array for what a faulty file names beyond
-# this would not fit into memory.
-MAX_FRAME = 1_000_000
 # No picture is larger, and the areas of such boxes are still finite.
 MAX_PIXELS = 1e9
 
@@ -114,11 +111,14 @@ def load_predictions(path: str) -> dict[str, Tube | None]:
         FileNotFoundError: no such file.
         ValueError: it is not a predictions file; names the file, the id and the field.
     """
-    content = read_json(path, object_pairs_hook=_Object)
-    return {
-        sentence_id: None if fields is None else _predicted(fields, path, sentence_id)
-        for sentence_id, fields in _object(content, path).items()
-    }
+    content = read_json(path, object_pairs_hook=JsonObject)
+    with json_fields.errors_in(path):
+        json_fields.json_object(content)
+    predictions = {}
+    for sentence_id, fields in content.items():
+        with json_fields.errors_in(f"{path}: sentence {sentence_id!r}"):
+            predictions[sentence_id] = None if fields is None else _predicted(fields)
+    return predictions
 
 
 def load_ground_truth(path: str) -> list[GroundTruth]:
@@ -128,79 +128,57 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
         FileNotFoundError: no such file.
         ValueError: it is not a ground truth file; names the file, the id and the field.
     """
-    content = read_json(path, object_pairs_hook=_Object)
+    content = read_json(path, object_pairs_hook=JsonObject)
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path}: expected a list of at least one sentence")
-    entries, ids = [], set()
+    entries = {}
     for number, fields in enumerate(content):
-        entry = _ground_truth(fields, path, number)
-        if entry.id in ids:
-            raise ValueError(f"{path}: id {entry.id!r} occurs twice; ids must differ")
-        ids.add(entry.id)
-        entries.append(entry)
-    return entries
+        with json_fields.errors_in(f"{path}: entry {number}"):
+            sentence_id = json_fields.text(json_fields.json_object(fields), "id")
+            if sentence_id in entries:
+                raise ValueError(f"id {sentence_id!r} occurs twice; ids must differ")
+        with json_fields.errors_in(f"{path}: sentence {sentence_id!r}"):
+            entries[sentence_id] = _ground_truth(fields)
+    return list(entries.values())
 
 
-class _Object(dict):
-    """A JSON object that knows of its keys which ones occur twice."""
-
-    def __init__(self, pairs):
-        super().__init__(pairs)
-        self.twice = []
-        if len(self) < len(pairs):
-            self.twice = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
-
-
-def _object(value, where):
-    """`value`, which must be an object whose keys differ."""
-    if not isinstance(value, _Object):
-        raise ValueError(f"{where}: expected an object, got {reprlib.repr(value)}")
-    if value.twice:
-        raise ValueError(f"{where}: key {value.twice[0]!r} occurs twice; keys must differ")
-    return value
-
-
-def _predicted(fields, path, sentence_id):
-    where = f"{path}: sentence {sentence_id!r}"
-    fields = _object(fields, where)
-    score = _field(fields, "score", float, where)
-    begin, end, boxes = _segment_and_boxes(fields, where)
+def _predicted(fields):
+    fields = json_fields.json_object(fields)
+    score = json_fields.number(fields, "score")
+    begin, end, boxes = _segment_and_boxes(fields)
     return None if begin == end else Tube(begin, end, boxes, score)
 
 
-def _ground_truth(fields, path, number):
-    where = f"{path}: entry {number}"
-    fields = _object(fields, where)
-    sentence_id = _field(fields, "id", str, where)
-    where = f"{path}: sentence {sentence_id!r}"
-    video = {"vid": str, "width": int, "height": int, "fps": float, "frame_count": int}
-    video = {name: _field(fields, name, kind, where) for name, kind in video.items()}
-    for name in ("width", "height", "fps"):
-        if video[name] <= 0:
-            raise ValueError(f"{where}, {name}: expected more than 0, got {video[name]}")
-    qtype = _field(fields, "qtype", str, where)
-    if qtype not in QTYPES:
-        raise ValueError(f"{where}, qtype: expected one of {QTYPES}, got {qtype!r}")
-    clip_begin, clip_end = _segment(_field(fields, "clip", dict, where), f"{where}, clip")
+def _ground_truth(fields):
+    """The entry of an object with an `id`."""
+    video = {
+        "vid": json_fields.text(fields, "vid"),
+        "width": json_fields.integer(fields, "width", at_least=1),
+        "height": json_fields.integer(fields, "height", at_least=1),
+        "fps": json_fields.positive_number(fields, "fps"),
+        "frame_count": json_fields.integer(fields, "frame_count"),
+    }
+    qtype = json_fields.choice(fields, "qtype", choices=QTYPES)
+    clip_begin, clip_end = _segment(fields, "clip")
     if not 0 <= clip_begin < clip_end <= video["frame_count"]:
         raise ValueError(
-            f"{where}, clip: expected 0 <= begin < end <= frame_count={video['frame_count']}, "
+            f"clip: expected 0 <= begin < end <= frame_count={video['frame_count']}, "
             f"got [{clip_begin}, {clip_end})"
         )
-    begin, end, boxes = _segment_and_boxes(_field(fields, "gt", dict, where), f"{where}, gt")
+    begin, end, boxes = _segment_and_boxes(fields, "gt")
     if not clip_begin <= begin < end <= clip_end:
         raise ValueError(
-            f"{where}, gt: expected a segment of at least one frame in the clip "
+            "gt: expected a segment of at least one frame in the clip "
             f"[{clip_begin}, {clip_end}), got [{begin}, {end})"
         )
     tube = Tube(begin, end, boxes)
     if not tube.has_box.all():
         frame = begin + int(tube.has_box.argmin())
         raise ValueError(
-            f"{where}, gt, boxes: frame {frame} has none; every frame of [{begin}, {end}) needs one"
+            f"gt.boxes: frame {frame} has none; every frame of [{begin}, {end}) needs one"
         )
     return GroundTruth(
-        id=sentence_id,
+        id=fields["id"],
         qtype=qtype,
         clip_begin=clip_begin,
         clip_end=clip_end,
@@ -209,67 +187,32 @@ def _ground_truth(fields, path, number):
     )
 
 
-_JSON_TYPES = {int: "an integer", float: "a number", str: "a string"}
-
-
-def _field(fields, name, kind, where):
-    """`fields[name]`, which must be a `kind`; an integer counts as a number."""
-    if name not in fields:
-        raise ValueError(f"{where}: has no field {name!r}, only {sorted(fields)}")
-    value = fields[name]
-    if kind is dict:
-        return _object(value, f"{where}, {name}")
-    kinds = (int, float) if kind is float else kind
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise ValueError(f"{where}, {name}: expected {_JSON_TYPES[kind]}, got {value!r}")
-    if kind is float and not abs(value) <= sys.float_info.max:
-        raise ValueError(f"{where}, {name}: expected a finite number, got {value!r}")
-    return value
-
-
-def _segment(fields, where):
-    begin = _field(fields, "begin", int, where)
-    end = _field(fields, "end", int, where)
-    if not -MAX_FRAME <= begin <= end <= MAX_FRAME:
-        raise ValueError(
-            f"{where}: expected begin <= end, in frames of at most {MAX_FRAME}, "
-            f"got [{begin}, {end})"
-        )
+def _segment(fields, *path):
+    json_fields.json_object(fields, *path)
+    begin = json_fields.integer(fields, *path, "begin", at_least=None)
+    end = json_fields.integer(fields, *path, "end", at_least=None)
+    if begin > end:
+        raise ValueError(f"{'.'.join([*path, 'end'])}: expected begin <= end, got [{begin}, {end})")
     return begin, end
 
 
-def _segment_and_boxes(fields, where):
+def _segment_and_boxes(fields, *path):
     """Begin, end and boxes `[end - begin, 4]`, NaN in the frames without one."""
-    begin, end = _segment(fields, where)
-    boxes = _field(fields, "boxes", dict, where)
+    begin, end = _segment(fields, *path)
+    boxes = json_fields.json_object(fields, *path, "boxes")
+    name = ".".join([*path, "boxes"])
     if surplus := boxes.keys() - set(map(str, range(begin, end))):
         raise ValueError(
-            f"{where}, boxes: key {min(surplus)!r} is no frame of [{begin}, {end}); a box outside "
-            "the segment cannot be scored"
+            f"{name}: key {min(surplus)!r} is no frame of [{begin}, {end}); a box outside the "
+            "segment cannot be scored"
         )
+    for frame, box in boxes.items():
+        if not json_fields.is_box(box, most=MAX_PIXELS):
+            raise ValueError(
+                f"{name}: frame {frame}: expected [x1, y1, x2, y2] in pixels with x1 <= x2 and "
+                f"y1 <= y2, got {reprlib.repr(box)}"
+            )
     rows = np.full((end - begin, 4), np.nan)
     if boxes:
-        rows[np.array(list(map(int, boxes))) - begin] = _box_array(boxes, where)
+        rows[np.array(list(map(int, boxes))) - begin] = np.array(list(boxes.values()), np.float64)
     return begin, end, rows
-
-
-def _box_array(boxes, where):
-    """All boxes as float64 `[n, 4]`, in their order."""
-    listed = list(boxes.values())
-    sound = [
-        type(box) is list
-        and len(box) == 4
-        and {*map(type, box)} <= {int, float}
-        and max(map(abs, box)) <= MAX_PIXELS
-        for box in listed
-    ]
-    if all(sound):
-        array = np.array(listed, np.float64)
-        sound = np.isfinite(array).all(axis=1) & (array[:, 2:] >= array[:, :2]).all(axis=1)
-    if not np.all(sound):
-        frame = list(boxes)[np.argmin(sound)]
-        raise ValueError(
-            f"{where}, boxes, frame {frame}: expected [x1, y1, x2, y2] in pixels with x1 <= x2 and "
-            f"y1 <= y2, got {reprlib.repr(boxes[frame])}"
-        )
-    return array

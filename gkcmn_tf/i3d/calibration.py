@@ -5,6 +5,10 @@ import numpy as np
 
 from gkcmn_tf.i3d.network import build_i3d, normalization_name
 from gkcmn_tf.i3d.variables import SCOPE
+from gkcmn_tf.video.reading import FRAME_SIZE
+from gkcmn_tf.video.windows import WINDOW_FRAMES
+
+NUM_OBJECTS = 4
 
 
 def calibrate(variables: dict[str, np.ndarray], clips: np.ndarray) -> dict[str, np.ndarray]:
@@ -14,7 +18,7 @@ def calibrate(variables: dict[str, np.ndarray], clips: np.ndarray) -> dict[str, 
     channels would differ in little but their mean.
 
     Args:
-        variables: from `i3d_weights.read_variables`; left as they are.
+        variables: from `weight_sources.read_variables`; left as they are.
         clips: float32 `[B, F, H, W, 3]` in [-1, 1].
 
     Returns:
@@ -46,10 +50,10 @@ def calibration_clips(seed: int, num_clips: int = 8) -> np.ndarray:
         num_clips: B.
 
     Returns:
-        float32 `[B, 8, 224, 224, 3]` in [-1, 1].
+        float32 `[B, 8, 224, 224, 3]` in [-1, 1]: `WINDOW_FRAMES` frames of `FRAME_SIZE`.
     """
     rng = np.random.default_rng(seed)
-    frames, size, objects = 8, 224, 4
+    frames, size = WINDOW_FRAMES, FRAME_SIZE
     time = np.arange(frames)[:, None, None] - (frames - 1) / 2
     y, x = np.mgrid[:size, :size] + 0.5
     clips = np.empty((num_clips, frames, size, size, 3), np.float32)
@@ -58,7 +62,7 @@ def calibration_clips(seed: int, num_clips: int = 8) -> np.ndarray:
         colours = rng.uniform(-0.8, 0.8, (blocks, blocks, 3))
         block_of_pixel = np.arange(size) * blocks // size
         clip[:] = colours[block_of_pixel][:, block_of_pixel]
-        for _ in range(objects):
+        for _ in range(NUM_OBJECTS):
             centre = rng.uniform(0, size, 2)
             velocity = rng.uniform(-8, 8, 2) * (rng.random() < 0.75)
             radius = rng.uniform(10, 36)

@@ -19,7 +19,7 @@ def load_i3d(
 
     Args:
         source: a TF Hub handle, the folder of a TF1 Hub module, the prefix of a DeepMind
-            checkpoint, or `random:SEED` (see `i3d_weights.read_variables`). Random weights come
+            checkpoint, or `random:SEED` (see `weight_sources.read_variables`). Random weights come
             with calibrated batch-norm statistics (see `calibrate`).
         endpoint: see `build_i3d`, as for the arguments below.
         dtype: of the computation.

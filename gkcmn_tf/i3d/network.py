@@ -52,7 +52,7 @@ def build_i3d(
     """Builds I3D up to an endpoint.
 
     Args:
-        variables: from `i3d_weights.read_variables`.
+        variables: from `weight_sources.read_variables`.
         endpoint: one of `ENDPOINTS`; `Logits` is averaged over time, `Predictions` its softmax.
         dtype: of the computation, `float32` or `bfloat16`.
         fold_batch_norm: whether convolutions take in the batch normalisation (inference only):

@@ -1,23 +1,22 @@
 """The grounding metrics at the resolution of steps, for `model.evaluate` and progress of training.
 
-The frame-level metrics of record are in `metrics.py`. These differ in that boxes between steps'
-centres are held, not interpolated, that ends are not rounded to frames, and that a step whose
-centre lies outside the true segment counts as a miss.
+The frame-level metrics, those to report, are in `gkcmn_tf.evaluation.metrics`. These differ in that
+boxes between steps' centres are held, not interpolated, that ends are not rounded to frames, and
+that a step whose centre lies outside the true segment counts as a miss. Where every step is one
+frame and the ends are whole numbers, both are equal.
 """
 
 import keras
 from keras import ops
 
+from gkcmn_tf.metric_names import TABLE_METRICS, VIOU_THRESHOLDS
 from gkcmn_tf.modeling import boxes as box_ops
 from gkcmn_tf.modeling.targets import segment_iou
-
-THRESHOLDS = (0.3, 0.5)
 
 
 def create():
     """A fresh `{name: keras.metrics.Mean}`, one for each metric."""
-    names = ["m_tIoU", "m_vIoU", *(f"vIoU@{threshold}" for threshold in THRESHOLDS)]
-    return {name: keras.metrics.Mean(name=name) for name in names}
+    return {name: keras.metrics.Mean(name=name) for name in TABLE_METRICS}
 
 
 def values(segments, boxes, labels):
@@ -41,8 +40,9 @@ def values(segments, boxes, labels):
         segments[..., 0], true_segments[..., 0]
     )
     viou = ops.sum(shared * ious, axis=-1) / ops.maximum(hull, 1e-6)
-    above = {f"vIoU@{threshold}": ops.cast(viou > threshold, "float32") for threshold in THRESHOLDS}
-    return {"m_tIoU": segment_iou(segments, true_segments), "m_vIoU": viou} | above
+    above = [ops.cast(viou > threshold, "float32") for threshold in VIOU_THRESHOLDS]
+    tiou = segment_iou(segments, true_segments)
+    return dict(zip(TABLE_METRICS, (tiou, viou, *above), strict=True))
 
 
 def update(metrics, query_values, query_mask):

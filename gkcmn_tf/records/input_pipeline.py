@@ -235,7 +235,7 @@ class _Examples:
         segment = steps.frames_to_steps(tf.cast(segments, tf.float32), begin, end, num_steps)
         qtypes = tf.constant(tubes.QTYPES)
         return {
-            "tokens": self.tokenizer(clip["sentence/text"]),
+            "tokens": self.tokenizer.tokenize_tensor(clip["sentence/text"]),
             "boxes": tf.where(box_mask[..., None], boxes, 0.0),
             "box_mask": box_mask,
             "segment": tf.clip_by_value(segment, 0.0, num_steps),

@@ -1,18 +1,20 @@
-"""Sentences as tokens, and GloVe vectors for the words.
-
-Tokenising is a TensorFlow graph from beginning to end, so it can be exported with a model.
-"""
+"""Sentences as tokens."""
 
 import collections
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import keras
-import tensorflow as tf
+import numpy as np
 
 from gkcmn_tf.files import write_text
-from gkcmn_tf.text.standardization import split_words, standardize
+from gkcmn_tf.text.standardization import split_words, standardize, standardize_tensor
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 PADDING = ""
 UNKNOWN = "[UNK]"
@@ -22,9 +24,23 @@ PADDING_TOKEN, UNKNOWN_TOKEN = 0, 1
 class Tokenizer:
     """Maps sentences to tokens: 0 is padding, 1 an unknown word.
 
+    Called, it works in plain Python and needs no TensorFlow; `tokenize_tensor` is the same as a
+    TensorFlow graph, for data pipelines and for export with a model.
+
+    Example:
+        >>> from gkcmn_tf.text.tokenization import Tokenizer
+        >>> tokenizer = Tokenizer(["dog", "the", "runs"], max_words=4)
+        >>> tokenizer(["The dog runs!", "a dog"])
+        array([[3, 2, 4, 0],
+               [1, 2, 0, 0]], dtype=int32)
+
     Args:
         vocabulary: the known words, in order of their tokens, from 2 on.
         max_words: `N`; longer sentences are cut.
+
+    Attributes:
+        vocabulary: the words by token, with `PADDING` and `UNKNOWN` first.
+        max_words: `N`.
 
     Raises:
         ValueError: the vocabulary is empty, or has a word twice or one that no sentence can hold.
@@ -36,21 +52,11 @@ class Tokenizer:
         repeated = [word for word, n in collections.Counter(self.vocabulary).items() if n > 1]
         if repeated or not vocabulary:
             raise ValueError(f"vocabulary: expected distinct words, got {repeated or 'none'}")
-        standard = standardize(tf.constant(vocabulary)).numpy()
-        if odd := [
-            word
-            for word, form in zip(vocabulary, standard, strict=True)
-            if form.decode() != word or " " in word
-        ]:
+        if odd := [word for word in vocabulary if standardize(word) != word or " " in word]:
             raise ValueError(
                 f"vocabulary: expected single words in the form `standardize` gives, got {odd[:5]}"
             )
-        self._layer = keras.layers.TextVectorization(
-            standardize=standardize,
-            split="whitespace",
-            output_sequence_length=max_words,
-            vocabulary=list(vocabulary),
-        )
+        self._tokens = {word: token for token, word in enumerate(self.vocabulary)}
 
     @classmethod
     def from_sentences(
@@ -65,11 +71,6 @@ class Tokenizer:
     def vocabulary_size(self) -> int:
         """Number of tokens, padding and unknown included."""
         return len(self.vocabulary)
-
-    @property
-    def layer(self) -> keras.layers.TextVectorization:
-        """What holds the table of words, for a SavedModel to keep."""
-        return self._layer
 
     def save(self, path: str) -> None:
         """Writes the known words, one a line."""
@@ -86,20 +87,42 @@ class Tokenizer:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-    def __call__(self, sentences: tf.Tensor) -> tf.Tensor:
-        """Tokens int32 `[..., N]` of sentences `[...]`."""
-        flat = tf.reshape(sentences, [-1])
-        tokens = tf.cast(self._layer(flat), tf.int32)
+    def __call__(self, sentences: str | Sequence) -> np.ndarray:
+        """Tokens int32 `[..., N]` of a sentence `[]` or of nested lists of sentences `[...]`."""
+        sentences = np.array(sentences, dtype=object)
+        tokens = np.full((*sentences.shape, self.max_words), PADDING_TOKEN, np.int32)
+        for place in np.ndindex(sentences.shape):
+            words = standardize(sentences[place]).split()[: self.max_words]
+            tokens[place][: len(words)] = [self._tokens.get(w, UNKNOWN_TOKEN) for w in words]
+        return tokens
+
+    def tokenize_tensor(self, sentences: "tf.Tensor") -> "tf.Tensor":
+        """The same as a TensorFlow graph: tokens int32 `[..., N]` of strings `[...]`."""
+        import tensorflow as tf  # noqa: PLC0415
+
+        flat = standardize_tensor(tf.reshape(sentences, [-1]))
+        tokens = tf.cast(self.layer(flat), tf.int32)
         shape = tf.concat([tf.shape(sentences), [self.max_words]], axis=0)
         tokens = tf.reshape(tokens, shape)
         tokens.set_shape([*sentences.shape, self.max_words])
         return tokens
 
-    def split(self, sentence: str) -> list[str]:
-        """All words of a sentence, however many."""
-        return split_words([sentence])[0]
+    @functools.cached_property
+    def layer(self) -> "keras.layers.TextVectorization":
+        """The table of words of `tokenize_tensor`, for a SavedModel to keep."""
+        import keras  # noqa: PLC0415
+        import tensorflow as tf  # noqa: PLC0415
+
+        # The table outlives the graph that asks for it first.
+        with tf.init_scope():
+            return keras.layers.TextVectorization(
+                standardize=None,
+                split="whitespace",
+                output_sequence_length=self.max_words,
+                vocabulary=self.vocabulary[2:],
+            )
 
     def unknown_words(self, sentence: str) -> list[str]:
-        """Those words of a sentence that the vocabulary lacks, each once."""
-        known = set(self.vocabulary)
-        return [word for word in dict.fromkeys(*split_words([sentence])) if word not in known]
+        """Those words of a sentence that are not in the vocabulary, each once."""
+        words = dict.fromkeys(standardize(sentence).split())
+        return [word for word in words if word not in self._tokens]

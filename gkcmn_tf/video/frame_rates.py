@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from gkcmn_tf.video.box_interpolation import interpolate_boxes
+
 ROUNDING = fractions.Fraction(1, 1000)  # seconds
 
 
@@ -106,8 +108,7 @@ class Timeline:
             return boxes
         shown, first_showing = np.unique(self.source_frames[begin:end], return_index=True)
         times = self.times[slice(*self.to_frames(begin, end))]
-        sides = boxes[first_showing].T
-        return np.stack([np.interp(times, self.times[shown], side) for side in sides], axis=1)
+        return interpolate_boxes(times, self.times[shown], boxes[first_showing])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

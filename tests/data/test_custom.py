@@ -115,9 +115,9 @@ def test_a_segment_that_leaves_its_clip_is_cut_and_counted(folder):
 
 
 BAD = [
-    ({"video": None}, "video: is missing; needed are video, sentence, begin, end, boxes"),
+    ({"video": None}, "video: missing field; needed are video, sentence, begin, end, boxes"),
     ({"video": "a" * 300}, "video: too long a path for the name of its features"),
-    ({"begin": None}, "begin: is missing"),
+    ({"begin": None}, "begin: missing field"),
     ({"begin": -1}, "begin: expected an integer of at least 0, got -1"),
     ({"begin": "ten"}, "begin: expected an integer of at least 0, got 'ten'"),
     ({"end": 10}, "begin, end: [10, 10) holds no frame"),
@@ -133,8 +133,8 @@ BAD = [
     ({"boxes": {"ten": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'ten'"),
     ({"boxes": {"9.5": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got '9.5'"),
     ({"boxes": {"inf": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'inf'"),
-    ({"qtype": "question"}, "qtype: expected one of declarative, interrogative; got 'question'"),
-    ({"units": "minutes"}, "units: expected one of frames, seconds; got 'minutes'"),
+    ({"qtype": "question"}, "qtype: expected one of declarative | interrogative, got 'question'"),
+    ({"units": "minutes"}, "units: expected one of frames | seconds, got 'minutes'"),
 ]
 
 
@@ -186,9 +186,9 @@ def test_what_only_the_video_shows_is_skipped_too(folder, changes, reason):
         ("{", "not valid JSON: Expecting property name"),
         ("[" * 100_000, "not valid JSON: maximum recursion"),
         ("9" * 5000, "not valid JSON: Exceeds the limit"),
-        ("[1]", "expected an object, got list"),
-        ('{"end": 1, "end": 2}', "not valid JSON: a field occurs twice"),
-        ('{"video": ["a"]}', "sentence: is missing"),
+        ("[1]", "expected an object, got [1]"),
+        ('{"end": 1, "end": 2}', "key 'end' occurs twice"),
+        ('{"video": ["a"]}', "sentence: missing field"),
         (
             '{"video": "a.mp4", "sentence": " \xa0", "begin": 0, "end": 1, "boxes": []}',
             "sentence: expected a sentence, got ' \\xa0'",
@@ -210,7 +210,7 @@ def test_a_line_that_is_no_object_is_skipped(folder, line, reason):
     [
         ("a.mp4,a dog.,10", "has 3 cells, the first line 5"),
         ("a.mp4,a dog.,10,20,[],7", "has 6 cells, the first line 5"),
-        ("a.mp4,a dog.,,20,[]", "begin: is missing"),
+        ("a.mp4,a dog.,,20,[]", "begin: missing field"),
         ('a.mp4,a dog.,10,20,"[[1, 2"', "boxes: expected a list or an object, got '[[1, 2'"),
     ],
 )

@@ -117,7 +117,7 @@ def damage_vidstg(folder, steady):
     add("temporal_gt: [50, 60) lies outside the clip [0, 40)", truth=(50, 60))
     add(truth=(30, 60))
     add("temporal_gt: holds no frame", truth=(20, 20))
-    del add("fps: expected a positive number, got None")["fps"]
+    del add("fps: missing field; expected a positive number")["fps"]
     add("fps: expected a positive number, got nan")["fps"] = float("nan")
     add("used_segment.end_fid: expected an integer", clip=(0, 39.5))
     add("frame_count: expected an integer of at least 1, got -40")["frame_count"] = -40
@@ -175,13 +175,13 @@ def damage_hcstvg(hcstvg_folder):
     add("short_boxes.mp4")["bbox"] = [[8, 8, 16, 24]] * 4
     add("no_boxes.mp4", "bbox: expected a list of boxes, got an empty one", boxes=0)
     add("nan.mp4")["bbox"][3] = [float("nan"), 0, 1, 1]
-    del add("no_size.mp4", "width: expected an integer of at least 1, got None")["width"]
+    del add("no_size.mp4", "width: missing field; expected an integer of at least 1")["width"]
     add("text_size.mp4", "height: expected an integer of at least 1, got '48'")["height"] = "48"
     add("first_frame_0.mp4", "st_frame: expected an integer of at least 1, got 0", st_frame=0)
     del add("no_caption.mp4", "caption: expected a sentence, got None")["caption"]
     add("white.mp4", "caption: expected a sentence, got '\\xa0'")["caption"] = "\xa0"
     add("long.mp4")["caption"] = "The man " + "slowly " * 25 + "sits."
-    add("list.mp4", "expected an object, got list")
+    add("list.mp4", "expected an object, got []")
     hcstvg_folder.files["train.json"]["list.mp4"] = []
     hcstvg_folder.write()
     path = hcstvg_folder.annotation_dir / "train.json"
@@ -246,7 +246,7 @@ def damage_custom(custom_folder):
     add("begin, end: [10, 20) lies outside the clip [20, 30)", clip_begin=20, clip_end=30)
     add("boxes: 9 for the 10 frames", boxes=[[1, 1, 8, 8]] * 9)
     add(boxes={"9": [-8, -8, 99, 99], "12": [1, 2, float("nan"), 4], "15": [8, 8, 24, 32]})
-    add("end: is missing", end=None)
+    add("end: missing field", end=None)
     add("begin: expected an integer of at least 0, got '10'", begin="10")
     add("end: expected an integer of at least 0, got inf", end=float("inf"))
     add("sentence: expected a sentence, got ''", sentence="")
@@ -255,8 +255,8 @@ def damage_custom(custom_folder):
     add(id="mine")
     add(f"id: 'mine' is taken by line {number}", id="mine")
     add_text("not valid JSON: Unterminated string", '{"video": "sound.m')
-    add_text("expected an object, got str", '"a dog runs"')
-    add_text("video: is missing", "{}")
+    add_text("expected an object, got 'a dog runs'", '"a dog runs"')
+    add_text("video: missing field", "{}")
     add("sentence: expected a sentence, got 'caf\\udce9'", sentence="cafe")
     path = custom_folder.write()
     path.write_bytes(path.read_bytes().replace(b"cafe", b"caf\xe9"))

@@ -176,8 +176,8 @@ def test_a_name_that_occurs_twice_is_taken_once(hcstvg_folder):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ("[1]", "expected an object, got list"),
-        ('{"caption": 1, "caption": 2}', "has a field twice"),
+        ("[1]", "expected an object, got [1]"),
+        ('{"caption": 1, "caption": 2}', "key 'caption' occurs twice"),
     ],
 )
 def test_a_record_of_another_form_is_skipped(hcstvg_folder, record, reason):

@@ -224,7 +224,7 @@ def test_clean_text_is_stable_and_single_spaced(text):
         (("fps",), 0, "fps: expected a positive number, got 0"),
         (("fps",), "25", "fps: expected a positive number, got '25'"),
         (("frame_count",), 0, "frame_count: expected an integer of at least 1, got 0"),
-        (("used_segment",), None, "used_segment.begin_fid: expected an integer of at least 0"),
+        (("used_segment",), None, "used_segment.begin_fid: missing field; expected an integer"),
         (("used_segment", "end_fid"), 39.5, "used_segment.end_fid: expected an integer"),
         (("used_segment", "end_fid"), -1, "used_segment.end_fid: expected an integer"),
         (("used_segment", "begin_fid"), 40, "used_segment: holds no frame"),
@@ -290,10 +290,26 @@ def test_a_record_whose_sentences_cannot_be_counted_counts_one_for_each_list(
     folder.add_record("a")
     found = read(folder)
     assert reasons_of(found) == {
-        "val-00000-d0": "val_annotations.json: record 0: captions: expected a list, got None",
-        "val-00000-i0": "val_annotations.json: record 0: questions: expected a list, got None",
+        "val-00000-d0": "val_annotations.json: record 0: captions: missing field; expected a list",
+        "val-00000-i0": "val_annotations.json: record 0: questions: missing field; expected a list",
     }
     assert found.kept == 2
+
+
+def test_a_record_with_a_repeated_key_is_skipped(folder, steady):
+    folder.add_vidor("a", {0: steady})
+    folder.add_record("a", questions=())
+    folder.add_record("a", questions=())
+    folder.write()
+    path = folder.annotation_dir / "val_annotations.json"
+    path.write_text(path.read_text().replace('"fps"', '"fps": 3, "fps"', 1))
+    found = vidstg.read_split(
+        "val", str(folder.annotation_dir), vidstg.find_vidor_annotations(str(folder.vidor_dir))
+    )
+    assert reasons_of(found) == {
+        "val-00000-d0": "val_annotations.json: record 0: key 'fps' occurs twice"
+    }
+    assert found.kept == 1
 
 
 def test_a_segment_that_leaves_the_clip_is_cut_and_counted(folder, steady):
@@ -368,7 +384,7 @@ def test_the_limit_counts_videos(folder, steady):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("[{", "not valid JSON"), ('{"a": 1}', "expected a list of records, got dict")],
+    [("[{", "not valid JSON"), ('{"a": 1}', "expected a list, got {'a': 1}")],
 )
 def test_a_malformed_annotation_file_is_an_error(folder, steady, content, message):
     folder.add_vidor("a", {0: steady})

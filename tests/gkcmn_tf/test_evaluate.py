@@ -141,7 +141,7 @@ def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
     faulty = {"s": {"begin": 4, "end": 3, "boxes": {}, "score": 0.5}}
     (tmp_path / "pred.json").write_text(json.dumps(faulty))
     text = evaluate(*pair, f"--output={tmp_path}/metrics.json", fails=True)
-    assert f"{tmp_path}/pred.json: sentence 's': expected begin <= end" in text
+    assert f"{tmp_path}/pred.json: sentence 's': end: expected begin <= end" in text
     assert not (tmp_path / "metrics.json").exists()
 
 

@@ -1,5 +1,6 @@
-"""What counts as a number, a text, a box."""
+"""What counts as a number, a text, a box, an object; and how a field that is none is named."""
 
+import json
 import math
 
 import pytest
@@ -80,3 +81,76 @@ def test_texts_can_be_written(value, text):
 )
 def test_boxes_are_four_numbers_in_order(value, box):
     assert json_fields.is_box(value) == box
+
+
+def test_boxes_may_be_larger_where_the_caller_says_so():
+    assert not json_fields.is_box([0, 0, 1e8, 1])
+    assert json_fields.is_box([0, 0, 1e8, 1], most=1e9)
+
+
+def parse(text):
+    return json.loads(text, object_pairs_hook=json_fields.JsonObject)
+
+
+def test_objects_know_their_repeated_keys():
+    fields = parse('{"a": 1, "b": 2, "a": 3}')
+    assert fields == {"a": 3, "b": 2}
+    assert fields.repeated_keys == ["a"]
+    assert fields.pairs == [("a", 1), ("b", 2), ("a", 3)]
+    sound = parse('{"a": 1, "b": 2}')
+    assert (sound.repeated_keys, sound.pairs) == ([], [("a", 1), ("b", 2)])
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda f: json_fields.json_object(f, "list"), r"list: expected an object, got \[1, 2\]"),
+        (lambda f: json_fields.json_object(f, "twice"), "twice: key 'x' occurs twice"),
+        (lambda f: json_fields.json_object(f, "word", "y"), r"word\.y: missing field; expected an"),
+        (lambda f: json_fields.json_object([1]), r"^expected an object, got \[1\]"),
+        (json_fields.json_list, "^expected a list, got {"),
+        (lambda f: json_fields.json_list(f, "a", "b"), r"a\.b: missing field; expected a list"),
+        (lambda f: json_fields.number(f, "word"), "word: expected a finite number, got 'dog'"),
+        (
+            lambda f: json_fields.number(f, "infinite"),
+            "infinite: expected a finite number, got inf",
+        ),
+        (lambda f: json_fields.text(f, "empty"), "empty: expected a string, got ''"),
+        (lambda f: json_fields.text(f, "a", meaning="a path"), "a: missing field; expected a path"),
+        (
+            lambda f: json_fields.choice(f, "word", choices=("cat", "cow")),
+            r"word: expected one of cat \| cow, got 'dog'",
+        ),
+        (
+            lambda f: json_fields.choice(f, "list", choices=("cat", "cow"), default="cat"),
+            r"list: expected one of cat \| cow, got \[1, 2\]",
+        ),
+        (lambda f: json_fields.integer(f, "word", at_least=None), "word: expected an integer, got"),
+    ],
+)
+def test_a_field_of_another_form_is_named(read, message):
+    fields = parse(
+        '{"list": [1, 2], "twice": {"x": 1, "x": 2}, "word": "dog", "infinite": 1e999, "empty": ""}'
+    )
+    with pytest.raises(ValueError, match=message):
+        read(fields)
+
+
+def test_sound_fields_are_returned():
+    fields = parse('{"list": [1], "object": {"n": -3}, "word": "dog", "x": 1e300}')
+    assert json_fields.json_list(fields, "list") == [1]
+    assert json_fields.json_object(fields, "object") == {"n": -3}
+    assert json_fields.integer(fields, "object", "n", at_least=None) == -3
+    assert json_fields.number(fields, "x") == 1e300
+    assert json_fields.text(fields, "word") == "dog"
+    assert json_fields.choice(fields, "word", choices=("cat", "dog")) == "dog"
+    assert json_fields.choice(fields, "other", choices=("cat", "dog"), default="cat") == "cat"
+
+
+def test_errors_name_the_place_from_outside_in():
+    with (
+        pytest.raises(ValueError, match=r"^file\.json: record 3: fps: expected a positive number"),
+        json_fields.errors_in("file.json"),
+        json_fields.errors_in("record 3"),
+    ):
+        json_fields.positive_number({"fps": 0}, "fps")

@@ -242,14 +242,17 @@ def test_hcstvgs_scorer_finds_in_a_submission_what_we_find(pairs):
 
 
 PREDICTION_FAULTS = [
-    (lambda p: p.pop("score"), "has no field 'score'"),
-    (lambda p: p.update(score="high"), "score: expected a number, got 'high'"),
+    (lambda p: p.pop("score"), "score: missing field; expected a finite number"),
+    (lambda p: p.update(score="high"), "score: expected a finite number, got 'high'"),
     (lambda p: p.update(score=float("nan")), "score: expected a finite number"),
     (lambda p: p.update(begin=3.5), "begin: expected an integer, got 3.5"),
     (lambda p: p.update(begin=True), "begin: expected an integer, got True"),
-    (lambda p: p.update(end=2), r"expected begin <= end, .* got \[3, 2\)"),
+    (lambda p: p.update(end=2), r"end: expected begin <= end, got \[3, 2\)"),
     (lambda p: p.update(end=3), r"boxes: key '3' is no frame of \[3, 3\)"),
-    (lambda p: p.update(end=10**15), "in frames of at most 1000000"),
+    (
+        lambda p: p.update(end=10**15),
+        "end: expected an integer of at most 1000000, got 1000000000000000",
+    ),
     (lambda p: p.update(end=None), "end: expected an integer, got None"),
     (lambda p: p.update(boxes=[[0, 0, 1, 1]]), "boxes: expected an object"),
     (lambda p: p["boxes"].update({"7": [0, 0, 1, 1]}), "boxes: key '7' is no frame"),
@@ -278,19 +281,19 @@ def test_errors_name_file_id_and_field_of_a_prediction(tmp_path, damage, message
 
 
 GROUND_TRUTH_FAULTS = [
-    (lambda g: g.pop("fps"), "has no field 'fps'"),
+    (lambda g: g.pop("fps"), "fps: missing field; expected a positive number"),
     (lambda g: g.update(vid=3), "vid: expected a string, got 3"),
     (lambda g: g.update(qtype="x"), "qtype: expected one of"),
-    (lambda g: g.update(width=0), "width: expected more than 0, got 0"),
+    (lambda g: g.update(width=0), "width: expected an integer of at least 1, got 0"),
     (lambda g: g["clip"].update(end=41), r"clip: expected .* frame_count=40, got \[2, 41\)"),
-    (lambda g: g["clip"].pop("end"), "clip: has no field 'end'"),
+    (lambda g: g["clip"].pop("end"), "clip.end: missing field; expected an integer"),
     (lambda g: g["clip"].update(end=4), r"gt: expected .* in the clip \[2, 4\), got \[3, 5\)"),
     (lambda g: g["clip"].update(begin=-1), r"clip: expected 0 <= begin"),
     (lambda g: g["gt"].update(end=3, boxes={}), r"gt: expected .*, got \[3, 3\)"),
-    (lambda g: g["gt"].update(begin=6), r"gt: expected begin <= end, .* got \[6, 5\)"),
+    (lambda g: g["gt"].update(begin=6), r"gt.end: expected begin <= end, got \[6, 5\)"),
     (lambda g: g.update(gt=None), "gt: expected an object, got None"),
-    (lambda g: g.update(fps=float("nan")), "fps: expected a finite number"),
-    (lambda g: g["gt"]["boxes"].pop("3"), "gt, boxes: frame 3 has none"),
+    (lambda g: g.update(fps=float("nan")), "fps: expected a positive number, got nan"),
+    (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3 has none"),
 ]
 
 
@@ -313,8 +316,8 @@ def test_errors_name_file_id_and_field_of_a_true_tube(tmp_path, damage, message)
         (tube_files.load_ground_truth, {}, "expected a list of at least one sentence"),
         (tube_files.load_ground_truth, [], "expected a list of at least one sentence"),
         (tube_files.load_ground_truth, [None], "entry 0: expected an object, got None"),
-        (tube_files.load_ground_truth, [{}], "entry 0: has no field 'id'"),
-        (tube_files.load_ground_truth, [{"id": 3}], "entry 0, id: expected a string, got 3"),
+        (tube_files.load_ground_truth, [{}], "entry 0: id: missing field; expected a string"),
+        (tube_files.load_ground_truth, [{"id": 3}], "entry 0: id: expected a string, got 3"),
         (tube_files.load_ground_truth, ground_truth() * 2, "id 'a' occurs twice"),
     ],
 )
@@ -337,7 +340,7 @@ def test_files_of_another_form_are_errors(tmp_path, load, content, message):
         (
             tube_files.load_predictions,
             '{"a": {"begin": 3, "end": 4, "score": 1, "boxes": {"3": null, "3": null}}}',
-            "sentence 'a', boxes: key '3' occurs twice",
+            "sentence 'a': boxes: key '3' occurs twice",
         ),
         (
             tube_files.load_ground_truth,

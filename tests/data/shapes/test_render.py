@@ -5,6 +5,7 @@ import pytest
 
 from data.shapes import render as shapes_render
 from data.shapes import scene as shapes_scene
+from data.shapes.colours import COLOURS
 from data.shapes.scene import Scene, SceneObject
 
 FRAMES = 8
@@ -52,7 +53,7 @@ def test_the_box_is_tight_on_what_is_drawn(shape, angle):
 def test_the_middle_has_the_objects_colour_and_the_rest_is_background():
     scene = make_scene(make_object())
     picture = frames(scene)[0]
-    np.testing.assert_array_equal(picture[40, 40], shapes_scene.COLOURS["red"])
+    np.testing.assert_array_equal(picture[40, 40], COLOURS["red"])
     np.testing.assert_array_equal(picture[:20], shapes_render.background(scene)[:20])
 
 
@@ -67,7 +68,7 @@ def test_blinking_dims_but_does_not_remove():
 def test_the_later_object_is_in_front():
     back, front = make_object(), make_object(tid=1, colour="blue")
     picture = frames(make_scene(back, front))[0]
-    np.testing.assert_array_equal(picture[40, 40], shapes_scene.COLOURS["blue"])
+    np.testing.assert_array_equal(picture[40, 40], COLOURS["blue"])
 
 
 def test_an_object_that_rests_looks_the_same_and_one_that_moves_is_elsewhere():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gkcmn_tf import tubes
 from gkcmn_tf.evaluation import metrics
+from gkcmn_tf.evaluation.protocols import PROTOCOLS
 
 BOX = (0, 0, 10, 10)
 HALF = (0, 0, 5, 10)  # IoU 0.5 with BOX
@@ -49,7 +50,7 @@ def test_temporal_iou(a, b, iou):
     assert metrics.temporal_iou(a, b) == pytest.approx(iou)
 
 
-@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_true_tube_scores_one(protocol):
     scores = metrics.score_sentence(truth(10, 60), tube(10, 60), protocol)
     assert scores == {"tIoU": 1, "vIoU": 1, "sIoU": 1}
@@ -63,7 +64,7 @@ def test_a_late_tube_with_half_the_box():
     assert scores["sIoU"] == pytest.approx(2.5 / 10)
 
 
-@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("segment", [(20, 30), (60, 90)])
 def test_disjoint_segments_score_zero(protocol, segment):
     scores = metrics.score_sentence(truth(30, 60), tube(*segment), protocol)
@@ -80,23 +81,6 @@ def test_predicted_frames_outside_the_clip_count_in_tiou(protocol, viou):
     scores = metrics.score_sentence(truth(20, 30, clip=(20, 60)), tube(15, 30), protocol)
     assert scores["tIoU"] == pytest.approx(10 / 15)
     assert scores["vIoU"] == pytest.approx(viou)
-
-
-def test_frames_at_five_a_second():
-    # At 25 frames a second a new fifth begins at every multiple of 5.
-    sampled = metrics.sampled_clip_frames(truth(3, 20, clip=(3, 22)))
-    np.testing.assert_array_equal(sampled, [3, 5, 10, 15, 20])
-
-
-def test_more_than_200_sampled_frames_are_thinned():
-    # 300 fifths of 5 frames; the j-th frame taken is sampled frame j * 300 // 200.
-    sampled = metrics.sampled_clip_frames(truth(0, 20, clip=(0, 1500)))
-    np.testing.assert_array_equal(sampled, [5 * (j * 300 // 200) for j in range(200)])
-
-
-def test_slow_videos_are_sampled_at_every_frame():
-    sampled = metrics.sampled_clip_frames(truth(0, 4, clip=(0, 9), fps=4.0))
-    np.testing.assert_array_equal(sampled, np.arange(9))
 
 
 def test_boxes_are_scored_on_sampled_frames_and_segments_on_all():
@@ -204,58 +188,6 @@ def test_given_the_true_segment_viou_is_siou():
     assert scores == {"tIoU": 1, "vIoU": 0.5, "sIoU": 0.5}
 
 
-def test_intervals_of_two_videos_go_from_one_to_the_other():
-    # Both, or twice the same: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
-    values = np.array([[0.0, 5.0], [1.0, 5.0]])
-    intervals = metrics.bootstrap_intervals(values, np.array(["v", "w"]), 500)
-    np.testing.assert_allclose(intervals, [[0, 1], [5, 5]])
-
-
-def test_a_video_brings_all_its_sentences():
-    values = np.array([[0.0], [0.0], [0.0], [1.0]])
-    few = metrics.bootstrap_intervals(values, np.array(["v", "v", "v", "w"]), 500)
-    np.testing.assert_allclose(few, [[0, 1]])
-    many = metrics.bootstrap_intervals(values, np.array(["v", "w", "x", "y"]), 500)
-    assert many[0, 1] < 1
-
-
-def test_intervals_of_many_videos_are_those_of_the_normal_distribution():
-    values = np.random.default_rng(1).normal(size=(2000, 1))
-    ((low, high),) = metrics.bootstrap_intervals(values, np.arange(2000), 4000)
-    half = 1.96 * values.std() / np.sqrt(2000)
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 10)
-
-
-def test_one_video_has_no_interval():
-    assert metrics.bootstrap_intervals(np.ones((3, 2)), np.array(["v", "v", "v"]), 100) is None
-
-
-def naive_interval(values, videos, samples, seed):
-    """The mean's interval, one sample after another; videos drawn as the fast routine does."""
-    names = sorted(set(videos))
-    rng = np.random.default_rng(seed)
-    means = []
-    for counts in rng.multinomial(len(names), [1 / len(names)] * len(names), size=samples):
-        drawn = []
-        for name, count in zip(names, counts, strict=True):
-            drawn += int(count) * [
-                v for v, video in zip(values, videos, strict=True) if video == name
-            ]
-        means.append(sum(drawn) / len(drawn))
-    return np.percentile(means, [2.5, 97.5])
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=2, max_size=12))
-def test_intervals_agree_with_the_naive_bootstrap(rows):
-    values, videos = zip(*rows, strict=True)
-    found = metrics.bootstrap_intervals(np.array(values)[:, None], np.array(videos), 30)
-    if len(set(videos)) < 2:
-        assert found is None
-    else:
-        expected = naive_interval(values, videos, 30, metrics.BOOTSTRAP_SEED)
-        np.testing.assert_allclose(found[0], expected, atol=1e-12)
-
-
 def test_a_metrics_file_has_intervals_by_group():
     ground_truth = [truth(0, 10, name="a"), truth(0, 10, name="b", vid="w")]
     predictions = {"a": tube(0, 10), "b": tube(0, 4)}
@@ -268,27 +200,6 @@ def test_a_metrics_file_has_intervals_by_group():
     assert intervals["interrogative"] is None
     assert results == metrics.evaluate_predictions(ground_truth, predictions, bootstrap_samples=200)
     assert "confidence_intervals" not in metrics.evaluate_predictions(ground_truth, predictions)
-
-
-def test_the_table_is_in_percent():
-    results = metrics.evaluate_predictions([truth(0, 10)], {"a": tube(0, 4)})
-    rows = {"all": results["overall"], "interrogative": results["interrogative"]}
-    assert metrics.format_table(rows).splitlines() == [
-        "| %             | m_tIoU | m_vIoU | vIoU@0.3 | vIoU@0.5 |",
-        "| ------------- | -----: | -----: | -------: | -------: |",
-        "| all           |  40.00 |  40.00 |   100.00 |     0.00 |",
-        "| interrogative |      - |      - |        - |        - |",
-    ]
-
-
-def test_the_table_shows_intervals():
-    table = metrics.format_table(
-        {"all": {"m_vIoU": 0.5}, "none": {"m_vIoU": None}},
-        columns=["m_vIoU"],
-        intervals={"all": {"m_vIoU": [0.25, 0.7512]}, "none": None},
-    )
-    assert "| all  | 50.00 [25.00, 75.12] |" in table
-    assert "| none |                    - |" in table
 
 
 def naive_box_iou(a, b):
@@ -359,7 +270,7 @@ def cases(draw, without=0.5):
     return tubes.GroundTruth("a", "v", "declarative", 8, 8, fps, 200, begin, end, true), predicted
 
 
-@pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(cases())
 def test_scores_agree_with_the_naive_scorer(protocol, case):
     entry, predicted = case

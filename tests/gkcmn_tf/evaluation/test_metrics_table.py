@@ -25,3 +25,24 @@ def test_only_like_is_compared(tmp_path):
         metrics_table.table([f"GKCMN={one}", f"BM={two}"])
     with pytest.raises(ValueError, match=r"x\.json: expected TITLE=FILE"):
         metrics_table.table(["x.json"])
+
+
+def test_the_table_is_in_percent():
+    scores = {"m_tIoU": 0.4, "m_vIoU": 0.4, "vIoU@0.3": 1.0, "vIoU@0.5": 0.0, "m_sIoU": 0.4}
+    rows = {"all": scores, "interrogative": dict.fromkeys(scores)}
+    assert metrics_table.format_table(rows).splitlines() == [
+        "| %             | m_tIoU | m_vIoU | vIoU@0.3 | vIoU@0.5 |",
+        "| ------------- | -----: | -----: | -------: | -------: |",
+        "| all           |  40.00 |  40.00 |   100.00 |     0.00 |",
+        "| interrogative |      - |      - |        - |        - |",
+    ]
+
+
+def test_the_table_shows_intervals():
+    table = metrics_table.format_table(
+        {"all": {"m_vIoU": 0.5}, "none": {"m_vIoU": None}},
+        columns=["m_vIoU"],
+        intervals={"all": {"m_vIoU": [0.25, 0.7512]}, "none": None},
+    )
+    assert "| all  | 50.00 [25.00, 75.12] |" in table
+    assert "| none |                    - |" in table

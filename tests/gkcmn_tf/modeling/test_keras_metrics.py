@@ -1,6 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics as frame_metrics
 from gkcmn_tf.modeling import keras_metrics
 
 
@@ -40,3 +44,30 @@ def test_filler_queries_do_not_count():
     values = {name: np.array([[1.0, 0.0]], "float32") for name in metrics}
     keras_metrics.update(metrics, values, np.array([[True, False]]))
     assert [float(metric.result()) for metric in metrics.values()] == [1, 1, 1, 1]
+
+
+@given(st.data())
+def test_where_steps_are_frames_the_values_are_those_on_frames(data):
+    steps = 6
+    segments, boxes = [], []
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    for _ in range(2):
+        begin = data.draw(st.integers(0, steps - 1))
+        segments.append((begin, data.draw(st.integers(begin + 1, steps))))
+        # Quarters, so that float32 and float64 agree on which boxes touch.
+        corners = np.sort(rng.integers(0, 5, (steps, 2, 2)), axis=1)
+        boxes.append(corners.reshape(steps, 4) / 4)
+    (predicted, true), (predicted_boxes, true_boxes) = segments, boxes
+    truth = labels(true, slice(*true), steps)
+    truth["boxes"][0, 0, slice(*true)] = true_boxes[slice(*true)]
+    found = keras_metrics.values(
+        np.array([[predicted]], "float32"), predicted_boxes[None, None].astype("float32"), truth
+    )
+    entry, prediction = (
+        tubes.Tube(*segment, each[slice(*segment)])
+        for segment, each in ((true, true_boxes), (predicted, predicted_boxes))
+    )
+    entry = tubes.GroundTruth("a", "v", "declarative", 1, 1, 25.0, steps, 0, steps, entry)
+    expected = frame_metrics.score_sentence(entry, prediction, "all_frames")
+    assert np.asarray(found["m_tIoU"]).item() == pytest.approx(expected["tIoU"], abs=1e-6)
+    assert np.asarray(found["m_vIoU"]).item() == pytest.approx(expected["vIoU"], abs=1e-6)

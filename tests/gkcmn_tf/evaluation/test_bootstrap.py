@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf.evaluation import bootstrap
+
+
+def test_intervals_of_two_videos_go_from_one_to_the_other():
+    # Both, or twice the same: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
+    values = np.array([[0.0, 5.0], [1.0, 5.0]])
+    intervals = bootstrap.bootstrap_intervals(values, np.array(["v", "w"]), 500)
+    np.testing.assert_allclose(intervals, [[0, 1], [5, 5]])
+
+
+def test_a_video_brings_all_its_sentences():
+    values = np.array([[0.0], [0.0], [0.0], [1.0]])
+    few = bootstrap.bootstrap_intervals(values, np.array(["v", "v", "v", "w"]), 500)
+    np.testing.assert_allclose(few, [[0, 1]])
+    many = bootstrap.bootstrap_intervals(values, np.array(["v", "w", "x", "y"]), 500)
+    assert many[0, 1] < 1
+
+
+def test_intervals_of_many_videos_are_those_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(size=(2000, 1))
+    ((low, high),) = bootstrap.bootstrap_intervals(values, np.arange(2000), 4000)
+    half = 1.96 * values.std() / np.sqrt(2000)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 10)
+
+
+def test_one_video_has_no_interval():
+    assert bootstrap.bootstrap_intervals(np.ones((3, 2)), np.array(["v", "v", "v"]), 100) is None
+
+
+def naive_interval(values, videos, samples, seed):
+    """The mean's interval, one sample after another; videos drawn as the fast routine does."""
+    names = sorted(set(videos))
+    rng = np.random.default_rng(seed)
+    means = []
+    for counts in rng.multinomial(len(names), [1 / len(names)] * len(names), size=samples):
+        drawn = []
+        for name, count in zip(names, counts, strict=True):
+            drawn += int(count) * [
+                v for v, video in zip(values, videos, strict=True) if video == name
+            ]
+        means.append(sum(drawn) / len(drawn))
+    return np.percentile(means, [2.5, 97.5])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=2, max_size=12))
+def test_intervals_agree_with_the_naive_bootstrap(rows):
+    values, videos = zip(*rows, strict=True)
+    found = bootstrap.bootstrap_intervals(np.array(values)[:, None], np.array(videos), 30)
+    if len(set(videos)) < 2:
+        assert found is None
+    else:
+        expected = naive_interval(values, videos, 30, bootstrap.SEED)
+        np.testing.assert_allclose(found[0], expected, atol=1e-12)
