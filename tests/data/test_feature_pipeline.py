@@ -108,8 +108,8 @@ from tests.data.mean_extractor import make_extractor
 root, output_dir = sys.argv[1:]
 paths = vidstg.find_vidor_annotations(root + "/vidor")
 found = vidstg.read_split("val", root + "/annotations", paths)
-prepare.prepare({"val": found}, make_extractor, dataset="vidstg", video_dir=root + "/videos",
-                output_dir=output_dir, arguments={})
+prepare.prepare({"val": found}, make_extractor, fingerprint=make_extractor().fingerprint,
+                dataset="vidstg", video_dir=root + "/videos", output_dir=output_dir, arguments={})
 """
 
 
