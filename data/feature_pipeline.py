@@ -137,7 +137,6 @@ class ExtractFeatures(beam.DoFn):
 
 def extract_videos(
     make_extractor: Callable[[], extraction.FeatureExtractor],
-    shared: Shared,
     paths: Mapping[str, str],
     output_dir: str,
     beam_options: Sequence[str] = (),
@@ -145,8 +144,8 @@ def extract_videos(
     """Makes the features that are not there yet.
 
     Args:
-        make_extractor: picklable, since the workers of other runners call it too.
-        shared: holds this process's extractor, if it was made already.
+        make_extractor: called only if a feature is missing, once a process; picklable, since the
+            workers of other runners call it too.
         paths: of the videos, by id.
         output_dir: the records folder.
         beam_options: as on the command line of a Beam program.
@@ -158,7 +157,11 @@ def extract_videos(
     videos = {vid: _read_facts(output_dir, vid) for vid in paths}
     waiting = [vid for vid, known in videos.items() if known is None]
     if waiting:
-        pipeline = _create_pipeline(PipelineOptions(list(beam_options)))
+        shared = Shared()
+        options = PipelineOptions(list(beam_options))
+        # Here `make_extractor` may have read the weights already; its pickled copy has not.
+        extractor = shared.acquire(make_extractor) if _runs_here(options) else None
+        pipeline = _create_pipeline(options)
         _ = (
             pipeline
             | "Videos" >> beam.Create([(vid, paths[vid]) for vid in waiting])
@@ -167,6 +170,7 @@ def extract_videos(
         )
         with _progress(waiting, len(paths), output_dir):
             pipeline.run().wait_until_finish()
+        del extractor
     failures = {}
     for vid in waiting:
         videos[vid] = _read_facts(output_dir, vid)
@@ -176,10 +180,13 @@ def extract_videos(
     return videos, failures
 
 
+def _runs_here(options):
+    return options.view_as(StandardOptions).runner in (None, "DirectRunner")
+
+
 def _create_pipeline(options):
     # Beam's own DirectRunner tries to download a binary and only then takes this runner.
-    direct = options.view_as(StandardOptions).runner in (None, "DirectRunner")
-    return beam.Pipeline(runner=FnApiRunner() if direct else None, options=options)
+    return beam.Pipeline(runner=FnApiRunner() if _runs_here(options) else None, options=options)
 
 
 def _remove_leftovers(output_dir):

@@ -19,7 +19,6 @@ video's features, a small .json with what clips need to know of the video.
 
 import collections
 import dataclasses
-import functools
 import json
 import os
 import shlex
@@ -27,7 +26,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
-from apache_beam.utils.shared import Shared
 
 from gkcmn_tf import program, tubes
 from gkcmn_tf.features import extraction, quantization
@@ -65,7 +63,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "fps",
         None,
-        "Resample videos and their annotations to so many frames a second; default: every frame.",
+        "Resample videos and their annotations to this many frames a second; default: every frame.",
     )
     flags.DEFINE_list(
         "mirror",
@@ -102,8 +100,7 @@ def main(argv):
     for split in FLAGS.mirror:
         mirrored = mirroring.mirror_split(annotations[split])
         annotations[split + mirroring.SPLIT_SUFFIX] = mirrored
-    make_extractor = functools.partial(
-        extraction.FeatureExtractor.from_source,
+    make_extractor = extraction.ExtractorFactory(
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
         fps=FLAGS.fps,
@@ -113,6 +110,7 @@ def main(argv):
     manifest = prepare(
         annotations,
         make_extractor,
+        fingerprint=make_extractor.fingerprint,
         dataset=FLAGS.dataset,
         video_dir=FLAGS.video_dir,
         output_dir=FLAGS.output_dir,
@@ -126,6 +124,7 @@ def prepare(
     annotations: Mapping[str, SplitAnnotations],
     make_extractor: Callable[[], extraction.FeatureExtractor],
     *,
+    fingerprint: dict,
     dataset: str,
     video_dir: str,
     output_dir: str,
@@ -136,7 +135,8 @@ def prepare(
 
     Args:
         annotations: by split.
-        make_extractor: gives what makes the features; picklable.
+        make_extractor: builds what makes the features; picklable, called only if some are missing.
+        fingerprint: of that extractor.
         dataset: name of the data set.
         video_dir: where `SplitAnnotations.videos` begin.
         output_dir: the records folder; splits that are in it already stay.
@@ -149,12 +149,10 @@ def prepare(
     Raises:
         ValueError: the folder's features were made otherwise, or not one video can be read.
     """
-    shared = Shared()
-    extractor = shared.acquire(make_extractor)
     settings = {
         "schema_version": clip_records.SCHEMA_VERSION,
         "dataset": dataset,
-        "features": extractor.fingerprint,
+        "features": fingerprint,
     }
     _claim_folder(output_dir, settings)
     paths = {
@@ -163,7 +161,7 @@ def prepare(
         for vid, path in split.videos.items()
     }
     videos, failures = feature_pipeline.extract_videos(
-        make_extractor, shared, paths, output_dir, beam_options
+        make_extractor, paths, output_dir, beam_options
     )
     if paths and not videos:
         raise ValueError(
@@ -173,9 +171,7 @@ def prepare(
     manifest_path = os.path.join(output_dir, clip_records.MANIFEST)
     done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
     written = {
-        split: _write_split(
-            split, found, videos, failures, output_dir, extractor.fingerprint["fps"]
-        )
+        split: _write_split(split, found, videos, failures, output_dir, fingerprint["fps"])
         | {"arguments": arguments}
         for split, found in annotations.items()
     }
@@ -251,8 +247,35 @@ def fit_to_video(
 
 def _write_split(split, annotations, videos, failures, output_dir, fps):
     """Writes a split's clips, resampled if `fps` is given; returns its part of the manifest."""
-    clips, skipped = [], list(annotations.skipped)
+    clips, skipped, between_frames = _fit_clips(annotations, videos, failures, fps)
+    num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
+    shards = clip_records.write_clips(output_dir, split, clips, num_shards)
+    video_notices = _video_notices(annotations.clips, videos)
+    _warn(split, skipped, video_notices)
     notices = collections.Counter(annotations.notices)
+    if fps is not None:
+        notices["sentences_between_resampled_frames"] += between_frames
+    return {
+        **_counts(clips, skipped),
+        "shards": [os.path.relpath(shard, output_dir) for shard in shards],
+        "notices": {
+            **dict(sorted(notices.items())),
+            f"sentences_over_{PAPER_MAX_WORDS}_words": _count_long_sentences(clips),
+            "videos_with_notice": len(video_notices),
+        },
+        "video_notices": video_notices,
+        "skipped": [dataclasses.asdict(sentence) for sentence in skipped],
+    }
+
+
+def _fit_clips(annotations, videos, failures, fps):
+    """A split's clips in the frames of their features.
+
+    Returns:
+        the clips that keep a sentence, the sentences left out in order of their ids, and how many
+        of these lie between the frames that resampling takes.
+    """
+    clips, skipped, between_frames = [], list(annotations.skipped), 0
     for clip in annotations.clips:
         if clip.video_id in failures:
             reason = failures[clip.video_id]
@@ -264,40 +287,40 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
         if fitted is not None and fps is not None:
             fitted, left_out = resample_clip(fitted, decoded.source_frames, fps)
             skipped += left_out
-            notices["sentences_between_resampled_frames"] += len(left_out)
+            between_frames += len(left_out)
         if fitted is not None:
             clips.append(fitted)
-    skipped.sort(key=lambda sentence: sentence.id)
-    num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
-    shards = clip_records.write_clips(output_dir, split, clips, num_shards)
-    sentences = [sentence for clip in clips for sentence in clip.sentences]
-    qtypes = collections.Counter(sentence.qtype for sentence in sentences)
-    video_notices = _video_notices(annotations.clips, videos)
-    words = standardization.split_words([sentence.text for sentence in sentences])
-    long = sum(len(sentence) > PAPER_MAX_WORDS for sentence in words)
+    return clips, sorted(skipped, key=lambda sentence: sentence.id), between_frames
+
+
+def _warn(split, skipped, video_notices):
+    """Logs why sentences were left out, and which videos differ from their annotations."""
     reasons = collections.Counter(sentence.reason for sentence in skipped)
     for reason, count in reasons.items():
         logging.warning("%s: %d sentence(s) left out: %s", split, count, reason)
     for notice in video_notices:
         logging.warning("%s: video %s: %s", split, notice["id"], notice["notice"])
+
+
+def _counts(clips, skipped):
+    """How many videos, clips and sentences a split has."""
+    qtypes = collections.Counter(sentence.qtype for clip in clips for sentence in clip.sentences)
+    kept = qtypes.total()
     return {
         "videos": len({clip.video_id for clip in clips}),
         "clips": len(clips),
         "sentences": {
-            "total": len(sentences) + len(skipped),
-            "kept": len(sentences),
+            "total": kept + len(skipped),
+            "kept": kept,
             "skipped": len(skipped),
             **{qtype: qtypes[qtype] for qtype in tubes.QTYPES},
         },
-        "shards": [os.path.relpath(shard, output_dir) for shard in shards],
-        "notices": {
-            **dict(sorted(notices.items())),
-            f"sentences_over_{PAPER_MAX_WORDS}_words": long,
-            "videos_with_notice": len(video_notices),
-        },
-        "video_notices": video_notices,
-        "skipped": [dataclasses.asdict(sentence) for sentence in skipped],
     }
+
+
+def _count_long_sentences(clips):
+    texts = [sentence.text for clip in clips for sentence in clip.sentences]
+    return sum(len(words) > PAPER_MAX_WORDS for words in standardization.split_words(texts))
 
 
 def _video_notices(clips, videos):

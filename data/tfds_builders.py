@@ -34,8 +34,10 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         "folder as manual folder: `tfds build --manual_dir=RECORDS`, or "
         "`tfds.download.DownloadConfig(manual_dir=RECORDS)`."
     )
-    HOMEPAGE: str | None = None
+    DATASET: str  # as data.prepare's --dataset names it
     SUMMARY: str
+    HOMEPAGE: str
+    CITATION: str | None = None
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -67,6 +69,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.dataset_info_from_configs(
             description=self.SUMMARY,
             homepage=self.HOMEPAGE,
+            citation=self.CITATION,
             features=tfds.features.FeaturesDict(features),
         )
 
@@ -76,10 +79,11 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such file. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         manifest = read_json(path)
-        if manifest["dataset"] != self.name:
+        if manifest["dataset"] != self.DATASET:
+            names = {builder.DATASET: builder.name for builder in (Vidstg, Hcstvg, GkcmnCustom)}
             raise ValueError(
-                f"{path}: records of data set {manifest['dataset']!r}, expected {self.name!r}; "
-                f"build {manifest['dataset']!r}, or give another --manual_dir"
+                f"{path}: records of data set {manifest['dataset']!r}, expected {self.DATASET!r}; "
+                f"build {names.get(manifest['dataset'])!r}, or give another --manual_dir"
             )
         return {
             split: self._generate_examples(folder, split)
@@ -114,18 +118,36 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 class Vidstg(_RecordsBuilder):
     """VidSTG: sentences about VidOR's videos."""
 
+    DATASET = "vidstg"
     HOMEPAGE = "https://github.com/Guaranteer/VidSTG-Dataset"
+    CITATION = """@inproceedings{zhang2020where,
+  title = {Where Does It Exist: Spatio-Temporal Video Grounding for Multi-Form Sentences},
+  author = {Zhang, Zhu and Zhao, Zhou and Zhao, Yang and Wang, Qi and Liu, Huasheng and
+            Gao, Lianli},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2020}
+}"""
     SUMMARY = "VidSTG: statements and questions about objects in VidOR's videos, with their tubes."
 
 
 class Hcstvg(_RecordsBuilder):
     """HC-STVG: sentences about people in films."""
 
+    DATASET = "hcstvg"
     HOMEPAGE = "https://github.com/tzhhhh123/HC-STVG"
+    CITATION = """@article{tang2021human,
+  title = {Human-centric Spatio-Temporal Video Grounding With Visual Transformers},
+  author = {Tang, Zongheng and Liao, Yue and Liu, Si and Li, Guanbin and Jin, Xiaojie and
+            Jiang, Hongxu and Yu, Qian and Xu, Dong},
+  journal = {IEEE Transactions on Circuits and Systems for Video Technology},
+  year = {2021}
+}"""
     SUMMARY = "HC-STVG: statements about people in clips of films, with their tubes."
 
 
-class Custom(_RecordsBuilder):
-    """One's own videos and sentences."""
+class GkcmnCustom(_RecordsBuilder):
+    """Users' own videos and sentences, in the layout of `data.custom`."""
 
-    SUMMARY = "One's own sentences about one's own videos, with their tubes."
+    DATASET = "custom"
+    HOMEPAGE = "about:blank"  # without one, TFDS names a page of its catalog that does not exist
+    SUMMARY = "Users' own sentences about their own videos, with their tubes."

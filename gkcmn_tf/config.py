@@ -6,16 +6,19 @@ The resolved tree is saved with every run as `params.yaml`.
 """
 
 import dataclasses
+import difflib
 import os
 import pathlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import tensorflow as tf
 import yaml
 from official.core import exp_factory
 from official.modeling import hyperparams
 
 from gkcmn_tf.files import write_text
+from gkcmn_tf.text import WORD_WIDTH
 
 PARAMS_FILE = "params.yaml"
 
@@ -26,7 +29,7 @@ class EncoderConfig(hyperparams.Config):
 
     video_width: int = 32
     feature_dropout: float = 0.0
-    word_width: int = 300
+    word_width: int = WORD_WIDTH
     sentence_width: int = 128
     fusion_width: int = 128
     sentence_pooling: str = "mean"
@@ -87,7 +90,8 @@ class DataConfig(hyperparams.Config):
         i3d_weights: source (as given to `data.prepare`) or SHA-256 of the I3D weights that the
             features must be made with; empty takes any.
         train_split: split to train on, or several: `train+train_mirrored`.
-        eval_split: split that training is evaluated on.
+        eval_split: split that training is evaluated on. Records without a split `val`, the default,
+            are evaluated on `train_split`, with a warning.
         max_steps: `T`; longer clips are thinned to it, shorter ones padded.
         max_words: `N`; longer sentences are cut.
         grid_size: `S`, cells along each side of the features.
@@ -157,7 +161,7 @@ class RuntimeConfig(hyperparams.Config):
     Attributes:
         distribution_strategy: `one_device`, `mirrored`, `multi_worker_mirrored` or `tpu`, as Model
             Garden's `distribute_utils` names them.
-        num_gpus: GPUs of this machine; 0 runs on the CPU.
+        num_gpus: GPUs of this machine to use; 0 runs on the CPU. An error if there are fewer.
         tpu: address of the TPU, for the strategy `tpu`.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`; the last scales the loss.
         jit_compile: whether XLA compiles the model and its gradient for training.
@@ -326,17 +330,18 @@ def load(
     try:
         config = exp_factory.get_exp_config(name)
     except LookupError as error:
+        names = CHOICES["model.type"]
+        suggestion = _did_you_mean(difflib.get_close_matches(name, names))
         raise ValueError(
-            f"--experiment={name}: no such experiment; there are gkcmn and bm"
+            f"--experiment={name}: no such experiment{suggestion}; there are {' and '.join(names)}"
         ) from error
     sources = [(path, find_file(path)) for path in config_files]
     if params_override:
         sources.append(("--params_override", params_override))
     for source, override in sources:
-        try:
-            config = hyperparams.override_params_dict(config, override, is_strict=True)
-        except (KeyError, yaml.YAMLError) as error:
-            raise ValueError(f"{source}: {error.args[0]}") from error
+        changes = _read_changes(source, override)
+        _check_keys(changes, config, source)
+        config = hyperparams.override_params_dict(config, changes, is_strict=True)
     validate(config)
     return config
 
@@ -355,6 +360,50 @@ def find_file(path: str) -> str:
         if path.startswith("configs/") and (folder / path).exists():
             return str(folder / path)
     raise FileNotFoundError(f"{path}: no such config file")
+
+
+def _read_changes(source, override) -> dict:
+    """The changes in a YAML file, or of `--params_override`, as nested dictionaries."""
+    expected = (
+        "expected YAML or key.subkey=value,..."
+        if source == "--params_override"
+        else "expected a file of keys and values"
+    )
+    try:
+        # Model Garden's own reading: it knows 1e-3 as a number, and dots in keys.
+        changes = hyperparams.ParamsDict()
+        changes = hyperparams.override_params_dict(changes, override, is_strict=False)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: not valid YAML: {error}") from error
+    except (AttributeError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise ValueError(f"{source}: {expected}, got {override!r}") from error
+    return changes.as_dict()
+
+
+def _check_keys(changes: Mapping, config: hyperparams.Config, source: str) -> None:
+    """Raises `ValueError`, with a suggestion, for a key that `config` does not have."""
+    known = [*_keys(config)]
+    for key in _keys(changes):
+        if key in known:
+            continue
+        name = key.rpartition(".")[2]
+        elsewhere = [other for other in known if other.rpartition(".")[2] == name]
+        close = elsewhere or difflib.get_close_matches(key, known, n=2, cutoff=0.7)
+        raise ValueError(f"{source}: unknown key {key}{_did_you_mean(close)}")
+
+
+def _keys(config: Mapping | hyperparams.Config, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a tree, sections before what they hold."""
+    if not isinstance(config, Mapping):
+        config = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for name, value in config.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, (Mapping, hyperparams.Config)):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def _did_you_mean(names: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
 def as_dict(config: Experiment) -> dict:

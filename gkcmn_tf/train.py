@@ -11,10 +11,12 @@ with
 A loss that is not finite ends it; nonfinite_loss.json then names the sentences of that batch.
 """
 
+import itertools
 import os
 import sys
 
 import keras
+import numpy as np
 import orbit
 import tensorflow as tf
 from absl import app, flags, logging
@@ -24,8 +26,9 @@ from tensorboard.plugins.hparams import api as hparams
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
 from gkcmn_tf.files import write_json
+from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import clip_records, input_pipeline
-from gkcmn_tf.training import checkpoints, run_folder, trainer
+from gkcmn_tf.training import checkpoints, run_folder, statistics, trainer
 
 FLAGS = flags.FLAGS
 FAILURE_FILE = "nonfinite_loss.json"
@@ -53,12 +56,7 @@ def main(argv):
     )
     config = configs.load(FLAGS.experiment, FLAGS.config_file, FLAGS.params_override)
     keras.config.set_dtype_policy(config.runtime.precision)
-    strategy = distribute_utils.get_distribution_strategy(
-        config.runtime.distribution_strategy,
-        num_gpus=config.runtime.num_gpus,
-        tpu_address=config.runtime.tpu or None,
-    )
-    controller = create_controller(config, FLAGS.model_dir, strategy)
+    controller = create_controller(config, FLAGS.model_dir, create_strategy(config.runtime))
     if FLAGS.mode == "eval":
         controller.evaluate()
         return
@@ -74,6 +72,23 @@ def main(argv):
             },
         )
         sys.exit(f"{FLAGS.model_dir}: {error}; {path} names the sentences of its batch")
+
+
+def create_strategy(runtime: configs.RuntimeConfig) -> tf.distribute.Strategy:
+    """The strategy that the config asks for; `ValueError` if it asks for missing GPUs."""
+    present = len(tf.config.list_physical_devices("GPU"))
+    if runtime.distribution_strategy != "tpu" and runtime.num_gpus > present:
+        raise ValueError(
+            f"runtime.num_gpus: {runtime.num_gpus} asked for, but TensorFlow sees {present} on "
+            f"this machine; give --params_override=runtime.num_gpus={present}"
+            f"{'' if present else ' to train on the CPU'}, or install TensorFlow with CUDA (pip "
+            "install 'tensorflow[and-cuda]') and a driver that `nvidia-smi` finds"
+        )
+    return distribute_utils.get_distribution_strategy(
+        runtime.distribution_strategy,
+        num_gpus=runtime.num_gpus,
+        tpu_address=runtime.tpu or None,
+    )
 
 
 def train(controller: orbit.Controller, config: configs.TrainConfig, *, evaluate: bool) -> None:
@@ -113,6 +128,8 @@ def create_controller(
 ) -> orbit.Controller:
     """Orbit's controller of the run in `model_dir`, restored from its newest checkpoint if any."""
     writes = strategy.extended.should_checkpoint
+    run_folder.records_features(config)
+    eval_split = run_folder.evaluation_split(config.data)
     tokenizer, word_vectors = run_folder.start(config, model_dir, writes=writes)
     with strategy.scope():
         model = run_folder.build_model(config, tokenizer.vocabulary_size)
@@ -134,27 +151,35 @@ def create_controller(
     first_step = int(step.numpy())
     logging.info("%s: %d weights, step %d", model_dir, model.count_params(), first_step)
 
-    def dataset(input_context, training):
+    def dataset(input_context=None, *, training, start_step=0):
         return input_pipeline.from_config(
             config.data,
-            config.data.train_split if training else config.data.eval_split,
+            config.data.train_split if training else eval_split,
             tokenizer,
             global_batch_size=config.train.global_batch_size,
             training=training,
             seed=config.train.seed,
-            start_step=first_step if training else 0,
+            start_step=start_step,
             input_context=input_context,
         )
 
     train_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda input_context: dataset(input_context, training=True)
+        strategy, lambda context: dataset(context, training=True, start_step=first_step)
     )
     eval_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda input_context: dataset(input_context, training=False)
+        strategy, lambda context: dataset(context, training=False)
     )
+    clip_means = []
+    first_batches = statistics.collect_clip_means(dataset(training=True), clip_means)
     if first_step == 0:
-        model.adapt(dataset(None, training=True))
-    sample = next(iter(dataset(None, training=False)))
+        model.adapt(first_batches, statistics.MAX_BATCHES)
+    statistics_path = os.path.join(model_dir, statistics.STATISTICS_FILE)
+    if writes and (first_step == 0 or not os.path.exists(statistics_path)):
+        if not clip_means:
+            for _ in itertools.islice(first_batches, statistics.MAX_BATCHES):
+                pass
+        write_statistics(config.data, model, clip_means, model_dir)
+    sample = next(iter(dataset(training=False)))
     eval_actions = []
     if config.train.best_metric:
         eval_actions.append(
@@ -190,6 +215,24 @@ def create_controller(
         eval_summary_dir=os.path.join(model_dir, "eval") if writes else None,
         eval_actions=eval_actions,
     )
+
+
+def write_statistics(
+    data: configs.DataConfig,
+    model: GroundingModel,
+    clip_means: list[np.ndarray],
+    model_dir: str,
+) -> None:
+    """Writes the training data's statistics to the run's folder and its `best/`."""
+    measured = statistics.measure(
+        list(clip_records.read_clips(data.records_dir, data.train_split)),
+        clip_means,
+        channel_mean=keras.ops.convert_to_numpy(model.video_encoder.mean),
+        channel_deviation=keras.ops.convert_to_numpy(model.video_encoder.deviation),
+        max_steps=data.max_steps,
+    )
+    for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
+        write_json(os.path.join(folder, statistics.STATISTICS_FILE), measured, indent=None)
 
 
 def write_hyperparameters(config: configs.Experiment, model_dir: str) -> None:

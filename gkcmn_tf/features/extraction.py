@@ -1,12 +1,13 @@
 """The features of a video: the only place where they are made.
 
 `data.prepare` and the program that grounds a sentence in one's own video both call this module, so
-a model meets the same features that it was trained on. What decides them is written down in a
-*fingerprint*, which travels with the records and with a trained model.
+a model meets the same features that it was trained on. The settings that affect the features are
+their *fingerprint*, which travels with the records and with a trained model.
 """
 
 import concurrent.futures
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 
@@ -18,11 +19,12 @@ from absl import logging
 from gkcmn_tf.features import quantization
 from gkcmn_tf.features.feature_storage import VideoFeatures
 from gkcmn_tf.i3d import weight_sources
-from gkcmn_tf.i3d.loading import load_i3d
+from gkcmn_tf.i3d.loading import i3d_from_variables
 from gkcmn_tf.video import frame_rates, reading
 from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, window_batches, windows_in
 
 ENDPOINT = "Mixed_5c"
+SHAPE = (7, 7, 1024)  # of a window's features at ENDPOINT, for frames of reading.FRAME_SIZE pixels
 COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
@@ -47,6 +49,86 @@ def differences(before: dict, now: dict) -> list[str]:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ExtractorFactory:
+    """Makes the `FeatureExtractor` of I3D weights; tells its fingerprint without building it.
+
+    Reads the weights once, when the fingerprint or the extractor is first needed. Can be pickled;
+    weights that were read stay behind.
+
+    Args:
+        i3d_weights: anything that `gkcmn_tf.i3d.load_i3d` takes.
+        compute_dtype: what I3D computes in, of `COMPUTE_DTYPES`.
+        fps: resample videos to this many frames a second; None takes every frame.
+        storage_dtype: what the features are written in, of `quantization.STORAGE_DTYPES`.
+        batch_size: windows a batch.
+
+    Raises:
+        ValueError: `fps` is not more than 0, or there is no such dtype.
+    """
+
+    i3d_weights: str
+    _: dataclasses.KW_ONLY
+    compute_dtype: str = "float32"
+    fps: float | None = None
+    storage_dtype: str = "float16"
+    batch_size: int = 4
+
+    def __post_init__(self):
+        """Checks the settings."""
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            raise ValueError(
+                f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}; got "
+                f"{self.compute_dtype!r}"
+            )
+        _check_settings(self.fps, self.storage_dtype)
+
+    def __getstate__(self):
+        """The settings alone."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @functools.cached_property
+    def _variables(self):
+        return weight_sources.read_variables(self.i3d_weights)
+
+    @functools.cached_property
+    def fingerprint(self) -> dict:
+        """The fingerprint of the extractor; raises as `gkcmn_tf.i3d.load_i3d` if weights miss."""
+        return _fingerprint(
+            {
+                "source": self.i3d_weights,
+                "sha256": weight_sources.fingerprint(self._variables),
+            },
+            compute_dtype=self.compute_dtype,
+            fps=self.fps,
+            storage_dtype=self.storage_dtype,
+            shape=SHAPE,
+        )
+
+    def __call__(self) -> "FeatureExtractor":
+        """Builds the network.
+
+        Raises:
+            ValueError: its features have another shape than the fingerprint says.
+        """
+        extractor = FeatureExtractor(
+            i3d_from_variables(
+                self._variables, self.i3d_weights, ENDPOINT, dtype=self.compute_dtype
+            ),
+            {"source": self.i3d_weights, "sha256": self.fingerprint["i3d_sha256"]},
+            compute_dtype=self.compute_dtype,
+            fps=self.fps,
+            storage_dtype=self.storage_dtype,
+            batch_size=self.batch_size,
+        )
+        if changed := differences(self.fingerprint, extractor.fingerprint):
+            raise ValueError(
+                f"{self.i3d_weights}: the network's features differ from its fingerprint in "
+                f"{changed}: expected {self.fingerprint}, got {extractor.fingerprint}"
+            )
+        return extractor
+
+
 class FeatureExtractor:
     """Makes the features of videos: I3D on windows of 8 frames, one every 4 frames.
 
@@ -54,7 +136,7 @@ class FeatureExtractor:
     depend on the windows beside it.
 
     Attributes:
-        fingerprint: what decides the features; JSON.
+        fingerprint: the settings that affect the features; JSON.
         i3d: the network.
     """
 
@@ -74,7 +156,7 @@ class FeatureExtractor:
             i3d: maps `[B, 8, 224, 224, 3]` in `[-1, 1]` to `[B, 1, h, w, C]`.
             weights: `source` and `sha256` of its weights, for the fingerprint.
             compute_dtype: what it computes in, for the fingerprint.
-            fps: resample videos to so many frames a second; None takes every frame.
+            fps: resample videos to this many frames a second; None takes every frame.
             storage_dtype: what the features are written in, of `quantization.STORAGE_DTYPES`.
             batch_size: windows a batch.
 
@@ -82,13 +164,7 @@ class FeatureExtractor:
             ValueError: the network leaves more than one time step of a window, `fps` is not more
                 than 0, or there is no such storage.
         """
-        if fps is not None:
-            frame_rates.as_rate(fps)
-        if storage_dtype not in quantization.STORAGE_DTYPES:
-            raise ValueError(
-                f"storage_dtype: expected one of {', '.join(quantization.STORAGE_DTYPES)}; got "
-                f"{storage_dtype!r}"
-            )
+        _check_settings(fps, storage_dtype)
         self.i3d = i3d
         self._storage_dtype = storage_dtype
         self._fps = fps
@@ -99,45 +175,18 @@ class FeatureExtractor:
             tf.TensorSpec([span, size, size, 3], tf.uint8),
             tf.TensorSpec([batch_size, WINDOW_FRAMES], tf.int32),
         )
-        self.fingerprint = {
-            "i3d_source": weights["source"],
-            "i3d_sha256": weights["sha256"],
-            "endpoint": ENDPOINT,
-            "compute_dtype": compute_dtype,
-            "window_frames": WINDOW_FRAMES,
-            "window_stride": WINDOW_STRIDE,
-            "frame_size": size,
-            "resize": reading.RESIZE,
-            "fps": fps,
-            "storage_dtype": storage_dtype,
-            "shape": self._compute.structured_outputs.shape[1:].as_list(),
-        }
-
-    @classmethod
-    def from_source(
-        cls,
-        source: str,
-        *,
-        compute_dtype: str = "float32",
-        fps: float | None = None,
-        storage_dtype: str = "float16",
-        batch_size: int = 4,
-    ) -> "FeatureExtractor":
-        """An extractor with the I3D weights of `source`, anything that `i3d.load_i3d` takes."""
-        if compute_dtype not in COMPUTE_DTYPES:
-            raise ValueError(
-                f"compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)}; got {compute_dtype!r}"
-            )
-        model = load_i3d(source, ENDPOINT, dtype=compute_dtype)
-        weights = {"source": source, "sha256": weight_sources.source_fingerprint(source)}
-        return cls(
-            model,
+        self.fingerprint = _fingerprint(
             weights,
             compute_dtype=compute_dtype,
             fps=fps,
             storage_dtype=storage_dtype,
-            batch_size=batch_size,
+            shape=self._compute.structured_outputs.shape[1:].as_list(),
         )
+
+    @classmethod
+    def from_source(cls, source: str, **settings) -> "FeatureExtractor":
+        """An extractor with the I3D weights of `source`; see `ExtractorFactory`."""
+        return ExtractorFactory(source, **settings)()
 
     @classmethod
     def from_fingerprint(cls, trained: dict, source: str | None = None) -> "FeatureExtractor":
@@ -150,18 +199,18 @@ class FeatureExtractor:
         Raises:
             ValueError: the weights, or the settings of features, differ from those of training.
         """
-        extractor = cls.from_source(
+        factory = ExtractorFactory(
             source or trained["i3d_source"],
             compute_dtype=trained["compute_dtype"],
             fps=trained.get("fps"),
             storage_dtype=trained.get("storage_dtype", "float16"),
         )
-        if changed := differences(trained, extractor.fingerprint):
+        if changed := differences(trained, factory.fingerprint):
             raise ValueError(
                 "features would differ from those that the model was trained on, in "
-                f"{', '.join(changed)}: trained on {trained}, now {extractor.fingerprint}"
+                f"{', '.join(changed)}: trained on {trained}, now {factory.fingerprint}"
             )
-        return extractor
+        return factory()
 
     def _compute_batch(self, frames, windows):
         # The bytes travel to the device, once per frame, and become numbers there.
@@ -233,3 +282,29 @@ class FeatureExtractor:
             storage_dtype=self._storage_dtype,
             source=stream.source,
         )
+
+
+def _check_settings(fps, storage_dtype):
+    if fps is not None:
+        frame_rates.as_rate(fps)
+    if storage_dtype not in quantization.STORAGE_DTYPES:
+        raise ValueError(
+            f"storage_dtype: expected one of {', '.join(quantization.STORAGE_DTYPES)}; got "
+            f"{storage_dtype!r}"
+        )
+
+
+def _fingerprint(weights, *, compute_dtype, fps, storage_dtype, shape):
+    return {
+        "i3d_source": weights["source"],
+        "i3d_sha256": weights["sha256"],
+        "endpoint": ENDPOINT,
+        "compute_dtype": compute_dtype,
+        "window_frames": WINDOW_FRAMES,
+        "window_stride": WINDOW_STRIDE,
+        "frame_size": reading.FRAME_SIZE,
+        "resize": reading.RESIZE,
+        "fps": fps,
+        "storage_dtype": storage_dtype,
+        "shape": list(shape),
+    }

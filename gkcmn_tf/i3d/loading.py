@@ -1,6 +1,7 @@
 """I3D with weights of any source."""
 
 import keras
+import numpy as np
 
 from gkcmn_tf.i3d.calibration import calibrate, calibration_clips
 from gkcmn_tf.i3d.network import build_i3d
@@ -34,6 +35,20 @@ def load_i3d(
             endpoint.
     """
     variables = read_variables(source)
+    return i3d_from_variables(
+        variables, source, endpoint, dtype=dtype, fold_batch_norm=fold_batch_norm
+    )
+
+
+def i3d_from_variables(
+    variables: dict[str, np.ndarray],
+    source: str,
+    endpoint: str = "Mixed_5c",
+    *,
+    dtype: str = "float32",
+    fold_batch_norm: bool = True,
+) -> keras.Model:
+    """`load_i3d` with the `variables` that `read_variables(source)` gave."""
     seed = random_seed(source)
     if seed is not None:
         variables = calibrate(variables, calibration_clips(seed))

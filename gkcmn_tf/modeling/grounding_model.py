@@ -10,6 +10,7 @@ from gkcmn_tf.modeling import keras_metrics
 from gkcmn_tf.modeling.layers.cross_modal_interaction import CrossModalInteraction
 from gkcmn_tf.modeling.layers.sentence_encoder import SentenceEncoder
 from gkcmn_tf.modeling.layers.video_encoder import VideoEncoder
+from gkcmn_tf.text import WORD_WIDTH
 
 
 def global_sum(x):
@@ -68,7 +69,7 @@ class GroundingModel(keras.Model, abc.ABC):
         *,
         video_width=32,
         feature_dropout=0.0,
-        word_width=300,
+        word_width=WORD_WIDTH,
         sentence_width=128,
         fusion_width=128,
         sentence_pooling="mean",

@@ -118,6 +118,11 @@ def _shard_paths(folder, split, num_shards):
     return [os.path.join(folder, "clips", name) for name in names]
 
 
+def has_split(folder: str, split: str) -> bool:
+    """Whether the folder holds clips of the split of this name, complete or not."""
+    return bool(_found_shards(folder, split))
+
+
 def clip_shards(folder: str, split: str) -> list[str]:
     """Paths of a split's clip shards in order.
 

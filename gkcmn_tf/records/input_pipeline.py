@@ -1,13 +1,13 @@
 """Batches for training and evaluation, from the records of `data.prepare`.
 
 A batch is `(inputs, labels)` as `GroundingModel` describes them; its shapes are static. Labels also
-carry what evaluation needs: `qtype` int32 `[B, Q]` (a place in `tubes.QTYPES`), `index` int64
-`[B, Q]` (the sentence's place in the order in which `records.read_clips` gives the split's, -1
-at filler) and `num_frames` float32 `[B]`.
+hold `index`, int64 `[B, Q]`: the sentence's position in the order of `clip_records.read_clips`, -1
+at filler.
 
-The order is a function of the seed and the step alone: neither the number of workers nor an
-interruption changes which sentences a global batch holds. Only after a batch is made up and shared
-out among workers are its features read.
+Each example has a number, and its content is a function of that number and the seed alone. A worker
+counts through the numbers of its share of every global batch, so neither the number of workers nor
+an interruption changes which sentences a global batch holds, and each worker makes only its own
+examples.
 """
 
 import os
@@ -15,8 +15,8 @@ import typing
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
-from gkcmn_tf import tubes
 from gkcmn_tf.features import feature_storage
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
@@ -71,21 +71,24 @@ def from_config(
             f"train.global_batch_size: {global_batch_size} is not a multiple of the "
             f"{replicas} replicas"
         )
-    examples = _Examples(config, split, tokenizer)
-    dataset = (
-        examples.shuffled(seed, start_step * global_batch_size)
-        if training
-        else examples.in_order(global_batch_size)
-    )
-    share = global_batch_size // pipelines
-    dataset = (
-        dataset.batch(global_batch_size, drop_remainder=True)
-        .map(
-            lambda batch: tf.nest.map_structure(
-                lambda x: x[pipeline * share : (pipeline + 1) * share], batch
-            )
+    examples = _Examples(config, split, tokenizer, seed=seed if training else None)
+    if training and examples.count < global_batch_size:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s: split %s has %d example(s), fewer than train.global_batch_size=%d: every batch "
+            "repeats some; a batch size of at most %d is quicker and needs less memory",
+            1,
+            *(config.records_dir, split, examples.count, global_batch_size, examples.count),
         )
-        .unbatch()
+    share = global_batch_size // pipelines
+    first = start_step * global_batch_size + pipeline * share
+    if training:
+        counter = tf.data.Dataset.counter()
+    else:
+        counter = tf.data.Dataset.range(share * -(-examples.count // global_batch_size))
+    dataset = (
+        counter.map(lambda i: first + i // share * global_batch_size + i % share)
+        .map(examples.labels, num_parallel_calls=AUTOTUNE)
         .map(examples.with_features, num_parallel_calls=AUTOTUNE)
         .batch(global_batch_size // replicas, drop_remainder=True)
     )
@@ -124,11 +127,19 @@ class _Examples:
 
     Clips are held in memory as they are stored (VidSTG's training split: some 300 MB), without
     their features; so any order costs the same, and skipping costs nothing.
+
+    Args:
+        config: see `from_config`.
+        split: its name.
+        tokenizer: makes `tokens`.
+        seed: of the order, which differs from epoch to epoch, as do the groups; None keeps the
+            order of the records, without end filled up with examples that hold no sentence.
     """
 
-    def __init__(self, config, split, tokenizer):
+    def __init__(self, config, split, tokenizer, *, seed=None):
         self.config = config
         self.tokenizer = tokenizer
+        self.seed = seed
         paths = clip_records.clip_shards(config.records_dir, split)
         clips = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
         sentences = [clip_records.count_sentences(clip) for clip in clips]
@@ -138,111 +149,67 @@ class _Examples:
                 "data.prepare skipped, and why"
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
-        self.clips = tf.constant(clips)
-        # Which clip an example belongs to, and which group of it it is; each clip's first sentence
+        self.count = sum(groups)
+        self._clips = tf.constant(clips)
+        # Of each example, its clip and its group among the clip's; of each clip, its first sentence
         # among all.
-        self.clip_numbers = np.repeat(np.arange(len(groups)), groups)
-        self.group_numbers = np.concatenate([np.arange(count) for count in groups])
-        self.first_sentences = np.cumsum([0, *sentences[:-1]])
+        self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
+        self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
+        self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
 
-    def in_order(self, batch_size):
-        """Every sentence once, then filler up to a whole batch."""
-        numbers = tf.data.Dataset.range(len(self.clip_numbers))
-        examples = numbers.map(self._example(None), num_parallel_calls=AUTOTUNE)
-        filler = tf.nest.map_structure(
-            lambda spec: tf.zeros(spec.shape, spec.dtype), examples.element_spec
-        )
-        filler |= {"index": -tf.ones_like(filler["index"])}
-        missing = -len(self.clip_numbers) % batch_size
-        return examples.concatenate(tf.data.Dataset.from_tensors(filler).repeat(missing))
-
-    def shuffled(self, seed, start):
-        """Epoch after epoch, each in an order of its own, from example number `start` on."""
-        count = len(self.clip_numbers)
-        first_epoch, skipped = divmod(start, count)
-
-        def epoch_numbers(epoch):
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(count, dtype=tf.int64), tf.stack([seed, epoch])
-            )
-            return tf.data.Dataset.from_tensor_slices(order).map(
-                lambda number: tf.stack([number, epoch])
-            )
-
-        numbers = tf.data.Dataset.counter(first_epoch).flat_map(epoch_numbers).skip(skipped)
-        example = self._example(seed)
-        return numbers.map(
-            lambda number: example(number[0], number[1]), num_parallel_calls=AUTOTUNE
-        )
-
-    def _example(self, seed):
-        """The function that maps an example's number, and epoch, to its labels and clip.
-
-        With a seed, the sentences of a clip are put into groups anew in every epoch.
-        """
-        clip_numbers = tf.constant(self.clip_numbers)
-        group_numbers = tf.constant(self.group_numbers)
-        first_sentences = tf.constant(self.first_sentences, tf.int64)
+    def labels(self, number):
+        """Tokens, labels and clip of the example `number`, int64, counted over all epochs."""
+        epoch, place = number // self.count, number % self.count
+        if self.seed is not None:
+            key = tf.stack([self.seed, epoch])
+            place = tf.random.experimental.index_shuffle(place, key, self.count - 1)
+        clip_number = self._clip_numbers[place]
+        clip = clip_records.parse_clip(self._clips[clip_number])
+        count = tf.size(clip["sentence/index"])
+        order = tf.range(count)
+        if self.seed is not None:
+            key = tf.stack([self.seed + epoch * 2**32, clip_number])
+            order = tf.random.experimental.stateless_shuffle(order, key)
         Q = self.config.queries_per_clip
+        places = tf.cast(self._group_numbers[place], tf.int32) * Q + tf.range(Q)
+        chosen = tf.gather(order, tf.minimum(places, count - 1))
+        real = places < count
+        if self.seed is None:
+            real &= epoch == 0
+        index = self._first_sentences[clip_number] + tf.cast(chosen, tf.int64)
+        return {
+            **_cleared(self._sentence_labels(clip, chosen), real),
+            "index": tf.where(real, index, -1),
+            "begin": clip["begin"],
+            "end": clip["end"],
+            "features_file": tf.where(tf.reduce_any(real), clip["features_file"], ""),
+        }
 
-        def example(number, epoch=None):
-            clip_number = clip_numbers[number]
-            clip = clip_records.parse_clip(self.clips[clip_number])
-            labels = self._labels(clip)
-            count = tf.size(labels["qtype"])
-            labels["index"] = first_sentences[clip_number] + tf.range(count, dtype=tf.int64)
-            order = tf.range(count)
-            if seed is not None:
-                key = tf.stack([seed + epoch * 2**32, clip_number])
-                order = tf.random.experimental.stateless_shuffle(order, key)
-            places = tf.cast(group_numbers[number], tf.int32) * Q + tf.range(Q)
-            chosen = tf.gather(order, tf.minimum(places, count - 1))
-            group = {name: tf.gather(value, chosen) for name, value in labels.items()}
-            group = self._clear(group, places < count)
-            return group | {key: clip[key] for key in ("begin", "end", "features_file")}
-
-        return example
-
-    @staticmethod
-    def _clear(group, real):
-        """The group with filler where it is not `real`, bool `[Q]`."""
-
-        def clear(name, value):
-            mask = tf.reshape(real, [-1] + [1] * (value.shape.rank - 1))
-            filler = -1 if name == "index" else 0
-            return tf.where(mask, value, tf.cast(filler, value.dtype))
-
-        return {name: clear(name, value) for name, value in group.items()}
-
-    def _labels(self, clip):
-        """Tokens and labels of each of a clip's `n` sentences, `[n, ...]`."""
+    def _sentence_labels(self, clip, chosen):
+        """Tokens and labels of some sentences of a clip, `[Q, ...]`."""
         T = self.config.max_steps
         begin, end = clip["begin"], clip["end"]
         num_steps = count_steps(begin, end, T)
-        segments = clip["sentence/segment"]
+        lengths = clip["sentence/segment"][:, 1] - clip["sentence/segment"][:, 0]
+        first_rows = tf.gather(tf.cumsum(lengths, exclusive=True), chosen)[:, None]
+        segments = tf.gather(clip["sentence/segment"], chosen)
         step = tf.range(T, dtype=tf.int64)
         frames = steps.nearest_frames(step, begin, end, num_steps)
         inside = (frames >= segments[:, :1]) & (frames < segments[:, 1:])
         box_mask = inside & (step < num_steps)
-        lengths = segments[:, 1] - segments[:, 0]
-        rows = tf.cumsum(lengths, exclusive=True)[:, None] + frames - segments[:, :1]
-        rows = tf.where(box_mask, rows, 0)
+        rows = tf.where(box_mask, first_rows + frames - segments[:, :1], 0)
         size = tf.cast(
             tf.stack([clip["width"], clip["height"], clip["width"], clip["height"]]), tf.float32
         )
         boxes = tf.clip_by_value(tf.gather(clip["sentence/boxes"], rows) / size, 0.0, 1.0)
         begin, end, num_steps = (tf.cast(x, tf.float32) for x in (begin, end, num_steps))
         segment = steps.frames_to_steps(tf.cast(segments, tf.float32), begin, end, num_steps)
-        qtypes = tf.constant(tubes.QTYPES)
         return {
-            "tokens": self.tokenizer.tokenize_tensor(clip["sentence/text"]),
+            "tokens": self.tokenizer.tokenize_tensor(tf.gather(clip["sentence/text"], chosen)),
             "boxes": tf.where(box_mask[..., None], boxes, 0.0),
             "box_mask": box_mask,
             "segment": tf.clip_by_value(segment, 0.0, num_steps),
-            "query_mask": tf.ones(tf.shape(lengths), tf.bool),
-            "qtype": tf.argmax(
-                clip["sentence/qtype"][:, None] == qtypes, axis=1, output_type=tf.int32
-            ),
+            "query_mask": tf.ones_like(chosen, tf.bool),
         }
 
     def with_features(self, example):
@@ -276,4 +243,14 @@ class _Examples:
             "step_mask": tf.ensure_shape(step_mask, shape[:1]),
             "tokens": tokens,
         }
-        return inputs, labels | {"num_frames": tf.cast(end - begin, tf.float32)}
+        return inputs, labels
+
+
+def _cleared(labels, real):
+    """The labels `[Q, ...]`, zero where a sentence is not `real`, bool `[Q]`."""
+
+    def clear(value):
+        mask = tf.reshape(real, [-1] + [1] * (value.shape.rank - 1))
+        return tf.where(mask, value, tf.zeros([], value.dtype))
+
+    return {name: clear(value) for name, value in labels.items()}

@@ -19,9 +19,7 @@ class WordVectors:
     missing: list[str]
 
 
-def load_glove(
-    path: str, vocabulary: Sequence[str], *, dim: int = 300, seed: int = 0
-) -> WordVectors:
+def load_glove(path: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0) -> WordVectors:
     """Reads the vectors of a vocabulary from a GloVe text file.
 
     Takes plain files and .gz, the layout of 6B and that of 840B (cased, with tokens that hold

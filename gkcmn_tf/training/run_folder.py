@@ -5,6 +5,8 @@ vocabulary.txt     the words that the model knows
 features.json      how the features were made that it was trained on
 ckpt-*             the newest checkpoints
 best/              the checkpoint with the best evaluation: a run's folder of its own
+training_statistics.json
+                   clip lengths and features of the training data (training.statistics)
 versions.json      Python, package and source versions, of the newest start
 """
 
@@ -37,6 +39,8 @@ VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
 STATISTICS_FILE = "training_statistics.json"
 MODELS = {"gkcmn": GKCMN, "bm": BM}
+# Settings of a run that cannot change while it goes on, besides those of model and data.
+FIXED = ("train.seed", "train.global_batch_size", "train.ema_momentum", "runtime.precision")
 PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
 
 
@@ -90,8 +94,21 @@ def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingMo
 
 
 def records_features(config: configs.Experiment) -> dict:
-    """How the features of the config's records were made; `ValueError` if the config's differ."""
+    """How the features of the config's records were made.
+
+    Raises:
+        FileNotFoundError: `data.records_dir` is empty or no folder of records.
+        ValueError: the features differ from those that the config expects.
+    """
+    remedy = (
+        "make records with `python -m data.prepare --dataset=... --output_dir=RECORDS`, and give "
+        "--params_override=data.records_dir=RECORDS"
+    )
+    if not config.data.records_dir:
+        raise FileNotFoundError(f"data.records_dir: is empty; {remedy}")
     manifest_path = os.path.join(config.data.records_dir, clip_records.MANIFEST)
+    if not os.path.exists(manifest_path):
+        raise FileNotFoundError(f"data.records_dir: there is no {manifest_path}; {remedy}")
     fingerprint = read_json(manifest_path)["features"]
     data = config.data
     expected = [data.grid_size, data.grid_size, data.feature_channels]
@@ -104,9 +121,28 @@ def records_features(config: configs.Experiment) -> dict:
     if data.i3d_weights and data.i3d_weights not in made_with:
         raise ValueError(
             f"{manifest_path}: features were made with the I3D weights {made_with[0]} (SHA-256 "
-            f"{made_with[1]}), but data.i3d_weights asks for {data.i3d_weights}"
+            f"{made_with[1]}), but data.i3d_weights asks for {data.i3d_weights}; give "
+            "--params_override=data.i3d_weights=, with nothing after it, to take any, or run "
+            f"data.prepare with --i3d_weights={data.i3d_weights} and another --output_dir"
         )
     return fingerprint
+
+
+def evaluation_split(data: configs.DataConfig) -> str:
+    """The split that training is evaluated on.
+
+    This is `data.eval_split`, or `data.train_split`, with a warning, if that is the default and the
+    records have no such split.
+    """
+    default = configs.DataConfig().eval_split
+    if data.eval_split != default or clip_records.has_split(data.records_dir, default):
+        return data.eval_split
+    logging.warning(
+        "%s: has no split %r, so evaluation and the choice of the best checkpoint are on the "
+        "training split %r; these metrics do not tell how well the model does on other videos",
+        *(data.records_dir, default, data.train_split),
+    )
+    return data.train_split
 
 
 def start(
@@ -172,33 +208,42 @@ def _word_vectors(config, tokenizer):
 
 
 def _check_same_run(config, fingerprint, model_dir):
-    old, new = configs.as_dict(configs.saved(model_dir)), configs.as_dict(config)
-    fixed = [(key, old[key], new[key]) for key in ("model", "data")]
-    for section, key in (
-        ("train", "seed"),
-        ("train", "global_batch_size"),
-        ("train", "ema_momentum"),
-        ("runtime", "precision"),
-    ):
-        fixed.append((f"{section}.{key}", old[section][key], new[section][key]))
+    old, new = configs.flat(configs.saved(model_dir)), configs.flat(config)
+    fixed = [key for key in new if key in FIXED or key.startswith(("model.", "data."))]
+    if old["model.type"] != new["model.type"]:
+        # Arguments of one model say nothing about the other.
+        fixed = [key for key in fixed if key == "model.type" or not key.startswith("model.")]
+    changes = [
+        f"{key}: {before} -> {now}"
+        for key in fixed
+        if (before := _as_list(old[key])) != (now := _as_list(new[key]))
+    ]
     trained = read_json(os.path.join(model_dir, FEATURES_FILE))
-    if extraction.differences(trained, fingerprint):
-        fixed.append(("features", trained, fingerprint))
-    for key, before, now in fixed:
-        if before != now:
-            raise ValueError(
-                f"{model_dir}: holds a run with another {key}; take another --model_dir.\n"
-                f"before: {before}\nnow:    {now}"
-            )
+    changes += [f"features: {change}" for change in _feature_changes(trained, fingerprint)]
+    if changes:
+        raise ValueError(
+            f"{model_dir}: holds a run with other settings; take another --model_dir, or the run's "
+            "settings (its value -> the one asked for):\n" + "\n".join(changes)
+        )
+
+
+def _as_list(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _feature_changes(before, now):
+    return [
+        f"{key}: {before.get(key)} -> {now.get(key)}" for key in extraction.differences(before, now)
+    ]
 
 
 def check_features(run: Run) -> None:
     """Raises `ValueError` if the config's records were made otherwise than a run's."""
     now = records_features(run.config)
-    if changed := extraction.differences(run.features, now):
+    if changes := _feature_changes(run.features, now):
         raise ValueError(
             f"{run.config.data.records_dir}: features differ from those that the model was "
-            f"trained on, in {changed}: trained on {run.features}, now {now}"
+            f"trained on (training's -> these): {'; '.join(changes)}"
         )
 
 

@@ -290,26 +290,25 @@ class Evaluator(orbit.StandardEvaluator):
 
     def _write_images(self):
         inputs, labels = self.sample
+        # A small split leaves examples in its batch that only fill it up.
+        examples = np.flatnonzero(np.asarray(labels["query_mask"])[:, 0])[:IMAGES_PER_EVALUATION]
         outputs: Mapping[str, tf.Tensor] = self.model(inputs, training=False)
-        self._write_tubes(inputs, labels, self.model.decode(inputs, outputs))
+        self._write_tubes(inputs, labels, self.model.decode(inputs, outputs), examples)
         if "heatmaps" not in outputs:
             return
         predicted = tf.sigmoid(outputs["heatmaps"]).numpy()
         true = self.model.true_heatmaps(labels["boxes"]).numpy()
-        true *= labels["box_mask"].numpy()[..., None, None]
-        panels = [
-            panels.heatmap_panel(predicted[i, 0], true[i, 0])
-            for i in range(min(IMAGES_PER_EVALUATION, len(predicted)))
-        ]
-        for i, panel in enumerate(panels):
+        true *= np.asarray(labels["box_mask"])[..., None, None]
+        for i, example in enumerate(examples):
+            panel = panels.heatmap_panel(predicted[example, 0], true[example, 0])
             tf.summary.image(f"heatmaps/{i}", panel[None])
 
-    def _write_tubes(self, inputs, labels, decoded):
+    def _write_tubes(self, inputs, labels, decoded, examples):
         steps = np.sum(inputs["step_mask"], axis=1)
-        for i in range(min(IMAGES_PER_EVALUATION, len(steps))):
+        for i, example in enumerate(examples):
             predicted, true = (
-                (np.asarray(tube["segment"][i, 0]), np.asarray(tube["boxes"][i, 0]))
+                (np.asarray(tube["segment"][example, 0]), np.asarray(tube["boxes"][example, 0]))
                 for tube in (decoded, labels)
             )
-            panel = panels.tube_panel(predicted, true, int(steps[i]))
+            panel = panels.tube_panel(predicted, true, int(steps[example]))
             tf.summary.image(f"tubes/{i}", panel[None])

@@ -10,7 +10,6 @@ import sys
 
 import numpy as np
 import pytest
-from apache_beam.utils.shared import Shared
 
 from data import feature_pipeline
 from gkcmn_tf.features import extraction, feature_storage
@@ -32,9 +31,7 @@ def paths(folder):
 
 
 def extract(paths, output_dir, *beam_options):
-    return feature_pipeline.extract_videos(
-        make_extractor, Shared(), paths, str(output_dir), beam_options
-    )
+    return feature_pipeline.extract_videos(make_extractor, paths, str(output_dir), beam_options)
 
 
 def test_every_video_leaves_features_and_facts(paths, tmp_path):
@@ -111,8 +108,8 @@ from tests.data.mean_extractor import make_extractor
 root, output_dir = sys.argv[1:]
 paths = vidstg.find_vidor_annotations(root + "/vidor")
 found = vidstg.read_split("val", root + "/annotations", paths)
-prepare.prepare({"val": found}, make_extractor, dataset="vidstg", video_dir=root + "/videos",
-                output_dir=output_dir, arguments={})
+prepare.prepare({"val": found}, make_extractor, fingerprint=make_extractor().fingerprint,
+                dataset="vidstg", video_dir=root + "/videos", output_dir=output_dir, arguments={})
 """
 
 

@@ -31,6 +31,7 @@ def run(folder, output_dir, splits=("val",), **made):
     return prepare.prepare(
         {split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits},
         functools.partial(make_extractor, **made),
+        fingerprint=make_extractor(**made).fingerprint,
         dataset="vidstg",
         video_dir=str(folder.video_dir),
         output_dir=output_dir,
@@ -204,6 +205,25 @@ def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, 
     run(two_videos, output_dir)
     assert made == []
     assert contents(output_dir) == before
+
+
+def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
+    manifest = run(two_videos, output_dir)
+
+    def no_network():
+        raise AssertionError("built a network")
+
+    paths = vidstg.find_vidor_annotations(str(two_videos.vidor_dir))
+    again = prepare.prepare(
+        {"val": vidstg.read_split("val", str(two_videos.annotation_dir), paths)},
+        no_network,
+        fingerprint=manifest["features"],
+        dataset="vidstg",
+        video_dir=str(two_videos.video_dir),
+        output_dir=output_dir,
+        arguments=ARGUMENTS,
+    )
+    assert again == manifest
 
 
 @pytest.mark.parametrize("suffix", ["tfrecord", "json"])

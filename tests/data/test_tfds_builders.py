@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from data import tfds_builders
 from gkcmn_tf import tubes
 from gkcmn_tf.features import feature_storage
-from gkcmn_tf.files import write_json
+from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -86,6 +86,41 @@ def test_tfds_serves_every_sentence_as_it_is_in_the_records(records_dir, tmp_pat
                     assert example[key] == np.float32(getattr(clip, key))
 
 
+@pytest.mark.parametrize(
+    ("builder_class", "name", "homepage", "citation"),
+    [
+        (
+            tfds_builders.Vidstg,
+            "vidstg",
+            "https://github.com/Guaranteer/VidSTG-Dataset",
+            "Multi-Form",
+        ),
+        (
+            tfds_builders.Hcstvg,
+            "hcstvg",
+            "https://github.com/tzhhhh123/HC-STVG",
+            "Visual Transformers",
+        ),
+        (tfds_builders.GkcmnCustom, "gkcmn_custom", "about:blank", ""),
+    ],
+)
+def test_builders_say_where_the_data_come_from(builder_class, name, homepage, citation, tmp_path):
+    builder = builder_class(data_dir=str(tmp_path))
+    assert builder.name == name
+    assert builder.info.homepage == homepage
+    assert citation in builder.info.citation
+    assert bool(builder.info.citation) == bool(citation)
+
+
+def test_own_data_have_a_name_that_is_not_the_layouts(records_dir, tmp_path):
+    manifest = read_json(f"{records_dir}/manifest.json")
+    write_json(f"{records_dir}/manifest.json", manifest | {"dataset": "custom"})
+    with pytest.raises(ValueError, match="data set 'custom', expected 'vidstg'; build 'gkcmn_cust"):
+        build(tfds_builders.Vidstg, records_dir, tmp_path / "tfds")
+    build(tfds_builders.GkcmnCustom, records_dir, tmp_path / "tfds")
+    assert set(tfds.load("gkcmn_custom", data_dir=str(tmp_path / "tfds"))) == {"train", "test"}
+
+
 def test_what_is_built_loads_without_the_builder(records_dir, tmp_path):
     built = build(tfds_builders.Vidstg, records_dir, tmp_path / "tfds")
     loaded = tfds.builder_from_directory(built.data_dir)
@@ -93,9 +128,9 @@ def test_what_is_built_loads_without_the_builder(records_dir, tmp_path):
     assert len(loaded.as_dataset(split="train")) == 3
 
 
-@pytest.mark.parametrize("builder_class", [tfds_builders.Hcstvg, tfds_builders.Custom])
+@pytest.mark.parametrize("builder_class", [tfds_builders.Hcstvg, tfds_builders.GkcmnCustom])
 def test_records_of_another_data_set_are_refused(records_dir, tmp_path, builder_class):
-    message = f"records of data set 'vidstg', expected '{builder_class.name}'; build 'vidstg'"
+    message = f"records of data set 'vidstg', expected '{builder_class.DATASET}'; build 'vidstg'"
     with pytest.raises(ValueError, match=message):
         build(builder_class, records_dir, tmp_path / "tfds")
 
@@ -104,7 +139,7 @@ def test_a_folder_without_records_is_an_error_that_says_what_to_do(tmp_path):
     (tmp_path / "manual").mkdir()
     (tmp_path / "manual" / "vidor.zip").touch()
     with pytest.raises(FileNotFoundError, match=r"manifest\.json: no such.*with data\.prepare"):
-        build(tfds_builders.Custom, str(tmp_path / "manual"), tmp_path / "tfds")
+        build(tfds_builders.GkcmnCustom, str(tmp_path / "manual"), tmp_path / "tfds")
 
 
 @pytest.mark.slow

@@ -29,7 +29,15 @@ def test_later_changes_win(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.sped=3", "sped"),
+        ("train.sped=3", "unknown key train.sped; did you mean train.seed or train.steps?"),
+        ("trian.steps=3", "unknown key trian; did you mean train?"),
+        ("data: {steps: 3}", "unknown key data.steps; did you mean train.steps?"),
+        ("model.bm.sigma=3", "unknown key model.bm.sigma; did you mean model.gkcmn.sigma?"),
+        ("flurble=3", "--params_override: unknown key flurble"),
+        (
+            "train.seed",
+            "--params_override: expected YAML or key.subkey=value,..., got",
+        ),
         ("train.seed=a", "train.seed: expected int, got 'a'"),
         ("train: {steps: 3.5}", "train.steps: expected int, got 3.5"),
         ("train.steps=0", "train.steps: expected a positive value, got 0"),
@@ -60,12 +68,24 @@ def test_bad_values_name_the_key(override, message):
 def test_errors_name_the_file(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text("data: {no_such_key: 1}")
-    with pytest.raises(ValueError, match=r"broken\.yaml.*no_such_key"):
+    with pytest.raises(ValueError, match=r"broken\.yaml: unknown key data\.no_such_key$"):
+        config.load("gkcmn", [str(path)])
+    path.write_text("model: {gkcmn: {temporal_widht: 8}}")
+    with pytest.raises(ValueError, match=r"broken\.yaml.*did you mean model\.gkcmn\.temporal_w"):
+        config.load("gkcmn", [str(path)])
+    for text in ("- a list", "some words", ""):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"broken\.yaml: expected keys"):
+            config.load("gkcmn", [str(path)])
+    path.write_text("{bad")
+    with pytest.raises(ValueError, match=r"broken\.yaml: not valid YAML"):
         config.load("gkcmn", [str(path)])
     with pytest.raises(FileNotFoundError, match=r"missing\.yaml: no such config file"):
         config.load("gkcmn", [str(tmp_path / "missing.yaml")])
-    with pytest.raises(ValueError, match="--experiment=foo: no such experiment"):
+    with pytest.raises(ValueError, match="--experiment=foo: no such experiment; there are"):
         config.load("foo")
+    with pytest.raises(ValueError, match=r"gkmcn: no such experiment; did you mean gkcmn\?"):
+        config.load("gkmcn")
 
 
 @pytest.mark.parametrize("experiment", ["gkcmn", "bm"])

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from tensorboard.backend.event_processing import event_accumulator
 from gkcmn_tf import config as configs
 from gkcmn_tf import train
 from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
-from gkcmn_tf.training import checkpoints, run_folder
+from gkcmn_tf.training import checkpoints, run_folder, statistics
 
 ROOT = pathlib.Path(__file__).parents[2]
 FRAMES, SIZE, CHANNELS = 24, 2, 3
@@ -147,6 +149,53 @@ def one_replica(folder, tmp_path_factory):
     train_here(folder, model_dir, tf.distribute.OneDeviceStrategy("CPU:0"))
     assert len(curve(model_dir)) == STEPS
     return model_dir
+
+
+def test_statistics_are_those_of_the_first_batches(folder, one_replica):
+    found = read_json(str(one_replica / statistics.STATISTICS_FILE))
+    best = one_replica / checkpoints.BEST_FOLDER / statistics.STATISTICS_FILE
+    assert read_json(str(best)) == found
+    assert found["clips"]["count"] == 9
+    assert found["clips"]["frames"] == {"min": FRAMES, "median": FRAMES, "max": FRAMES}
+    assert found["clips"]["seconds_per_step"]["max"] == pytest.approx(4 / 25)
+    features = found["features"]
+    assert features["clips_sampled"] == 9  # 8 batches of 4 are more than two epochs
+    encoder = run_folder.load(str(one_replica)).model.video_encoder
+    np.testing.assert_allclose(features["channel_mean"], encoder.mean.numpy(), rtol=1e-5)
+    videos = [feature_storage.read_video_features(str(folder), f"v{i}").features for i in range(9)]
+    distances = [feature_distance(video, found) for video in videos]
+    assert features["distance"]["max"] == pytest.approx(max(distances), rel=1e-4)
+    assert features["distance"]["median"] == pytest.approx(np.median(distances), rel=1e-4)
+
+
+def test_a_run_without_statistics_gets_those_of_its_start(folder, one_replica, tmp_path):
+    model_dir = tmp_path / "run"
+    shutil.copytree(one_replica, model_dir)
+    path = model_dir / statistics.STATISTICS_FILE
+    before = path.read_bytes()
+    path.unlink()
+    train.create_controller(
+        config(folder), str(model_dir), tf.distribute.OneDeviceStrategy("CPU:0")
+    )
+    assert path.read_bytes() == before
+
+
+def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
+    model_dir = tmp_path / "run"
+    output = Process(command(folder, model_dir, override="runtime.num_gpus=64")).finish(code=1)
+    assert "runtime.num_gpus: 64 asked for, but TensorFlow sees" in output
+    assert not model_dir.exists()
+
+
+def test_the_cpu_and_a_tpu_need_no_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    runtime = configs.RuntimeConfig()
+    assert isinstance(train.create_strategy(runtime), tf.distribute.OneDeviceStrategy)
+    with pytest.raises(ValueError, match=r"sees 0 on .* num_gpus=0 to train on the CPU"):
+        train.create_strategy(configs.RuntimeConfig(num_gpus=1))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    with pytest.raises(ValueError, match=r"sees 1 on .* num_gpus=1,"):
+        train.create_strategy(configs.RuntimeConfig(distribution_strategy="mirrored", num_gpus=2))
 
 
 def test_two_replicas_have_the_loss_curve_of_one(folder, one_replica, two_replicas, tmp_path):

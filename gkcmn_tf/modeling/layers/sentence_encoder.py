@@ -12,7 +12,7 @@ class SentenceEncoder(keras.layers.Layer):
 
     Args:
         vocabulary_size: rows of the embedding, padding (0) and unknown (1) included.
-        word_width: width of a word vector (GloVe: 300).
+        word_width: width of a word vector.
         sentence_width: `D`, width of a word feature; even, half for each direction of the BiGRU.
         attention_layers: self-attention layers before the BiGRU.
         attention_heads: heads in each.
@@ -30,7 +30,7 @@ class SentenceEncoder(keras.layers.Layer):
         self,
         vocabulary_size,
         *,
-        word_width=300,
+        word_width,
         sentence_width=128,
         attention_layers=2,
         attention_heads=4,

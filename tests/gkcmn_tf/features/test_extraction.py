@@ -1,6 +1,7 @@
 """Features of whole videos, with a network small enough to do by hand."""
 
 import json
+import pickle
 import weakref
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 from absl import logging
 
 from gkcmn_tf.features import extraction
+from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.video.windows import count_windows, window_frames
 
@@ -169,6 +171,39 @@ def test_the_fingerprint_says_what_decides_the_features(extractor):
     }
 
 
+def test_the_fingerprint_of_a_source_needs_no_network_and_reads_its_weights_once(monkeypatch):
+    factory = extraction.ExtractorFactory("random:3", fps=5, compute_dtype="bfloat16")
+    read = []
+    original = weight_sources.read_variables
+
+    def count(source):
+        read.append(source)
+        return original(source)
+
+    def no_network(*args, **kwargs):
+        raise AssertionError("built a network")
+
+    monkeypatch.setattr(weight_sources, "read_variables", count)
+    monkeypatch.setattr(extraction, "i3d_from_variables", no_network)
+    made = factory.fingerprint
+    assert made["i3d_sha256"] == weight_sources.source_fingerprint("random:3")
+    assert (made["i3d_source"], made["fps"], made["compute_dtype"]) == ("random:3", 5, "bfloat16")
+    assert made["shape"] == [7, 7, 1024]
+    with pytest.raises(AssertionError, match="built a network"):
+        factory()
+    assert read == ["random:3"] * 2  # the factory once, this test once
+    copy = pickle.loads(pickle.dumps(factory))
+    assert copy == factory
+    assert len(pickle.dumps(factory)) < 1000
+
+
+def test_a_network_with_another_shape_than_the_fingerprint_is_an_error(monkeypatch):
+    monkeypatch.setattr(weight_sources, "read_variables", lambda source: {})
+    monkeypatch.setattr(extraction, "i3d_from_variables", lambda *args, **kwargs: mean_network())
+    with pytest.raises(ValueError, match=r"differ from its fingerprint in \['shape'\]"):
+        extraction.ExtractorFactory("random:0")()
+
+
 def test_fingerprints_differ_in_all_but_the_place_of_the_weights(extractor):
     before = extractor.fingerprint
     assert extraction.differences(before, before | {"i3d_source": "elsewhere"}) == []
@@ -178,7 +213,9 @@ def test_fingerprints_differ_in_all_but_the_place_of_the_weights(extractor):
 
 def test_an_unknown_dtype_is_an_error():
     with pytest.raises(ValueError, match="expected one of float32, bfloat16; got 'float8'"):
-        extraction.FeatureExtractor.from_source("random:0", compute_dtype="float8")
+        extraction.ExtractorFactory("random:0", compute_dtype="float8")
+    with pytest.raises(ValueError, match=r"storage_dtype: expected one of .* got 'int4'"):
+        extraction.ExtractorFactory("random:0", storage_dtype="int4")
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """The pipeline against a loop over sentences, and the promises about its order."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import logging
 
 from gkcmn_tf import tubes
 from gkcmn_tf.config import DataConfig
@@ -107,7 +110,6 @@ def naive_example(clip, sentence, videos, tokenizer):
         expected["tokens"][n] = known.index(word) if word in known else 1
     ends = np.array([sentence.begin, sentence.end])
     expected["segment"] = (ends - clip.begin) * num_steps / frames
-    expected["qtype"] = tubes.QTYPES.index(sentence.qtype)
     return expected
 
 
@@ -123,9 +125,8 @@ def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, 
             for name in ("features", "step_mask"):
                 np.testing.assert_array_equal(inputs[name][row], expected[name])
             np.testing.assert_array_equal(inputs["tokens"][row, query], expected["tokens"])
-            for name in ("boxes", "box_mask", "segment", "qtype"):
+            for name in ("boxes", "box_mask", "segment"):
                 np.testing.assert_allclose(labels[name][row, query], expected[name], atol=1e-6)
-            assert labels["num_frames"][row] == clip.end - clip.begin
             seen.append(sentence.id)
     assert seen == [sentence.id for _, sentence in sentences]  # each once
 
@@ -168,6 +169,49 @@ def test_training_order(folder, clips, tokenizer):
         assert sorted(index for (index,) in epoch) == list(range(total))
     assert one != two
     assert one != other
+
+
+def test_labels_are_those_that_the_model_and_evaluation_read(folder, tokenizer):
+    for training in (True, False):
+        _, labels = batches(folder, tokenizer, 1, training=training)[0]
+        assert set(labels) == {"boxes", "box_mask", "segment", "query_mask", "index"}
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+def test_any_number_of_workers_reads_the_numbers_from_any_start(queries, folder, tokenizer):
+    """Example by example: workers and starts that end in the middle of an epoch."""
+    kwargs = {"queries": queries, "training": True, "seed": 7}
+    whole = batches(folder, tokenizer, 40, batch_size=1, **kwargs)
+    for workers, start in ((1, 3), (2, 1), (4, 2)):
+        for worker in range(workers):
+            context = tf.distribute.InputContext(workers, worker, num_replicas_in_sync=workers)
+            made = batches(
+                folder,
+                tokenizer,
+                5,
+                batch_size=4,
+                start_step=start,
+                input_context=context,
+                **kwargs,
+            )
+            share = 4 // workers
+            for step, batch in enumerate(made):
+                first = (start + step) * 4 + worker * share
+                for row in range(share):
+                    expected = tf.nest.map_structure(lambda x: x[0], whole[first + row])
+                    found = tf.nest.map_structure(lambda x, row=row: x[row], batch)
+                    tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+
+
+def test_a_batch_larger_than_the_data_repeats_it(folder, clips, tokenizer, tmp_path, caplog):
+    clip_records.write_clips(str(tmp_path), "train", clips[:1], 1)
+    shutil.copytree(f"{folder}/features", tmp_path / "features")
+    logging.get_absl_logger().addHandler(caplog.handler)
+    made = indices(batches(str(tmp_path), tokenizer, 3, batch_size=4, training=True))
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    assert made == [[0] * 4] * 3
+    assert "has 1 example(s), fewer than train.global_batch_size=4" in caplog.text
+    assert indices(batches(str(tmp_path), tokenizer, batch_size=4)) == [[0, -1, -1, -1]]
 
 
 @pytest.mark.parametrize("queries", [1, 2])

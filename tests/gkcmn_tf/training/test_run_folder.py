@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import logging
 
 from gkcmn_tf import config
 from gkcmn_tf.records import clip_records
@@ -41,6 +42,30 @@ def save(experiment, model_dir):
     saved = checkpoints.contents(model, step=step, optimizer=optimizer)
     tf.train.CheckpointManager(saved, model_dir, max_to_keep=1).save(7)
     return model, optimizer
+
+
+def test_missing_records_say_how_to_make_them(experiment, tmp_path):
+    model_dir = tmp_path / "run"
+    for folder, message in (
+        ("", r"data\.records_dir: is empty; make records with `python -m data\.prepare"),
+        ("nowhere", r"data\.records_dir: there is no nowhere/manifest\.json; make records with"),
+    ):
+        experiment.data.records_dir = folder
+        with pytest.raises(FileNotFoundError, match=message):
+            run_folder.start(experiment, str(model_dir))
+    assert not model_dir.exists()
+
+
+def test_without_a_val_split_training_is_evaluated_on_its_own_split(experiment, caplog):
+    logging.get_absl_logger().addHandler(caplog.handler)
+    assert run_folder.evaluation_split(experiment.data) == "train"
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    assert "has no split 'val'" in caplog.text
+    clips = list(clip_records.read_clips(experiment.data.records_dir, "train"))
+    clip_records.write_clips(experiment.data.records_dir, "val", clips, 1)
+    assert run_folder.evaluation_split(experiment.data) == "val"
+    experiment.data.eval_split = "test"  # asked for by name: an error later, if it is missing
+    assert run_folder.evaluation_split(experiment.data) == "test"
 
 
 @pytest.mark.parametrize("weights", ["", "random:0", "a"])
@@ -89,23 +114,33 @@ def test_a_new_model_is_seeded(experiment):
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("override", "changes"),
     [
-        ("train.seed=1", "another train.seed"),
-        ("train.global_batch_size=3", "another train.global_batch_size"),
-        ("train.ema_momentum=0.5", "another train.ema_momentum"),
-        ("runtime.precision=mixed_float16", "another runtime.precision"),
-        ("data.max_words=7", "another data"),
-        ("model.gkcmn.sigma=3", "another model"),
+        ("train.seed=1", ["train.seed: 0 -> 1"]),
+        ("train.global_batch_size=3", ["train.global_batch_size: 32 -> 3"]),
+        ("train.ema_momentum=0.5", ["train.ema_momentum: 0.0 -> 0.5"]),
+        ("runtime.precision=mixed_float16", ["runtime.precision: float32 -> mixed_float16"]),
+        ("data.max_words=7", ["data.max_words: 20 -> 7"]),
+        (
+            "model.gkcmn.sigma=3,model.gkcmn.candidate_widths=[4.0, 8.0],train.seed=1",
+            [
+                "model.gkcmn.candidate_widths: [8.0, 16.0, 32.0, 64.0, 96.0, 128.0, 196.0] -> "
+                "[4.0, 8.0]",
+                "model.gkcmn.sigma: 2.0 -> 3",
+                "train.seed: 0 -> 1",
+            ],
+        ),
+        ("model.type=bm", ["model.type: gkcmn -> bm"]),
     ],
 )
-def test_a_run_goes_on_with_its_own_settings_only(override, message, experiment, tmp_path):
+def test_a_run_goes_on_with_its_own_settings_only(override, changes, experiment, tmp_path):
     model_dir = str(tmp_path / "run")
     run_folder.start(experiment, model_dir)
     run_folder.start(experiment, model_dir)
     saved = f"{model_dir}/params.yaml"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="holds a run with other settings") as error:
         run_folder.start(config.load("gkcmn", [saved], override), model_dir)
+    assert str(error.value).splitlines()[1:] == changes
     run_folder.start(config.load("gkcmn", [saved], "train.steps=60000"), model_dir)
 
 
@@ -114,9 +149,9 @@ def test_other_features_are_refused(experiment, tmp_path):
     save(experiment, model_dir)
     manifest = tmp_path / "records" / "manifest.json"
     manifest.write_text(json.dumps({"features": FEATURES | {"i3d_sha256": "b"}}))
-    with pytest.raises(ValueError, match="another features"):
+    with pytest.raises(ValueError, match=r"other settings.*\nfeatures: i3d_sha256: a -> b$"):
         run_folder.start(experiment, model_dir)
-    with pytest.raises(ValueError, match="i3d_sha256"):
+    with pytest.raises(ValueError, match=r"trained on .* i3d_sha256: a -> b$"):
         run_folder.check_features(run_folder.load(model_dir))
     manifest.write_text(json.dumps({"features": FEATURES | {"shape": [7, 7, 3]}}))
     with pytest.raises(ValueError, match=r"data.grid_size and .* say"):

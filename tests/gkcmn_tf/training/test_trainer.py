@@ -2,14 +2,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
 
 from gkcmn_tf.modeling.bm import BM
+from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.training import trainer
 
 
 def create(batch):
     keras.utils.set_random_seed(0)
     model = BM(10, video_width=4, word_width=8, sentence_width=8, fusion_width=8)
+    model.build({name: value.shape for name, value in batch[0].items()})
+    return model
+
+
+def create_gkcmn(batch):
+    keras.utils.set_random_seed(0)
+    widths = {"video_width": 4, "word_width": 8, "sentence_width": 8, "fusion_width": 8}
+    model = GKCMN(10, **widths, spatial_width=4, temporal_width=8)
     model.build({name: value.shape for name, value in batch[0].items()})
     return model
 
@@ -56,8 +66,8 @@ def uneven(batch):
 
 def assert_same_training(one, other, steps=4, tolerance=1e-5):
     results = [
-        {name: float(value) for name, value in trainer.train(tf.constant(steps)).items()}
-        for trainer in (one, other)
+        {name: float(value) for name, value in each.train(tf.constant(steps)).items()}
+        for each in (one, other)
     ]
     names = {"box_loss", "end_loss", "loss", "gradient_norm", "learning_rate", "data_wait"}
     assert set(results[0]) == names
@@ -107,21 +117,21 @@ def test_a_scaled_loss_trains_as_one_that_is_not(replicas, uneven, two_replicas)
 @pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 def test_a_scale_that_overflows_is_halved_and_the_step_skipped(clip_norm, batch):
-    trainer = create_trainer(batch, optimizer=scaled_sgd(3e38), clip_norm=clip_norm)
-    before = trainer.model.get_weights()
-    trainer.train(tf.constant(1))
-    for a, b in zip(before, trainer.model.get_weights(), strict=True):
+    training = create_trainer(batch, optimizer=scaled_sgd(3e38), clip_norm=clip_norm)
+    before = training.model.get_weights()
+    training.train(tf.constant(1))
+    for a, b in zip(before, training.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert float(trainer.optimizer.dynamic_scale) == pytest.approx(1.5e38)
-    assert int(trainer.step.numpy()) == 1
+    assert float(training.optimizer.dynamic_scale) == pytest.approx(1.5e38)
+    assert int(training.step.numpy()) == 1
 
 
 def test_the_first_loss_that_is_not_finite_is_reported(batch):
-    trainer = create_trainer(batch)
-    trainer.train(tf.constant(2))
-    trainer.model.trainable_variables[0].assign(trainer.model.trainable_variables[0] * np.nan)
+    training = create_trainer(batch)
+    training.train(tf.constant(2))
+    training.model.trainable_variables[0].assign(training.model.trainable_variables[0] * np.nan)
     with pytest.raises(trainer.NonFiniteLossError, match="loss of step 2 is not finite"):
-        trainer.train(tf.constant(3))
+        training.train(tf.constant(3))
 
 
 def averaging(model):
@@ -131,11 +141,11 @@ def averaging(model):
 
 
 def test_averaged_weights_are_evaluated_and_training_goes_on_with_its_own(batch):
-    trainer = create_trainer(batch, optimizer=averaging)
-    model, strategy = trainer.model, trainer.strategy
+    training = create_trainer(batch, optimizer=averaging)
+    model, strategy = training.model, training.strategy
     average = None
     for _ in range(3):
-        trainer.train(tf.constant(1))
+        training.train(tf.constant(1))
         now = [v.numpy() for v in model.trainable_variables]
         # The average begins with the weights after the first step.
         average = (
@@ -144,7 +154,7 @@ def test_averaged_weights_are_evaluated_and_training_goes_on_with_its_own(batch)
             else [0.9 * a + 0.1 * b for a, b in zip(average, now, strict=True)]
         )
     data = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch))
-    evaluator = trainer.Evaluator(model, data, strategy, sample=batch, optimizer=trainer.optimizer)
+    evaluator = trainer.Evaluator(model, data, strategy, sample=batch, optimizer=training.optimizer)
     results = evaluator.evaluate(tf.constant(-1))
     for variable, value in zip(model.trainable_variables, now, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
@@ -152,6 +162,35 @@ def test_averaged_weights_are_evaluated_and_training_goes_on_with_its_own(batch)
         variable.assign(value)
     expected = model.normalized_losses(*batch, model(batch[0]))
     assert float(results["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-5)
+
+
+def one_real_example(batch):
+    """A batch as of a split with one sentence: its first query real, all others only fill it up."""
+    inputs, labels = ({name: np.array(value) for name, value in part.items()} for part in batch)
+    for name, value in (inputs | labels).items():
+        value[1:] = 0
+        if name in labels:
+            value[:, 1:] = 0
+    inputs["tokens"][:, 1:] = 0
+    return inputs, labels
+
+
+@pytest.mark.parametrize("create_model", [create, create_gkcmn])
+def test_a_split_smaller_than_a_batch_shows_only_its_sentences(create_model, batch, tmp_path):
+    batch = one_real_example(batch)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        model = create_model(batch)
+    dataset = tf.data.Dataset.from_tensors(batch)
+    evaluator = trainer.Evaluator(
+        model, strategy.experimental_distribute_dataset(dataset), strategy, sample=batch
+    )
+    with tf.summary.create_file_writer(str(tmp_path)).as_default(step=1):
+        evaluator.evaluate(tf.constant(-1))
+    events = event_accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    shown = {"tubes/0"} | ({"heatmaps/0"} if create_model is create_gkcmn else set())
+    assert set(events.Tags()["tensors"]) == shown
 
 
 def test_evaluator_reports_losses_and_metrics(batch):
