@@ -1,15 +1,23 @@
 """Query validation, and results in the frames of the video file."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
+from gkcmn_tf.encoded_video import EncodedVideo
+from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.video import frame_rates
+from gkcmn_tf.video import frame_rates, steps
 
 # Containers round time stamps to milliseconds.
 _TOLERANCE = 1e-3  # seconds
+
+MAX_SECONDS_PER_STEP = 1.0
+LENGTH_TOLERANCE = 1.5  # times as long, or as short, as any clip of training
 
 
 def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
@@ -87,3 +95,62 @@ def in_file_frames(
     end = min(end, clip_end)
     boxes = timeline.boxes_in_frames(tube.boxes, tube.begin, tube.end)[: end - begin]
     return tubes.Tube(begin, end, np.round(boxes, 2), tube.score, sentence=sentence, video=video)
+
+
+def unfamiliar(
+    video: EncodedVideo, clip: tuple[int, int], max_steps: int, training: Mapping[str, Any]
+) -> list[str]:
+    """In what a clip differs from those that a model was trained on; empty if in nothing.
+
+    Args:
+        video: encoded.
+        clip: the searched frames `[begin, end)` of the file.
+        max_steps: `T`, steps that the model sees of a clip.
+        training: content of the run's `training_statistics.json`; may be empty.
+    """
+    begin, end = video.source.timeline.seconds(*clip)
+    seconds = end - begin
+    first, last = video.source.timeline.to_samples(*clip)
+    per_step = seconds / steps.count_steps(first, last, max_steps)
+    found = []
+    if per_step > MAX_SECONDS_PER_STEP:
+        found.append(
+            f"each of the {max_steps} steps that the model sees stands for {per_step:.1f} s"
+        )
+    if not training:
+        return found
+    usual = training["clips"]["seconds"]
+    if not usual["min"] / LENGTH_TOLERANCE <= seconds <= usual["max"] * LENGTH_TOLERANCE:
+        found.append(
+            f"it lasts {seconds:.1f} s, clips of training {usual['min']:.1f} to "
+            f"{usual['max']:.1f} s"
+        )
+    distance = feature_distance(video.features, training)
+    usual_distance = training["features"]["distance"]["p99"]
+    if distance > usual_distance:
+        found.append(
+            f"its features lie {distance:.2f} standard deviations from those of training, where "
+            f"99 % of the clips lie within {usual_distance:.2f}"
+        )
+    return found
+
+
+def warn_unfamiliar(
+    video: EncodedVideo, clip: tuple[int, int], max_steps: int, about: Mapping[str, Any]
+) -> None:
+    """Warns of a clip that differs from those that a model was trained on (see `unfamiliar`).
+
+    Args:
+        video: encoded.
+        clip: the searched frames `[begin, end)` of the file.
+        max_steps: `T`, steps that the model sees of a clip.
+        about: of the preset: its `name`, `limits` and statistics of `training`.
+    """
+    if reasons := unfamiliar(video, clip, max_steps, about.get("training") or {}):
+        logging.warning(
+            "%s: unlike the training data of %s, so that its tubes may mean nothing: %s. %s",
+            video.source.path,
+            about.get("name", "the model"),
+            "; ".join(reasons),
+            about.get("limits", ""),
+        )

@@ -164,10 +164,10 @@ def create_controller(
         )
 
     train_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda context: dataset(context, training=True, start_step=first_step)
+        strategy, lambda input_context: dataset(input_context, training=True, start_step=first_step)
     )
     eval_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda context: dataset(context, training=False)
+        strategy, lambda input_context: dataset(input_context, training=False)
     )
     clip_means = []
     first_batches = statistics.collect_clip_means(dataset(training=True), clip_means)

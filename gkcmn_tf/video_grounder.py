@@ -64,6 +64,7 @@ class VideoGrounder:
         self.about = about or {}
         self._i3d_weights = i3d_weights
         self._extractor = None
+        self._warned = set()  # clips whose difference from training was told
         # A graph: in reduced precision TensorFlow rounds otherwise out of it, and evaluation and
         # the SavedModel are graphs.
         self._find = tf.function(self._find_tubes, reduce_retracing=True)
@@ -198,6 +199,9 @@ class VideoGrounder:
                 f"{', '.join(changed)}; encode it with this one"
             )
         clip = queries.clip_frames(video.source.timeline, begin, end)
+        if asked and (video.source.path, clip) not in self._warned:
+            self._warned.add((video.source.path, clip))
+            queries.warn_unfamiliar(video, clip, self.max_steps, self.about)
         found = []
         for first in range(0, len(asked), SENTENCES_PER_BATCH):
             found += self._ground_batch(
