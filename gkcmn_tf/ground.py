@@ -13,7 +13,6 @@ the tube drawn in to --output_dir.
 
 import json
 import os
-import re
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +26,7 @@ from gkcmn_tf.records import input_pipeline
 from gkcmn_tf.text import standardization, tokenization
 from gkcmn_tf.training import run_folder
 from gkcmn_tf.visualization import overlays
+from gkcmn_tf.visualization.output_names import output_name
 
 FLAGS = flags.FLAGS
 
@@ -125,12 +125,15 @@ def ground(
 def draw(video_path: str, query: str, tube: tubes.Tube, num_frames: int) -> None:
     """Writes the overlay video and the strip of stills."""
     folder = FLAGS.output_dir or os.path.join(FLAGS.model_dir, "ground")
-    stem = os.path.splitext(os.path.basename(video_path))[0]
-    slug = re.sub(r"\W+", "-", query.lower()).strip("-")[:60]
-    path = os.path.join(folder, f"{stem}-{slug}")
-    drawn = {"query": query, "num_frames": num_frames}
-    overlays.write_overlay(video_path, f"{path}.mp4", tube, **drawn)
-    overlays.write_strip(video_path, f"{path}.png", tube, **drawn)
+    path = os.path.join(folder, output_name(video_path, query))
+    overlays.draw_tubes(
+        video_path,
+        tube,
+        num_frames=num_frames,
+        overlay_path=f"{path}.mp4",
+        strip_path=f"{path}.png",
+        query=query,
+    )
     logging.info("drawn: %s.mp4 and .png", path)
 
 
