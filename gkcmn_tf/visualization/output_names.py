@@ -18,7 +18,9 @@ def output_name(video_path: str, query: str) -> str:
     The digits tell apart what the words do not: `a/01.mp4` and `b/01.mp4`, `x.webm` and `x.gif`,
     queries that differ in their punctuation, or after their first words.
     """
-    identity = os.fsencode(os.path.abspath(video_path)) + b"\0" + query.encode("utf-8", "replace")
+    identity = (
+        os.fsencode(os.path.abspath(video_path)) + b"\0" + query.encode("utf-8", "surrogatepass")
+    )
     digits = hashlib.sha256(identity).hexdigest()[:_DIGITS]
     stem = os.path.splitext(os.path.basename(video_path))[0]
     words = [_words(stem, _VIDEO_BYTES), _words(query.lower(), _QUERY_BYTES), digits]

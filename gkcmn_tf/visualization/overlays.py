@@ -1,5 +1,6 @@
 """Tubes drawn into a copy of their video, and into a strip of stills."""
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -42,7 +43,7 @@ def draw_tubes(
     num_stills: int = 8,
     max_side: int | None = None,
     max_bit_rate: int | None = None,
-    with_sound: bool = True,
+    excerpt: tuple[int, int] | None = None,
 ) -> None:
     """Draws tubes into a copy of their video, a strip of stills, or both while decoding it once.
 
@@ -64,7 +65,7 @@ def draw_tubes(
         num_stills: how many stills; fewer if there are not so many frames.
         max_side: scale a larger copy down to so many pixels on its longer side.
         max_bit_rate: of the copy's picture, in bits a second; None for what its quality takes.
-        with_sound: whether the copy has the sound.
+        excerpt: copy frames `[begin, end)` only, without sound.
 
     Raises:
         FileNotFoundError: no such video.
@@ -80,25 +81,29 @@ def draw_tubes(
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
     stills = _Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
+    first, end = (0, num_frames) if excerpt is None else excerpt
     stream = reading.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
-    shown = num_frames if overlay_path or not stills else int(stills.wanted[-1]) + 1
-    progress = tqdm.tqdm(stream, desc="drawing", unit="frame", total=shown)
+    last = max(end - 1 if overlay_path else 0, stills.wanted[-1] if stills else 0)
+    # A whole copy has all frames, also those that the caller does not know of.
+    whole = overlay_path is not None and excerpt is None
+    decoded = stream if whole else itertools.islice(stream, int(last) + 1)
+    progress = tqdm.tqdm(decoded, desc="drawing", unit="frame", total=int(last) + 1)
 
     def frames() -> Iterator[writing.TimedFrame]:
+        begin_time = None
         for number, frame in enumerate(progress):
             if stills:
                 stills.take(number, frame, stream.pixel_aspect)
-            if overlay_path:
+            if overlay_path and (whole or first <= number < end):
+                begin_time = stream.frame_time if begin_time is None else begin_time
                 image = _scaled(Image.fromarray(frame), max_side)
                 draw_text(image, [*captions, (f"frame {number}", TEXT)])
                 scale = (image.width / frame.shape[1], image.height / frame.shape[0])
                 draw_boxes(image, drawn, number, scale)
                 draw_bar(image, drawn, number, num_frames)
                 yield writing.TimedFrame(
-                    np.asarray(image), stream.frame_time, stream.frame_duration
+                    np.asarray(image), stream.frame_time - begin_time, stream.frame_duration
                 )
-            elif stills.complete:
-                return
         if stills and not stills.complete:
             raise ValueError(f"{video_path}: has {stream.count} frames, expected {num_frames}")
 
@@ -109,7 +114,7 @@ def draw_tubes(
             fps or stream.info.fps,
             time_base=stream.time_base,
             pixel_aspect=stream.pixel_aspect,
-            sound_source=_sound(video_path, stream) if with_sound else None,
+            sound_source=_sound(video_path, stream) if excerpt is None else None,
             max_bit_rate=max_bit_rate,
         )
     else:

@@ -396,9 +396,18 @@ def test_sound_that_cannot_be_written_is_left_out_with_a_warning(tmp_path, monke
     assert sorted(os.listdir(tmp_path)) == ["drawn.mp4", "v.mkv"]
 
 
-def test_a_copy_without_sound(tmp_path):
+def test_an_excerpt_has_its_frames_only_and_no_sound(tmp_path):
     write_source(tmp_path / "v.mp4", sound="aac")
     output = str(tmp_path / "drawn.mp4")
-    drawn_copy(tmp_path / "v.mp4", output, with_sound=False)
+    drawn_copy(tmp_path / "v.mp4", output, excerpt=(2, 6))
     with av.open(output) as container:
         assert not container.streams.audio
+    expected = np.array(UNEVEN[2:6]) - UNEVEN[2]
+    np.testing.assert_allclose(read_stamps(output), expected / 1000, atol=1e-9)
+
+
+def test_a_strip_beside_an_excerpt_is_still_whole(grey_video, tmp_path):
+    paths = {"overlay_path": str(tmp_path / "o.mp4"), "strip_path": str(tmp_path / "s.png")}
+    overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, excerpt=(0, 3), **paths)
+    assert len(list(reading.decode_frames(paths["overlay_path"], size=None))) == 3
+    assert Image.open(paths["strip_path"]).width == 4 * (320 + 4)
