@@ -263,15 +263,17 @@ def draw_sentence(
     scale = np.tile([info.width / clip.width, info.height / clip.height], 2)
     tube = tubes.Tube(sentence.begin, sentence.end, sentence.boxes * scale)
     path = os.path.join(output_dir, urllib.parse.quote(sentence.id, safe=""))
-    drawn = {
-        "query": sentence.text,
-        "num_frames": clip.frame_count,
-        "true_tube": tube,
-        "fps": fps,
-        "mirrored": mirroring.is_mirrored(clip.video_id),
-    }
-    overlays.write_strip(video_path, f"{path}.png", None, **drawn)
-    overlays.write_overlay(video_path, f"{path}.mp4", None, **drawn)
+    overlays.draw_tubes(
+        video_path,
+        [],
+        num_frames=clip.frame_count,
+        overlay_path=f"{path}.mp4",
+        strip_path=f"{path}.png",
+        query=sentence.text,
+        true_tube=tube,
+        fps=fps,
+        mirrored=mirroring.is_mirrored(clip.video_id),
+    )
     logging.info("drawn: %s.png and .mp4", path)
 
 

@@ -12,10 +12,12 @@ from their time stamps, and count from the first frame. --format writes other fo
 tools and players. A video and a strip of stills with the tube drawn in go to --output_dir.
 """
 
+import collections
 import os
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from gkcmn_tf import program, sample_videos, tube_formats
 from gkcmn_tf.encoded_video import EncodedVideo
@@ -59,6 +61,7 @@ def main(argv):
     """Checks the arguments, encodes the video, grounds each sentence, prints and draws."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    logging.set_verbosity(logging.INFO)
     video, sentences = check_arguments()
     # TensorFlow takes seconds to import; a mistake in the arguments is told at once.
     from gkcmn_tf.video_grounder import VideoGrounder  # noqa: PLC0415
@@ -78,6 +81,33 @@ def main(argv):
         write_text(FLAGS.output, text)
     else:
         sys.stdout.write(text)
+        sys.stdout.flush()
+    if FLAGS.draw:
+        draw(answers)
+
+
+def draw(answers: Sequence[tube_formats.Answer]) -> None:
+    """Draws the tubes of each sentence into a copy of the video and a strip of stills."""
+    # Pillow and fonts are not needed for the answers.
+    from gkcmn_tf.visualization.output_names import output_name  # noqa: PLC0415
+    from gkcmn_tf.visualization.overlays import draw_tubes  # noqa: PLC0415
+
+    by_sentence = collections.defaultdict(list)
+    for answer in answers:
+        if isinstance(answer, Tube):
+            by_sentence[answer.sentence].append(answer)
+    for sentence, tubes in by_sentence.items():
+        video = tubes[0].video
+        path = os.path.join(FLAGS.output_dir, output_name(video.path, sentence))
+        draw_tubes(
+            video.path,
+            tubes,
+            num_frames=video.timeline.frame_count,
+            overlay_path=f"{path}.mp4",
+            strip_path=f"{path}.png",
+            query=sentence,
+        )
+        logging.info("drawn: %s.mp4 and .png", path)
 
 
 def with_absent(
@@ -101,6 +131,11 @@ def check_arguments() -> tuple[str, list[str]]:
             sentences += [line.strip() for line in file if line.strip()]
     if not sentences:
         raise app.UsageError("expected a sentence: --query or --queries_file")
+    if FLAGS.draw:
+        # A folder that cannot be written is found before the work, not after it.
+        os.makedirs(FLAGS.output_dir, exist_ok=True)
+        if not os.access(FLAGS.output_dir, os.W_OK):
+            raise PermissionError(f"--output_dir={FLAGS.output_dir}: cannot be written")
     begin, end = FLAGS.begin, FLAGS.end
     if begin is not None and begin < 0:
         raise app.UsageError(f"--begin={begin:g}: expected seconds, at least 0")

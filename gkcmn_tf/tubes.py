@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,42 @@ class Tube:
             "score": self.score,
             **(seconds if self.video else {}),
         }
+
+    def draw(
+        self, path: str, *, strip_path: str | None = None, true_tube: "Tube | None" = None
+    ) -> None:
+        """Draws the tube into a copy of its video: an MP4 with the video's sound.
+
+        Args:
+            path: the MP4 to write, whole or not at all.
+            strip_path: a PNG with a strip of stills to write as well.
+            true_tube: drawn in another colour.
+
+        Raises:
+            ValueError: the tube has no `video`, or `path` is the video itself.
+            FileNotFoundError: the video's file is not there.
+        """
+        # Tubes need neither FFmpeg nor Pillow, pictures do.
+        from gkcmn_tf.visualization import overlays  # noqa: PLC0415
+
+        if self.video is None:
+            raise ValueError("the tube has no video to draw it into; make it with `video=`")
+        overlays.draw_tubes(
+            self.video.path,
+            self,
+            num_frames=self.video.timeline.frame_count,
+            overlay_path=path,
+            strip_path=strip_path,
+            true_tube=true_tube,
+        )
+
+    def _repr_html_(self) -> str | None:
+        """The drawn video for notebooks, scaled down; None without a video."""
+        from gkcmn_tf.visualization import inline  # noqa: PLC0415
+
+        if self.video is None or not os.path.exists(self.video.path):
+            return None
+        return inline.tube_html(self)
 
     def boxes_by_frame(self, *, first_frame: int = 0) -> dict[str, list[float]]:
         """The boxes by frame number, as JSON has them; frames count from `first_frame`."""

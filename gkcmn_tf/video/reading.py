@@ -108,7 +108,8 @@ class FrameStream:
         if not rate:
             raise VideoError(f"{path}: declares no frame rate")
         self._declared_rate = fractions.Fraction(rate)
-        frame, _ = first
+        frame, stamp = first
+        self._first_stamp = stamp or 0
         # The angle is anticlockwise; a quarter turn swaps width and height.
         self._quarter_turns = round(frame.rotation / 90) % 4
         width, height = frame.width, frame.height
@@ -125,6 +126,32 @@ class FrameStream:
         frame elsewhere by more than a frame: then it is their mean rate.
         """
         return float(self._rate or self._file_rate())
+
+    @property
+    def frame_time(self) -> fractions.Fraction:
+        """When the frame yielded last appears, in seconds after the first one."""
+        return (self.count - 1) / self._rate if self._rate else self._times[-1]
+
+    @property
+    def frame_duration(self) -> fractions.Fraction:
+        """For how long the frame yielded last is shown by what the file says of it, in seconds."""
+        return 1 / self._rate if self._rate else self._last_duration or 1 / self._declared_rate
+
+    @property
+    def start(self) -> fractions.Fraction:
+        """The first frame's time stamp in the file, in seconds; 0 if it has none."""
+        return self._first_stamp * self._stream.time_base
+
+    @property
+    def time_base(self) -> fractions.Fraction:
+        """The unit of the file's time stamps, in seconds."""
+        return self._stream.time_base
+
+    @property
+    def pixel_aspect(self) -> fractions.Fraction:
+        """Width of a pixel by its height, in the upright picture; 1 if the file says nothing."""
+        aspect = self._stream.sample_aspect_ratio or fractions.Fraction(1)
+        return 1 / aspect if self._quarter_turns % 2 else aspect
 
     def _file_rate(self):
         declared, intervals = self._declared_rate, len(self._times) - 1

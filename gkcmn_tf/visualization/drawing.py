@@ -1,13 +1,21 @@
 """What overlays and panels are drawn with: colours, boxes, text, files."""
 
-import os
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from gkcmn_tf.files import whole_file
+from gkcmn_tf.tubes import Tube
+from gkcmn_tf.visualization.fonts import font_for
+
+Color = tuple[int, int, int]
 
 # Told apart by colour-blind people too; the dark edge shows on any background.
 PREDICTED = (255, 159, 28)
 TRUE = (86, 200, 255)
+MORE_PREDICTED = ((204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
 EDGE = (0, 0, 0)
 TEXT = (255, 255, 255)
 TRACK = (70, 70, 70)
@@ -19,55 +27,81 @@ def evenly(first, last, count):
     return np.unique(np.linspace(first, last, count).round().astype(int))
 
 
-def text_font(image):
-    """The font for text on a picture."""
-    return ImageFont.load_default(max(image.height / 24, 10))
+class DrawnTube(NamedTuple):
+    """A tube, its name in pictures, and its colour."""
+
+    name: str
+    tube: Tube
+    color: Color
 
 
-def draw_boxes(image, named_tubes, number):
-    """Draws the boxes of frame `number` of `(name, tube, colour)` into a picture."""
+def draw_boxes(
+    image: Image.Image, drawn: Sequence[DrawnTube], number: int, scale: Sequence[float] = (1, 1)
+) -> None:
+    """Draws the boxes of frame `number` into a picture.
+
+    Args:
+        image: the frame.
+        drawn: the tubes; the first goes on top.
+        number: of the frame.
+        scale: width and height of the picture by those that boxes are in.
+    """
     draw = ImageDraw.Draw(image)
     thickness = max(image.height // 90, 2)
-    # The prediction goes on top.
-    for _, tube, color in reversed(named_tubes):
-        if tube.begin <= number < tube.end:
-            x1, y1, x2, y2 = tube.boxes[number - tube.begin].tolist()
+    for _, tube, color in reversed(drawn):
+        if tube.begin <= number < tube.end and tube.has_box[number - tube.begin]:
+            x1, y1, x2, y2 = (tube.boxes[number - tube.begin] * np.tile(scale, 2)).tolist()
             corners = [x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)]
             draw.rectangle(corners, outline=EDGE, width=thickness + 2)
             inner = [x1 + 1, y1 + 1, max(corners[2] - 1, x1 + 1), max(corners[3] - 1, y1 + 1)]
             draw.rectangle(inner, outline=color, width=thickness)
 
 
-def draw_text(image, text):
-    """Writes `text` over a dark band at the top; long lines are wrapped."""
-    font = text_font(image)
+def draw_text(image: Image.Image, lines: Sequence[tuple[str, Color]]) -> None:
+    """Writes lines over a dark band at the top; long ones are wrapped."""
     draw = ImageDraw.Draw(image, "RGBA")
-    wrapped = "\n".join(wrap(line, font, image.width - 8) for line in text.split("\n"))
-    *_, bottom = draw.multiline_textbbox((4, 2), wrapped, font=font)
+    size = max(image.height / 24, 10)
+    placed, bottom = [], 0
+    for line, color in lines:
+        font, text = font_for(line, size)
+        wrapped = wrap(text, font, image.width - 8)
+        if not wrapped:
+            continue
+        placed.append((bottom, wrapped, font, color))
+        *_, bottom = draw.multiline_textbbox((4, bottom + 2), wrapped, font=font)
     draw.rectangle([0, 0, image.width, bottom + 3], fill=BAND)
-    draw.multiline_text((4, 2), wrapped, font=font, fill=TEXT)
+    for top, wrapped, font, color in placed:
+        draw.multiline_text((4, top + 2), wrapped, font=font, fill=color)
 
 
-def wrap(line, font, width):
-    """`line` broken between words, so that no part is wider than `width` pixels."""
+def wrap(line: str, font, width: float) -> str:
+    """`line` broken between words, so that no part is wider than `width` pixels.
+
+    A word that is wider, as a sentence of a language without spaces is, is broken anywhere.
+    """
     lines = [""]
     for word in line.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
+        if font.getlength(longer) <= width:
             lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if lines[-1] and font.getlength(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
     return "\n".join(lines)
 
 
-def draw_bar(image, named_tubes, number, num_frames):
+def draw_bar(image: Image.Image, drawn: Sequence[DrawnTube], number: int, num_frames: int) -> None:
     """A bar along the bottom that stands for the whole video, a lane for each tube."""
     draw = ImageDraw.Draw(image)
     lane = max(image.height // 50, 4)
     scale = image.width / num_frames
-    top = image.height - lane * len(named_tubes)
+    top = image.height - lane * len(drawn)
     draw.rectangle([0, top - 2, image.width, image.height], fill=EDGE)
-    for row, (_, tube, color) in enumerate(named_tubes):
+    for row, (_, tube, color) in enumerate(drawn):
         y = top + row * lane
         draw.rectangle([0, y, image.width, y + lane - 2], fill=TRACK)
         right = max(tube.end * scale - 1, tube.begin * scale)
@@ -76,19 +110,18 @@ def draw_bar(image, named_tubes, number, num_frames):
     draw.rectangle([x - 1, top - 2, x + 1, image.height], fill=TEXT)
 
 
-def title_bar(text, width):
+def title_bar(text: str, width: int) -> np.ndarray:
     """A title: white text on black, `[height, width, 3]`."""
-    font = ImageFont.load_default(14)
+    font, text = font_for(text, 14)
     wrapped = wrap(text, font, width - 8)
-    height = 8 + 17 * (wrapped.count("\n") + 1)
-    image = Image.new("RGB", (width, height))
+    blank = Image.new("RGB", (1, 1))
+    *_, bottom = ImageDraw.Draw(blank).multiline_textbbox((4, 3), wrapped, font=font, spacing=3)
+    image = Image.new("RGB", (width, round(bottom) + 5))
     ImageDraw.Draw(image).multiline_text((4, 3), wrapped, font=font, fill=TEXT, spacing=3)
     return np.asarray(image)
 
 
-def write_png(path, image):
+def write_png(path: str, image: np.ndarray) -> None:
     """Writes a PNG, whole or not at all."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
-    Image.fromarray(image).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")

@@ -1,0 +1,51 @@
+"""Tubes shown in notebooks."""
+
+import base64
+import html
+import os
+import tempfile
+
+import numpy as np
+
+from gkcmn_tf.tubes import Tube
+from gkcmn_tf.visualization import overlays
+
+MAX_SIDE = 480  # pixels
+MAX_BYTES = 3_000_000
+WHOLE_SECONDS = 60  # of a longer video, only what is around the tube is shown
+AROUND_SECONDS = 5
+
+
+def tube_html(tube: Tube) -> str:
+    """A tube drawn into its video, scaled down and without sound, as a page shows it.
+
+    Of a video of more than a minute, only the frames around the tube are shown.
+
+    Returns:
+        a `<video>` element that holds an MP4 of about 3 MB.
+
+    Raises:
+        FileNotFoundError: the video's file is not there.
+    """
+    timeline = tube.video.timeline
+    begin, end = 0, timeline.frame_count
+    if timeline.end_time > WHOLE_SECONDS:
+        around = [tube.begin_seconds - AROUND_SECONDS, tube.end_seconds + AROUND_SECONDS]
+        begin, end = np.searchsorted(timeline.times, around).tolist()
+    begin_seconds, end_seconds = timeline.seconds(begin, end)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "tube.mp4")
+        overlays.draw_tubes(
+            tube.video.path,
+            tube,
+            num_frames=timeline.frame_count,
+            overlay_path=path,
+            max_side=MAX_SIDE,
+            max_bit_rate=round(8 * MAX_BYTES / max(end_seconds - begin_seconds, 1)),
+            excerpt=(begin, end),
+        )
+        with open(path, "rb") as file:
+            content = base64.b64encode(file.read()).decode("ascii")
+    title = html.escape(tube.sentence, quote=True)
+    source = f"data:video/mp4;base64,{content}"
+    return f'<video controls loop muted title="{title}" src="{source}"></video>'
