@@ -119,12 +119,14 @@ class BuildFiles:
 
     def _text(self, package):
         sources = [source for source in self._trees if source.parent == package]
-        labels = {label for label in self._labels.values() if label.package == package}
-        files = {label for label in labels if package / label.name in self._labels}
-        folders = sorted(label.name.removesuffix("_files") for label in labels - files)
-        read_elsewhere = set().union(*(self._data[s] for s in self._trees if s not in sources))
-        exported = {RUNNER, *(files & read_elsewhere)}
-        exported = [label.name for label in exported if label.package == package]
+        data = {label for label in self._labels.values() if label.package == package}
+        files = {label for label in data if package / label.name in self._labels}
+        read_elsewhere = {RUNNER}.union(*(self._data[s] for s in self._trees if s not in sources))
+        exported = [
+            label.name for label in read_elsewhere & {RUNNER, *files} if label.package == package
+        ]
+        read = set().union(*self._data.values())
+        folders = sorted(label.name.removesuffix("_files") for label in (data - files) & read)
 
         blocks = [HEADER]
         if exported:
