@@ -13,11 +13,11 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
   --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
   --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
-.PHONY: help demo tables decisions records mirrored test lint format clean
+.PHONY: help demo tables decisions records mirrored test lint format build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 # The stamp is made last, so an environment that was left half-made is made anew.
 $(VENV)/ready: requirements.txt pyproject.toml
@@ -67,6 +67,9 @@ lint: $(VENV)/ready ## Check the form of the code.
 format: $(VENV)/ready ## Put the code in form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+build-files: $(VENV)/ready ## Write Bazel's BUILD files anew.
+	$(RUN) bazel.write_build_files
 
 clean: ## Remove the environment and all runs.
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache
