@@ -118,7 +118,7 @@ def encoded(seconds, mean=(1.0, 2.0)):
         # 8 steps for 12 s.
         (
             encoded(12),
-            ["each of the 8 steps of the model stands for 1.5 s", "it lasts 12"],
+            ["each of the 8 steps that the model sees", "it lasts 12.0 s"],
         ),
     ],
 )
