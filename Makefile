@@ -13,7 +13,13 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
   --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
   --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
-.PHONY: help demo tables decisions records mirrored test lint format build-files clean
+# What the card of the model in the package says.
+DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
+LIMITS := "It knows the words and videos of the shapes data set only: two or three coloured shapes that \
+move, blink or turn on a plain background for two seconds. Asked about any other video, it answers \
+as confidently, and means nothing."
+
+.PHONY: help demo tables decisions records mirrored preset test lint format build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -35,7 +41,7 @@ demo: records ## Shapes data set, features, training, evaluation, one sentence g
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO) --trivial_guess --output_dir=$(DEMO)/trivial
-	$(RUN) gkcmn_tf.ground --model_dir=$(DEMO) --video=$(EXAMPLE) \
+	$(RUN) gkcmn_tf.ground --preset=$(DEMO) --video=$(EXAMPLE) --output_dir=$(DEMO)/ground \
 	  --query="the large blue cross turns around." \
 	  --query="the small purple object goes to the left." >$(DEMO)/ground.jsonl
 	cut --characters=1-160 $(DEMO)/ground.jsonl
@@ -56,6 +62,15 @@ records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 
 mirrored: records ## Mirrored training videos besides.
 	$(PREPARE) --split=train --mirror=train
+
+preset: mirrored ## The model in the package: trained, evaluated and exported anew, with the samples.
+	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml --config_file=configs/gkcmn_plus.yaml \
+	  $(RECORDS),train.steps=3000,train.decay_steps=1800 --model_dir=$(DEMO)/plus
+	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/plus
+	$(RUN) export.preset --model_dir=$(DEMO)/plus --output_dir=gkcmn_tf/presets/gkcmn_shapes \
+	  --weights=float32 --description=$(DESCRIPTION) --limits=$(LIMITS)
+	$(RUN) data.sample_videos --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
+	  --output_dir=gkcmn_tf/samples
 
 test: lint ## Check the form of the code, and run all tests.
 	$(BIN)/python -m pytest

@@ -74,6 +74,8 @@ class BuildFiles:
                     yield path, Label(package, f"{first}_files" if below else first)
 
     def _file_of(self, module):
+        if not all(map(str.isidentifier, module.split("."))):
+            return None
         stem = module.replace(".", "/")
         paths = (PurePath(f"{stem}.py"), PurePath(stem, "__init__.py"))
         return next((path for path in paths if path in self._trees), None)

@@ -34,7 +34,7 @@ def main(argv):
     """Loads the run, writes the preset, prints its card."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    loaded = run_folder.load(FLAGS.model_dir).as_preset()
+    loaded = run_folder.load(FLAGS.model_dir).as_trained_model()
     loaded.about.update(
         name=FLAGS.name or os.path.basename(os.path.abspath(FLAGS.output_dir)),
         description=FLAGS.description,

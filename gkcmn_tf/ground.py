@@ -80,6 +80,8 @@ def main(argv):
     if FLAGS.output:
         write_text(FLAGS.output, text)
     else:
+        # Sentences and paths may hold any character, whatever the terminal's encoding.
+        sys.stdout.reconfigure(encoding="utf-8")
         sys.stdout.write(text)
         sys.stdout.flush()
     if FLAGS.draw:
@@ -131,6 +133,8 @@ def check_arguments() -> tuple[str, list[str]]:
             sentences += [line.strip() for line in file if line.strip()]
     if not sentences:
         raise app.UsageError("expected a sentence: --query or --queries_file")
+    if FLAGS.format == "hcstvg" and (len(sentences) > 1 or FLAGS.top_k > 1):
+        raise app.UsageError("--format=hcstvg holds one tube a video: one sentence, --top_k=1")
     if FLAGS.draw:
         # A folder that cannot be written is found before the work, not after it.
         os.makedirs(FLAGS.output_dir, exist_ok=True)

@@ -22,7 +22,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from gkcmn_tf.extras import import_package
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
+from gkcmn_tf.trained_model import TrainedModel
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -36,26 +38,6 @@ WEIGHTS_DTYPES = ("float16", "float32")
 HUB_PREFIX = "hf://"
 _PRESETS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "presets")
 _RUN_FILE = "params.yaml"  # what tells a run's folder
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """A trained model with all that using it takes.
-
-    Attributes:
-        model: built, with its weights.
-        tokenizer: of the model's vocabulary.
-        features: the settings of the features that the model was trained on.
-        max_steps: `T`, steps that the model sees of a clip.
-        about: `name`, `description`, `metrics`, `training` (statistics of the training data) and
-            whatever else the model card says.
-    """
-
-    model: Any
-    tokenizer: Any
-    features: dict[str, Any]
-    max_steps: int
-    about: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +77,7 @@ def presets() -> dict[str, PresetInfo]:
     return found
 
 
-def load(preset: str, *, dtype: str | None = None) -> Preset:
+def load(preset: str, *, dtype: str | None = None) -> TrainedModel:
     """Loads a preset by name, from its folder, from a run's folder, or from the Hub.
 
     Args:
@@ -130,7 +112,7 @@ def find(preset: str) -> str:
     )
 
 
-def save(preset: Preset, folder: str, *, weights: str = "float16") -> None:
+def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None:
     """Writes a preset's folder; the config comes last, so half a preset is none.
 
     Raises:
@@ -263,7 +245,7 @@ def _load_folder(folder, dtype):
         # Reading a run's config takes the packages of training.
         from gkcmn_tf.training import run_folder  # noqa: PLC0415
 
-        return run_folder.load(folder).as_preset()
+        return run_folder.load(folder).as_trained_model()
     missing = [file for file in FILES[:-1] if not os.path.exists(os.path.join(folder, file))]
     if missing:
         raise FileNotFoundError(
@@ -271,7 +253,7 @@ def _load_folder(folder, dtype):
         )
     config = _read_config(folder)
     model, tokenizer = _build(folder, config, dtype or config["dtype"])
-    return Preset(
+    return TrainedModel(
         model=model,
         tokenizer=tokenizer,
         features=read_json(os.path.join(folder, FEATURES_FILE)),
@@ -319,12 +301,7 @@ def _build(folder, config, dtype):
 
 
 def _download(preset):
-    try:
-        import huggingface_hub  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise FileNotFoundError(
-            f"--preset={preset}: needs the package huggingface_hub: pip install 'gkcmn-tf[hub]'"
-        ) from error
+    huggingface_hub = import_package("huggingface_hub", f"--preset={preset}")
     name, _, revision = preset.removeprefix(HUB_PREFIX).partition("@")
     if name.count("/") != 1:
         raise ValueError(f"--preset={preset}: expected hf://owner/name or hf://owner/name@revision")

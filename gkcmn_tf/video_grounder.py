@@ -16,6 +16,7 @@ from gkcmn_tf.modeling import decoding
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import input_pipeline
 from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.tubes import Tube, nearest_frames, tube_from_steps
 
 # No two of several tubes for one sentence have a temporal IoU above this.
@@ -104,7 +105,7 @@ class VideoGrounder:
                 same.
         """
         presets.save(
-            presets.Preset(self.model, self.tokenizer, self.features, self.max_steps, self.about),
+            TrainedModel(self.model, self.tokenizer, self.features, self.max_steps, self.about),
             os.fspath(folder),
             weights=weights,
         )

@@ -28,9 +28,9 @@ from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
-from gkcmn_tf.preset import Preset
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text import glove, tokenization
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.training import checkpoints, trainer
 
 VOCABULARY_FILE = "vocabulary.txt"
@@ -56,7 +56,7 @@ class Run:
 
     model_dir: str = ""
 
-    def as_preset(self) -> Preset:
+    def as_trained_model(self) -> TrainedModel:
         """The run as `VideoGrounder` and `preset.save` take it, with what its card says."""
         about: dict = {"name": os.path.basename(os.path.abspath(self.model_dir))}
         for key, file in (("training", STATISTICS_FILE), ("evaluation", METRICS_FILE)):
@@ -70,7 +70,9 @@ class Run:
                 f"split {evaluation['split']}, protocol {evaluation['protocol']}"
             )
         about["data"] = f"{self.config.data.train_split}, {self.step} steps"
-        return Preset(self.model, self.tokenizer, self.features, self.config.data.max_steps, about)
+        return TrainedModel(
+            self.model, self.tokenizer, self.features, self.config.data.max_steps, about
+        )
 
 
 def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:

@@ -18,6 +18,7 @@ from gkcmn_tf.features import extraction
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.trained_model import TrainedModel
 
 ROOT = pathlib.Path(__file__).parents[2]
 T, N = 6, 5
@@ -36,7 +37,7 @@ def make_preset(cls=GKCMN, dtype="float32", **arguments):
     model = cls(tokenizer.vocabulary_size, **WIDTHS, **arguments, dtype=dtype)
     model.build({"features": (None, T, 7, 7, 3), "step_mask": (None, T), "tokens": (None, 1, N)})
     about = {"description": "A test.", "metrics": {"m_tIoU": 0.5}, "limits": "Knows nothing."}
-    return preset.Preset(model, tokenizer, FEATURES, T, about)
+    return TrainedModel(model, tokenizer, FEATURES, T, about)
 
 
 @pytest.fixture(scope="module")

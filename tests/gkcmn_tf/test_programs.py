@@ -1,5 +1,6 @@
 """The programs one after another, as a user runs them, on a shapes data set of ten videos."""
 
+import csv
 import json
 import os
 import pathlib
@@ -10,7 +11,6 @@ import sys
 import numpy as np
 import pytest
 
-from gkcmn_tf import ground
 from gkcmn_tf.features import extraction, feature_storage
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
@@ -111,7 +111,8 @@ def test_a_run_keeps_its_settings(folder):
     (folder / "other.yaml").write_text(MODEL.replace("TYPE", "gkcmn").replace("16", "12"))
     arguments = list(train_arguments(folder, "gkcmn"))
     arguments[1] = f"--config_file={folder}/other.yaml"
-    assert "holds a run with another data" in call("gkcmn_tf.train", *arguments, fails=True)
+    error = call("gkcmn_tf.train", *arguments, fails=True)
+    assert "holds a run with other settings" in error and "data.max_steps: 16 -> 12" in error
 
 
 @pytest.mark.parametrize("model", ["gkcmn", "bm"])
@@ -151,7 +152,7 @@ def test_ground(folder, example):
     path, query = example
     line = call(
         "gkcmn_tf.ground",
-        f"--model_dir={folder}/gkcmn",
+        f"--preset={folder}/gkcmn",
         f"--video={path}",
         f"--query={query}",
         "--query=what is the flurble doing?",
@@ -169,16 +170,57 @@ def test_ground(folder, example):
     assert len(list(reading.decode_frames(str(drawn[0]), size=None))) == 48
 
 
+def test_ground_reads_sentences_from_a_file_and_writes_other_forms(folder, example):
+    path, query = example
+    (folder / "queries.txt").write_text(f"{query}\n\nwhat moves?\n", encoding="utf-8-sig")
+    output = folder / "tubes.csv"
+    call(
+        "gkcmn_tf.ground",
+        f"--preset={folder}/gkcmn",
+        f"--video={path}",
+        f"--queries_file={folder}/queries.txt",
+        "--format=csv",
+        f"--output={output}",
+        "--nodraw",
+        "--top_k=2",
+        f"--cache_dir={folder}/cache",
+    )
+    rows = list(csv.DictReader(output.open()))
+    assert {row["query"] for row in rows} == {query, "what moves?"}
+    assert len(list((folder / "cache").iterdir())) == 1
+
+
+def test_ground_says_that_a_sentence_is_absent(folder, example):
+    path, query = example
+    arguments = (f"--preset={folder}/gkcmn", f"--video={path}", f"--query={query}")
+    answer = json.loads(call("gkcmn_tf.ground", *arguments, "--threshold=1", "--nodraw"))
+    assert answer["absent"] is True and 0 < answer["score"] < 1
+
+
+def test_a_run_exported_as_a_preset_answers_as_the_run(folder, example):
+    path, query = example
+    preset = folder / "preset"
+    to_export = (f"--model_dir={folder}/gkcmn", f"--output_dir={preset}", "--weights=float32")
+    assert "# preset" in call("export.preset", *to_export)
+    asked = (f"--video={path}", f"--query={query}", "--nodraw")
+    from_run, from_preset = (
+        json.loads(call("gkcmn_tf.ground", f"--preset={source}", *asked))
+        for source in (folder / "gkcmn", preset)
+    )
+    assert from_run == from_preset
+
+
 def test_tflite_files_answer_as_ground_does(folder, example):
     path, query = example
     asked = (f"--video={path}", f"--query={query}")
-    wanted = json.loads(call("gkcmn_tf.ground", f"--model_dir={folder}/gkcmn", *asked))
+    wanted = json.loads(call("gkcmn_tf.ground", f"--preset={folder}/gkcmn", "--nodraw", *asked))
     files = {network: f"{folder}/{network}.tflite" for network in ("grounding", "i3d")}
     for network, file in files.items():
         to_export = (f"--model_dir={folder}/gkcmn", f"--output={file}", f"--network={network}")
         call("export.tflite", *to_export)
     models = (f"--model={files['grounding']}", f"--i3d={files['i3d']}")
     found = json.loads(call("export.run_tflite", *models, *asked))
+    assert wanted.pop("video") == str(path)
     for answer in (wanted, found):
         answer["boxes"] = np.array(list(answer["boxes"].values()))
     np.testing.assert_allclose(found.pop("boxes"), wanted.pop("boxes"), atol=0.5)
@@ -188,7 +230,7 @@ def test_tflite_files_answer_as_ground_does(folder, example):
 def test_ground_makes_the_features_that_training_had(folder, example):
     path, _ = example
     trained = read_json(str(folder / "gkcmn" / "features.json"))
-    made = ground.create_extractor(trained).extract(str(path)).as_stored()
+    made = extraction.FeatureExtractor.from_fingerprint(trained).extract(str(path)).as_stored()
     stored = feature_storage.read_video_features(str(folder / "records"), path.stem)
     np.testing.assert_array_equal(made.features, stored.features)
 
@@ -198,14 +240,19 @@ def test_ground_makes_the_features_that_training_had(folder, example):
     [
         ({"query": " ?! "}, "holds no word"),
         ({"video": "none.mp4"}, "none.mp4: no such file"),
-        ({"end": "99"}, "--begin=0 --end=99: not a range of the video's 48 frames"),
+        ({"end": "99"}, "within the video's 1.92 s"),
+        ({"begin": "3", "end": "2"}, "--begin=3 --end=2: expected begin < end"),
+        ({"begin": "-1"}, "--begin=-1: expected seconds, at least 0"),
         ({"i3d_weights": "random:1"}, "i3d_sha256"),
-        ({"model_dir": "none"}, "is none a --model_dir"),
+        ({"preset": "none"}, "--preset=none: neither a folder nor a preset"),
+        ({"preset": "gkcmn_shape"}, "did you mean gkcmn_shapes?"),
+        ({"queries_file": "none.txt"}, "none.txt: No such file"),
+        ({"format": "hcstvg", "top_k": "2"}, "--format=hcstvg holds one tube a video"),
     ],
 )
 def test_ground_refuses_bad_input(change, message, folder, example):
     path, query = example
-    flags = {"model_dir": folder / "gkcmn", "video": path, "query": query} | change
+    flags = {"preset": folder / "gkcmn", "video": path, "query": query, "draw": "false"} | change
     error = call("gkcmn_tf.ground", *(f"--{k}={v}" for k, v in flags.items()), fails=True)
     assert message in error
 
@@ -251,20 +298,23 @@ def test_ground_with_resampled_features_answers_in_frames_of_the_file(
     path, query = example
     line = call(
         "gkcmn_tf.ground",
-        f"--model_dir={resampled_run}",
+        f"--preset={resampled_run}",
         f"--video={path}",
         f"--query={query}",
-        "--begin=5",
-        "--end=40",
+        "--begin=0.2",
+        "--end=1.6",
+        f"--output_dir={folder}/resampled",
     )
     answer = json.loads(line)
     assert 5 <= answer["begin"] < answer["end"] <= 40
     frames = [str(frame) for frame in range(answer["begin"], answer["end"])]
     assert list(answer["boxes"]) == frames
     assert answer["end_seconds"] == pytest.approx(answer["end"] / 25)
-    (overlay,) = (resampled_run / "ground").glob("*.mp4")
+    (overlay,) = (folder / "resampled").glob("*.mp4")
     assert len(list(reading.decode_frames(str(overlay), size=None))) == 48
-    made = ground.create_extractor(read_json(str(resampled_run / "features.json"))).extract(path)
+    made = extraction.FeatureExtractor.from_fingerprint(
+        read_json(str(resampled_run / "features.json"))
+    ).extract(path)
     stored = feature_storage.read_video_features(str(folder / "records-10fps"), path.stem)
     np.testing.assert_array_equal(made.features, stored.features)
     assert made.frame_count == stored.frame_count == 19
