@@ -11,6 +11,7 @@ import runpy
 import sys
 
 if __name__ == "__main__":
-    del sys.argv[0]
     sys.path[0] = os.getcwd()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    module = sys.argv.pop(1)
+    sys.argv[0] = "-m"
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -57,6 +57,7 @@ class BuildFiles:
         }
         self._packages = sorted({PurePath()} | {source.parent for source in self._trees})
         self._imports = {source: set(self._imported(source)) for source in self._trees}
+        self._uses = {s: self._imports[s] | set(self._named(s)) for s in self._trees}
         self._labels = dict(self._data_labels(set(files) - set(self._trees)))
         self._data = {source: self._data_of(source) for source in self._trees}
 
@@ -81,8 +82,8 @@ class BuildFiles:
         return next((path for path in paths if path in self._trees), None)
 
     def _imported(self, source):
-        """The sources that a source imports, or names as a module."""
-        for node in ast.walk(self._trees[source]):
+        """The sources that a source imports."""
+        for node in _nodes_at_run_time(self._trees[source]):
             modules = []
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -92,18 +93,28 @@ class BuildFiles:
                 package = ".".join([*above, *([node.module] if node.module else [])])
                 names = [f"{package}.{alias.name}" for alias in node.names]
                 modules = [name if self._file_of(name) else package for name in names]
-            elif isinstance(node, ast.Constant) and "." in str(node.value):
-                modules = [str(node.value)]
             yield from filter(None, map(self._file_of, modules))
+
+    def _named(self, source):
+        """The sources that a source names in strings, apart from those that import it."""
+        nodes = _nodes_at_run_time(self._trees[source])
+        texts = (str(node.value) for node in nodes if isinstance(node, ast.Constant))
+        for file in filter(None, (self._file_of(text) for text in texts if "." in text)):
+            reached, new = set(), {file}
+            while new:
+                reached |= new
+                new = set().union(*(self._imports[f] for f in new)) - reached
+            if source not in reached:
+                yield file
 
     def _needed(self, source):
         """The sources that must be there for a source to run."""
         packages = {folder / "__init__.py" for folder in source.parents}
         # A package that imports its own modules would close a circle. They run without it.
-        implicit = {file for file in packages if not self._imports.get(file)}
+        implicit = {file for file in packages & self._trees.keys() if not self._uses[file]}
         if _is_test(source):
-            implicit |= {folder / "conftest.py" for folder in source.parents}
-        return self._imports[source] | (implicit & set(self._trees)) - {source}
+            implicit |= {folder / "conftest.py" for folder in source.parents} & self._trees.keys()
+        return (self._uses[source] | implicit) - {source}
 
     def _data_of(self, source):
         """Labels of the files that a source reads."""
@@ -189,6 +200,13 @@ def _is_slow(tree):
 def _is_program(tree):
     conditions = (node.test for node in tree.body if isinstance(node, ast.If))
     return any(ast.unparse(test) == "__name__ == '__main__'" for test in conditions)
+
+
+def _nodes_at_run_time(tree) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
+            yield node
+            yield from _nodes_at_run_time(node)
 
 
 def _strings(tree) -> Iterator[str]:

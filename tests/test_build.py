@@ -88,22 +88,52 @@ def file_of(module):
     return next((f for f in (f"{stem}.py", f"{stem}/__init__.py") if f in SOURCES), None)
 
 
-def imported_files(source):
+class Uses(ast.NodeVisitor):
+    """Modules that a file imports at run time, and its strings with a dot."""
+
+    def __init__(self, source):
+        self.imported, self.strings = set(), set()
+        self.package = pathlib.PurePath(source).parent.as_posix().replace("/", ".")
+        self.visit(ast.parse((ROOT / source).read_text(encoding="utf-8")))
+
+    def visit_If(self, node):
+        if "TYPE_CHECKING" not in ast.dump(node.test):
+            self.generic_visit(node)
+
+    def visit_Import(self, node):
+        self.imported |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node):
+        base = importlib.util.resolve_name("." * node.level + (node.module or ""), self.package)
+        # Either a module of a package, or a name in the package's own file.
+        names = [f"{base}.{alias.name}" for alias in node.names]
+        self.imported |= {name if file_of(name) else base for name in names}
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, str) and "." in node.value:
+            self.strings.add(node.value)
+
+
+USES = {source: Uses(source) for source in SOURCES}
+IMPORTS = {source: set(map(file_of, USES[source].imported)) - {None} for source in SOURCES}
+
+
+def is_reached(source, start):
+    """Whether `start` imports `source`, itself or by what it imports."""
+    seen, waiting = set(), [start]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += IMPORTS[file]
+    return source in seen
+
+
+def used_files(source):
     """The project's files that a file imports, or names in a string, as for `python -m`."""
-    package = pathlib.PurePath(source).parent.as_posix().replace("/", ".")
-    modules = []
-    for node in ast.walk(ast.parse((ROOT / source).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            relative = "." * node.level + (node.module or "")
-            base = importlib.util.resolve_name(relative, package)
-            # Either a module of a package, or a name in the package's own file.
-            names = [f"{base}.{alias.name}" for alias in node.names]
-            modules += [name if file_of(name) else base for name in names]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-            modules.append(node.value)
-    return {file_of(module) for module in modules} - {None}
+    named = set(map(file_of, USES[source].strings)) - {None}
+    # A list of modules in a file that they import is a list, and not a dependency.
+    return IMPORTS[source] | {file for file in named if not is_reached(source, file)}
 
 
 def needed_files(source):
@@ -111,7 +141,7 @@ def needed_files(source):
     folders = [folder.as_posix() for folder in pathlib.PurePath(source).parents]
     packages = {f"{folder}/__init__.py" for folder in folders} & set(SOURCES)
     # The file's own packages, unless they import modules themselves, which would close a circle.
-    files = imported_files(source) | {file for file in packages if not imported_files(file)}
+    files = used_files(source) | {file for file in packages if not used_files(file)}
     if pathlib.PurePath(source).name.startswith("test_"):
         files |= {f"{folder}/conftest.py" for folder in folders} & set(SOURCES)
     return files - {source}
@@ -201,6 +231,22 @@ py_library(
     data = [":py.typed"],
 )
 
+py_library(
+    name = "clerk",
+    srcs = ["clerk.py"],
+    deps = [
+        ":menu",
+        ":prices",
+        ":shop",
+    ],
+)
+
+py_library(
+    name = "menu",
+    srcs = ["menu.py"],
+    deps = [":shop"],
+)
+
 py_binary(
     name = "order",
     srcs = [
@@ -241,6 +287,8 @@ def test_dependencies_and_data_of_a_small_repository(tmp_path):
         "shop/lists/2026/all.csv": "",
         "shop/stock/__init__.py": "from .shelves import Shelf",
         "shop/stock/shelves.py": "from ..prices import price",
+        "shop/menu.py": 'if TYPE_CHECKING:\n    from shop import order\nPROGRAMS = ["shop.clerk"]',
+        "shop/clerk.py": 'from shop import menu\nSTARTS = {"shop.prices": 1}',
         "shop/prices.py": 'LISTS = pathlib.Path(__file__).parent / "lists"\nRATES = "rates.json"',
         "shop/order.py": "from . import prices, stock\n"
         'MENU = "menus/day.yaml"\nkept["lists"] = 1\nif __name__ == "__main__":\n    main()',
