@@ -1,5 +1,6 @@
 """What overlays and panels are drawn with: colours, boxes, text, files."""
 
+import typing
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,8 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gkcmn_tf.files import whole_file
-from gkcmn_tf.tubes import Tube
 from gkcmn_tf.visualization.fonts import font_for
+
+if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
+    from gkcmn_tf.tubes import Tube
 
 Color = tuple[int, int, int]
 
@@ -31,7 +34,7 @@ class DrawnTube(NamedTuple):
     """A tube, its name in pictures, and its colour."""
 
     name: str
-    tube: Tube
+    tube: "Tube"
     color: Color
 
 

@@ -4,11 +4,14 @@ import base64
 import html
 import os
 import tempfile
+import typing
 
 import numpy as np
 
-from gkcmn_tf.tubes import Tube
 from gkcmn_tf.visualization import overlays
+
+if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
+    from gkcmn_tf.tubes import Tube
 
 MAX_SIDE = 480  # pixels
 MAX_BYTES = 3_000_000
@@ -16,7 +19,7 @@ WHOLE_SECONDS = 60  # of a longer video, only what is around the tube is shown
 AROUND_SECONDS = 5
 
 
-def tube_html(tube: Tube) -> str:
+def tube_html(tube: "Tube") -> str:
     """A tube drawn into its video, scaled down and without sound, as a page shows it.
 
     Of a video of more than a minute, only the frames around the tube are shown.

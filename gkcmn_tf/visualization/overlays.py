@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import typing
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,6 @@ import tqdm
 from absl import logging
 from PIL import Image
 
-from gkcmn_tf.tubes import Tube
 from gkcmn_tf.video import reading, sound, writing
 from gkcmn_tf.visualization.drawing import (
     MORE_PREDICTED,
@@ -25,19 +25,22 @@ from gkcmn_tf.visualization.drawing import (
     write_png,
 )
 
+if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
+    from gkcmn_tf.tubes import Tube
+
 STILL_HEIGHT = 240  # pixels
 STILLS_PER_ROW = 4
 
 
 def draw_tubes(
     video_path: str,
-    predicted: Tube | Sequence[Tube],
+    predicted: "Tube | Sequence[Tube]",
     *,
     num_frames: int,
     overlay_path: str | None = None,
     strip_path: str | None = None,
     query: str | None = None,
-    true_tube: Tube | None = None,
+    true_tube: "Tube | None" = None,
     fps: float | None = None,
     mirrored: bool = False,
     num_stills: int = 8,
@@ -77,7 +80,7 @@ def draw_tubes(
         raise ValueError("expected overlay_path, strip_path, or both")
     if overlay_path and os.path.realpath(overlay_path) == os.path.realpath(video_path):
         raise ValueError(f"{overlay_path}: is the video itself; choose another name")
-    predicted = [predicted] if isinstance(predicted, Tube) else list(predicted)
+    predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
     stills = _Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
