@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gkcmn_tf.modeling.layers.recurrence import create_bigru
 from gkcmn_tf.modeling.layers.self_attention import SelfAttention
 
 
@@ -23,7 +24,7 @@ class SentenceEncoder(keras.layers.Layer):
         mask: bool `[B, N]`, True where there is a word.
 
     Returns:
-        word features `[B, N, D]`; those of padding are meaningless.
+        word features `[B, N, D]`, float32; those of padding are meaningless.
     """
 
     def __init__(
@@ -59,13 +60,7 @@ class SentenceEncoder(keras.layers.Layer):
             SelfAttention(attention_heads, dtype=self.dtype_policy, name=f"attention_{i}")
             for i in range(attention_layers)
         ]
-        self.bigru = keras.layers.Bidirectional(
-            keras.layers.GRU(
-                sentence_width // 2, return_sequences=True, dtype=self.dtype_policy, name="gru"
-            ),
-            dtype=self.dtype_policy,
-            name="bigru",
-        )
+        self.bigru = create_bigru(sentence_width)
 
     def build(self, tokens_shape):
         """Creates the weights for tokens of shape `[B, N]`."""

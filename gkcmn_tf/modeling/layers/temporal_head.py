@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gkcmn_tf.modeling.layers.convolution import ConvolutionBlock, mask_steps
+from gkcmn_tf.modeling.layers.recurrence import create_bigru
 from gkcmn_tf.modeling.layers.self_attention import SelfAttention
 
 EMBEDDING_KERNELS = (1, 3, 5)
@@ -29,13 +30,7 @@ class RecurrentBranch(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.width = width
-        self.bigru = keras.layers.Bidirectional(
-            keras.layers.GRU(
-                width // 2, return_sequences=True, dtype=self.dtype_policy, name="gru"
-            ),
-            dtype=self.dtype_policy,
-            name="bigru",
-        )
+        self.bigru = create_bigru(width)
         self.convolution = keras.layers.Conv1D(
             filters, 3, padding="same", dtype="float32", name="convolution"
         )
