@@ -14,7 +14,7 @@ def path(tmp_path):
     return tmp_path / "v.mp4"
 
 
-def test_the_same_frames_give_the_same_file(tmp_path):
+def test_the_same_frames_give_the_same_bytes(tmp_path):
     paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     for path in paths:
         writing.write_video(str(path), iter(noise(10)), 25)
