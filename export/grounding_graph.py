@@ -346,6 +346,8 @@ def _nearest_frames(segments, begin, end, step_mask):
 def _frame_boxes(boxes, begin, end, step_frames):
     """`tubes.tube_from_steps`'s boxes of every frame of a clip, normalised: float64 `[B, Q, F, 4]`.
 
+    What `gkcmn_tf.video.box_interpolation` does in NumPy.
+
     Args:
         boxes: `[B, Q, T, 4]`.
         begin: `[B]`.
