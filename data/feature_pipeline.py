@@ -12,7 +12,6 @@ one that failed is tried at each run.
 import contextlib
 import dataclasses
 import os
-import pathlib
 import shutil
 import threading
 import time
@@ -26,7 +25,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.utils.shared import Shared
 
 from gkcmn_tf.features import extraction, feature_storage
-from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.files import read_json, remove_temporary_files, write_json
 from gkcmn_tf.video.windows import count_windows
 
 from . import mirroring
@@ -191,8 +190,7 @@ def _create_pipeline(options):
 
 def _remove_leftovers(output_dir):
     """Removes half-written files of a run that was killed, and the failures of the one before."""
-    for path in pathlib.Path(output_dir).rglob("*.tmp-*"):
-        path.unlink()
+    remove_temporary_files(output_dir)
     shutil.rmtree(os.path.join(output_dir, FAILURES), ignore_errors=True)
 
 

@@ -49,7 +49,7 @@ class Server(Protocol):
     """What `GrpcServer` and `RestServer` have in common."""
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature of `export.grounding_graph`; `ServingError` if that fails."""
+        """Runs a signature of `export.signatures`; `ServingError` if that fails."""
 
 
 class GrpcServer:

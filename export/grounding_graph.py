@@ -1,35 +1,6 @@
 """The TensorFlow graph that a SavedModel holds: from text and features or frames to tubes.
 
-All tensors have the batch `B` in front, so that a server may merge requests. Frames are numbered
-from 0, segments are half-open, boxes are `x1 y1 x2 y2` in pixels. Inputs, by signature:
-
-| name | type and shape | what | serving_default | ground_features | ground_video | encode_video |
-|---|---|---|---|---|---|---|
-| `features` | float32 `[B, W, S, S, C]` | of a video: one window a cell of 4 frames | x | x | | |
-| `begin`, `end` | int32 `[B]` | the clip of the video to search, in frames | x | x | | |
-| `frames` | uint8 `[B, F, H, W, 3]` | RGB, of any size and number | | | x | x |
-| `frame_count` | int32 `[B]` | how many of the `F` count; the rest is padding | | | x | x |
-| `fps` | float32 `[B]` | frames a second, for the answer in seconds | x | x | x | |
-| `width`, `height` | int32 `[B]` | picture that boxes fit; 0: that of `frames` | x | x | x | |
-| `sentence` | string `[B]` | | x | | x | |
-| `sentences` | string `[B, Q]` | asked about the same clip | | x | | |
-
-`encode_video` gives `features`, as `serving_default` and `ground_features` take them; windows of
-padding are 0. The others give tubes (with a further axis `Q` behind `B` in `ground_features`):
-
-| name | type and shape | what |
-|---|---|---|
-| `segment_frames` | int32 `[B, 2]` | begin and end of the best tube |
-| `segment_seconds` | float32 `[B, 2]` | the same in seconds, at `fps` |
-| `score` | float32 `[B]` | of the best tube, 0 to 1 |
-| `boxes` | float32 `[B, F, 4]` | row `i`: frame `begin + i`; 0 behind a clip shorter than `F` |
-| `top_segments_frames` | int32 `[B, K, 2]` | of the `K` best tubes, the best one first |
-| `top_segments_seconds` | float32 `[B, K, 2]` | |
-| `top_scores` | float32 `[B, K]` | 0, with an empty segment, where there are fewer than `K` |
-
-All tubes of a sentence take their boxes from `boxes`. No two of the `K` have a temporal IoU above
-`MAX_TUBE_IOU`. What cannot be answered is refused: an `InvalidArgumentError` names the input and
-what was expected of it. It fails the whole batch.
+`export.signatures` lists the inputs and outputs of each signature.
 """
 
 import keras
@@ -46,13 +17,15 @@ from gkcmn_tf.video.windows import (
     windows_in,
 )
 
+from . import signatures
+
 MAX_TUBE_IOU = 0.5
 WINDOW_BATCH = 8  # windows that pass I3D at a time: what bounds the memory
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 
 class GroundingGraph:
-    """A trained run and its I3D, with the signatures above as methods.
+    """A trained run and its I3D, with the signatures of `export.signatures` as methods.
 
     Attributes:
         kept: what a SavedModel must keep: copies of the weights, since TensorFlow does not see
@@ -103,25 +76,18 @@ class GroundingGraph:
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions, by name, for `tf.saved_model.save`."""
-        number, count = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
-        features = tf.TensorSpec([None, None, *self._grid], tf.float32)
-        frames = tf.TensorSpec([None, None, None, None, 3], tf.uint8)
-        sentence = tf.TensorSpec([None], tf.string)
-        sentences = tf.TensorSpec([None, None], tf.string)
-        picture = {"fps": number, "width": count, "height": count}
-        stored = {"features": features, "begin": count, "end": count, **picture}
-        shown = {"frames": frames, "frame_count": count}
-        specs = {
-            "serving_default": (self.ground_sentence, stored | {"sentence": sentence}),
-            "ground_features": (self.ground_features, stored | {"sentences": sentences}),
-            "ground_video": (self.ground_video, shown | picture | {"sentence": sentence}),
-            "encode_video": (self.encode_video, shown),
+        methods = {
+            "serving_default": self.ground_sentence,
+            "ground_features": self.ground_features,
+            "ground_video": self.ground_video,
+            "encode_video": self.encode_video,
         }
+        specified = signatures.signatures(self._grid, self._top_k)
         return {
-            signature: tf.function(method).get_concrete_function(
-                **{name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in spec.items()}
+            name: tf.function(methods[name]).get_concrete_function(
+                **{key: tf.TensorSpec(s.shape, s.dtype, key) for key, s in signature.inputs.items()}
             )
-            for signature, (method, spec) in specs.items()
+            for name, signature in specified.items()
         }
 
     def ground_sentence(self, features, begin, end, fps, width, height, sentence):
@@ -379,6 +345,8 @@ def _nearest_frames(segments, begin, end, step_mask):
 
 def _frame_boxes(boxes, begin, end, step_frames):
     """`tubes.tube_from_steps`'s boxes of every frame of a clip, normalised: float64 `[B, Q, F, 4]`.
+
+    What `gkcmn_tf.video.box_interpolation` does in NumPy.
 
     Args:
         boxes: `[B, Q, T, 4]`.

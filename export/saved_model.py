@@ -5,7 +5,7 @@ Example:
         --warmup_video=park.mp4 --warmup_query="the red square moving left"
 
 Tokeniser, I3D with batch normalisation folded, grounding network and decoding are all in the graph;
-`export.grounding_graph` describes the signatures. TensorFlow alone loads it. The last part of
+`export.signatures` describes the signatures. TensorFlow alone loads it. The last part of
 --output_dir is the version, a whole number, as TensorFlow Serving wants it; a version that is there
 is never overwritten. `assets.extra/run.json` tells which run it is.
 """

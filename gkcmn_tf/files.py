@@ -3,8 +3,11 @@
 import contextlib
 import json
 import os
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
+
+_TEMPORARY = ".tmp-"
 
 
 @contextlib.contextmanager
@@ -14,13 +17,19 @@ def whole_file(path: str) -> Iterator[str]:
     So `path` is never half a file. Its folder is made if it is not there.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
+    temporary = f"{path}{_TEMPORARY}{os.getpid()}"
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def remove_temporary_files(folder: str) -> None:
+    """Removes what `whole_file` left below `folder` in processes that were killed."""
+    for path in pathlib.Path(folder).rglob(f"*{_TEMPORARY}*"):
+        path.unlink()
 
 
 def write_bytes(path: str, content: bytes) -> None:

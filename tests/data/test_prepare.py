@@ -160,8 +160,8 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
         "val-00006-d0": "[30, 35) begins behind the 24 frames that can be decoded",
         "val-00007-d1": "captions[1].description: expected a sentence",
         "val-00008-d0": "trajectory 5 has no box in the video",
-        "val-00009-d0": "record 9: captions: expected a list",
-        "val-00009-i0": "record 9: questions: expected a list",
+        "val-00009-d0": "record 9: captions: missing field; expected a list",
+        "val-00009-i0": "record 9: questions: missing field; expected a list",
     }
     assert list(reasons) == list(expected)
     for name, reason in expected.items():

@@ -3,7 +3,6 @@
 import fractions
 import io
 import itertools
-import os
 import struct
 import weakref
 
@@ -12,23 +11,7 @@ import numpy as np
 import pytest
 
 from gkcmn_tf.video import reading, writing
-
-RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
-
-
-def quarters(height=48, width=64):
-    """A frame with one colour in each quarter: red and green above blue and white."""
-    frame = np.zeros((height, width, 3), np.uint8)
-    top, left = slice(height // 2), slice(width // 2)
-    bottom, right = slice(height // 2, None), slice(width // 2, None)
-    frame[top, left], frame[top, right] = RED, GREEN
-    frame[bottom, left], frame[bottom, right] = BLUE, WHITE
-    return frame
-
-
-def noise(count, seed=0):
-    """Frames that compress badly, so that every part of the file matters."""
-    return np.random.default_rng(seed).integers(0, 256, (count, 48, 64, 3), np.uint8)
+from tests.gkcmn_tf.video.pictures import BLUE, GREEN, RED, WHITE, noise, quarters
 
 
 def corner_colours(frame):
@@ -324,36 +307,6 @@ def test_sound_alone_is_an_error(tmp_path):
         container.mux(stream.encode(samples))
     with pytest.raises(reading.VideoError, match="has no video stream"):
         reading.probe(path)
-
-
-def test_the_same_frames_give_the_same_file(tmp_path):
-    paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
-    for path in paths:
-        writing.write_video(str(path), iter(noise(10)), 25)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
-
-
-def test_odd_sizes_are_padded_by_their_edge(path):
-    writing.write_video(str(path), [np.full((47, 63, 3), 200, np.uint8)] * 2, 25)
-    stream = reading.decode_frames(str(path), None)
-    np.testing.assert_allclose(next(iter(stream)), 200, atol=4)
-    assert (stream.info.width, stream.info.height) == (64, 48)
-
-
-@pytest.mark.parametrize(
-    ("frames", "message"),
-    [
-        ([], "no frames to write"),
-        ([quarters().astype(float)], "frame 0 is float64"),
-        ([quarters(), quarters(64, 48)], r"frame 1 is uint8 \(64, 48, 3\)"),
-        ([quarters()[..., 0]], "frame 0 is uint8"),
-    ],
-)
-def test_a_video_that_cannot_be_written_leaves_no_file(path, frames, message):
-    with pytest.raises(ValueError, match=message):
-        writing.write_video(str(path), frames, 25)
-    assert os.listdir(path.parent) == []
 
 
 FAST_VP9 = {"deadline": "realtime", "cpu-used": "8"}

@@ -6,47 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkcmn_tf.video import steps
-from gkcmn_tf.video.windows import count_windows, frame_windows, window_frames
+from gkcmn_tf.video.windows import count_windows, frame_windows
 
 LENGTHS = st.integers(1, 3000)
+
+
 CLIPS = st.tuples(st.integers(0, 5000), LENGTHS).map(lambda clip: (clip[0], sum(clip)))
-
-
-@pytest.mark.parametrize(("frames", "windows"), [(1, 1), (4, 1), (5, 2), (8, 2), (800, 200)])
-def test_one_window_for_every_four_frames(frames, windows):
-    assert count_windows(frames) == windows
-
-
-def test_windows_of_a_nine_frame_video_repeat_the_edges():
-    np.testing.assert_array_equal(
-        window_frames(9),
-        [
-            [0, 0, 0, 1, 2, 3, 4, 5],
-            [2, 3, 4, 5, 6, 7, 8, 8],
-            [6, 7, 8, 8, 8, 8, 8, 8],
-        ],
-    )
-
-
-@given(LENGTHS)
-def test_window_frames_follow_the_definition(num_frames):
-    expected = [
-        [min(max(frame, 0), num_frames - 1) for frame in range(4 * w - 2, 4 * w + 6)]
-        for w in range(-(-num_frames // 4))
-    ]
-    np.testing.assert_array_equal(window_frames(num_frames), expected)
 
 
 def test_clips_longer_than_the_limit_are_thinned():
     assert steps.count_steps(10, 50, max_steps=200) == 10
     assert steps.count_steps(10, 51, max_steps=200) == 11
     assert steps.count_steps(0, 5000, max_steps=200) == 200
-
-
-@pytest.mark.parametrize("call", [lambda: count_windows(0), lambda: window_frames(0)])
-def test_a_video_without_frames_is_an_error(call):
-    with pytest.raises(ValueError, match="at least one frame, got num_frames=0"):
-        call()
 
 
 @pytest.mark.parametrize("end", [3, 2])

@@ -1,10 +1,44 @@
-"""Windows of a stream of frames, against those of the whole video."""
+"""Windows against their definition, and those of a stream against those of the whole video."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkcmn_tf.video.windows import window_batches, window_frames
+from gkcmn_tf.video.windows import count_windows, window_batches, window_frames
+
+LENGTHS = st.integers(1, 3000)
+
+
+@pytest.mark.parametrize(("frames", "windows"), [(1, 1), (4, 1), (5, 2), (8, 2), (800, 200)])
+def test_one_window_for_every_four_frames(frames, windows):
+    assert count_windows(frames) == windows
+
+
+def test_windows_of_a_nine_frame_video_repeat_the_edges():
+    np.testing.assert_array_equal(
+        window_frames(9),
+        [
+            [0, 0, 0, 1, 2, 3, 4, 5],
+            [2, 3, 4, 5, 6, 7, 8, 8],
+            [6, 7, 8, 8, 8, 8, 8, 8],
+        ],
+    )
+
+
+@given(LENGTHS)
+def test_window_frames_follow_the_definition(num_frames):
+    expected = [
+        [min(max(frame, 0), num_frames - 1) for frame in range(4 * w - 2, 4 * w + 6)]
+        for w in range(-(-num_frames // 4))
+    ]
+    np.testing.assert_array_equal(window_frames(num_frames), expected)
+
+
+@pytest.mark.parametrize("call", [lambda: count_windows(0), lambda: window_frames(0)])
+def test_a_video_without_frames_is_an_error(call):
+    with pytest.raises(ValueError, match="at least one frame, got num_frames=0"):
+        call()
 
 
 @given(st.integers(1, 90), st.integers(1, 6))

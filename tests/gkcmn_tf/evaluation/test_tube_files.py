@@ -1,0 +1,270 @@
+"""Predictions, ground truth and submissions as files."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf import tubes
+from gkcmn_tf.evaluation import metrics, tube_files
+from gkcmn_tf.files import write_json
+
+
+def predictions():
+    """A predictions file with one tube and one sentence without."""
+    boxes = {"3": [0, 1, 2.5, 3], "4": [0, 1, 2, 3]}
+    return {"a": {"begin": 3, "end": 5, "boxes": boxes, "score": 0.25}, "b": None}
+
+
+def ground_truth():
+    """A ground truth file with one sentence."""
+    boxes = {"3": [0.0, 1.0, 2.5, 3.0], "4": [0.0, 1.0, 2.0, 3.0]}
+    return [
+        {
+            "id": "a",
+            "vid": "v",
+            "qtype": "interrogative",
+            "width": 64,
+            "height": 48,
+            "fps": 29.97,
+            "frame_count": 40,
+            "clip": {"begin": 2, "end": 30},
+            "gt": {"begin": 3, "end": 5, "boxes": boxes},
+        }
+    ]
+
+
+def test_predictions_survive_a_file(tmp_path):
+    path = str(tmp_path / "pred.json")
+    write_json(path, predictions())
+    loaded = tube_files.load_predictions(path)
+    assert loaded["b"] is None
+    assert (loaded["a"].begin, loaded["a"].end, loaded["a"].score) == (3, 5, 0.25)
+    np.testing.assert_array_equal(loaded["a"].boxes, [[0, 1, 2.5, 3], [0, 1, 2, 3]])
+    assert tube_files.predictions_to_json(loaded) == predictions()
+
+
+def test_ground_truth_survives_a_file(tmp_path):
+    path = str(tmp_path / "gt.json")
+    write_json(path, ground_truth())
+    (entry,) = loaded = tube_files.load_ground_truth(path)
+    assert (entry.id, entry.qtype, entry.fps) == ("a", "interrogative", 29.97)
+    assert (entry.clip_begin, entry.clip_end, entry.tube.begin, entry.tube.end) == (2, 30, 3, 5)
+    assert tube_files.ground_truth_to_json(loaded) == ground_truth()
+
+
+def test_a_predicted_tube_may_lie_anywhere_and_lack_boxes(tmp_path):
+    path = tmp_path / "pred.json"
+    boxes = {"-2": [0, 0, 1, 1], "1": [-5, 0, 900, 1]}
+    content = {"a": {"begin": -2, "end": 2, "boxes": boxes, "score": -3}}
+    path.write_text(json.dumps(content))
+    loaded = tube_files.load_predictions(str(path))
+    np.testing.assert_array_equal(loaded["a"].has_box, [True, False, False, True])
+    assert tube_files.predictions_to_json(loaded) == content
+
+
+def test_an_empty_segment_is_no_tube(tmp_path):
+    path = tmp_path / "pred.json"
+    path.write_text('{"a": {"begin": 3, "end": 3, "boxes": {}, "score": 0.5}}')
+    assert tube_files.load_predictions(str(path)) == {"a": None}
+
+
+def test_further_fields_are_left_alone(tmp_path):
+    path = tmp_path / "pred.json"
+    content = predictions()
+    content["a"]["query"] = "a dog"
+    path.write_text(json.dumps(content))
+    assert tube_files.predictions_to_json(tube_files.load_predictions(str(path))) == predictions()
+
+
+def official_scores(predicted, truth):
+    """m_vIoU and m_tIoU as HC-STVG's scorer finds them, from two files in the challenge's form."""
+    vious, tious = [], []
+    for video, true in truth.items():
+        if video not in predicted:
+            vious.append(0)
+            tious.append(0)
+            continue
+        found = predicted[video]
+        ious = []
+        for frame, (a1, b1, a2, b2) in true["bbox"].items():
+            if frame in found["bbox"]:
+                c1, d1, c2, d2 = found["bbox"][frame]
+                width, height = min(a2, c2) - max(a1, c1), min(b2, d2) - max(b1, d1)
+                shared = width * height if width > 0 and height > 0 else 0
+                areas = (a2 - a1) * (b2 - b1) + (c2 - c1) * (d2 - d1)
+                ious.append(shared / (areas - shared) if shared else 0)
+        first = min(true["st_frame"], found["st_frame"])
+        hull = max(true["ed_frame"], found["ed_frame"]) - first + 1
+        vious.append(sum(ious) / hull)
+        tious.append(len(ious) / hull)
+    return np.mean(vious), np.mean(tious)
+
+
+def entry(name, vid, tube):
+    return tubes.GroundTruth(name, vid, "declarative", 64, 48, 25.0, 99, 0, 60, tube)
+
+
+def test_hcstvgs_submission_counts_from_one_and_includes_the_end():
+    boxes = np.array([[0, 1, 2, 3], [np.nan] * 4, [4, 5, 6, 7]])
+    truth = [entry("s0", "v.mp4", None), entry("s1", "w.mp4", None), entry("s2", "x.mp4", None)]
+    found = {"s0": tubes.Tube(3, 6, boxes), "s1": None}
+    assert tube_files.hcstvg_submission(truth, found) == {
+        "v.mp4": {
+            "st_frame": 4,
+            "ed_frame": 6,
+            "bbox": {"4": [0, 1, 2, 3], "6": [4, 5, 6, 7]},
+        }
+    }
+
+
+def test_hcstvgs_submission_has_no_place_for_two_sentences_of_a_video():
+    truth = [entry("s0", "v.mp4", None), entry("s1", "v.mp4", None)]
+    with pytest.raises(ValueError, match=r"'v\.mp4' has the sentences 's0' and 's1'"):
+        tube_files.hcstvg_submission(truth, {})
+
+
+@st.composite
+def any_tube(draw, last=60):
+    """A tube of random boxes in frames `[0, last)`."""
+    begin = draw(st.integers(0, last - 1))
+    end = draw(st.integers(begin + 1, last))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    corners = np.sort(rng.integers(0, 8, (end - begin, 2, 2)), axis=1)
+    return tubes.Tube(begin, end, corners.reshape(-1, 4).astype(float))
+
+
+@given(st.lists(st.tuples(any_tube(), any_tube(99) | st.none()), min_size=1, max_size=4))
+def test_hcstvgs_scorer_finds_in_a_submission_what_we_find(pairs):
+    truth = [entry(str(i), f"{i}.mp4", true) for i, (true, _) in enumerate(pairs)]
+    found = {str(i): tube for i, (_, tube) in enumerate(pairs)}
+    ours = metrics.evaluate_predictions(truth, found, "hcstvg")["overall"]
+    theirs = official_scores(
+        tube_files.hcstvg_submission(truth, found),
+        tube_files.hcstvg_submission(truth, {item.id: item.tube for item in truth}),
+    )
+    assert (ours["m_vIoU"], ours["m_tIoU"]) == pytest.approx(theirs)
+
+
+PREDICTION_FAULTS = [
+    (lambda p: p.pop("score"), "score: missing field; expected a finite number"),
+    (lambda p: p.update(score="high"), "score: expected a finite number, got 'high'"),
+    (lambda p: p.update(score=float("nan")), "score: expected a finite number"),
+    (lambda p: p.update(begin=3.5), "begin: expected an integer, got 3.5"),
+    (lambda p: p.update(begin=True), "begin: expected an integer, got True"),
+    (lambda p: p.update(end=2), r"end: expected begin <= end, got \[3, 2\)"),
+    (lambda p: p.update(end=3), r"boxes: key '3' is no frame of \[3, 3\)"),
+    (
+        lambda p: p.update(end=10**15),
+        "end: expected an integer of at most 1000000, got 1000000000000000",
+    ),
+    (lambda p: p.update(end=None), "end: expected an integer, got None"),
+    (lambda p: p.update(boxes=[[0, 0, 1, 1]]), "boxes: expected an object"),
+    (lambda p: p["boxes"].update({"7": [0, 0, 1, 1]}), "boxes: key '7' is no frame"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1]}), r"frame 4: expected \[x1, y1, x2, y2\]"),
+    (lambda p: p["boxes"].update({"4": [5, 0, 1, 1]}), "frame 4: expected .* x1 <= x2"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1, None]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1, float("inf")]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": [float("nan"), 0, 1, 1]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": [0, float("nan"), 1, 1]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": [0, 0, 1, 10**400]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": [False, 0, 1, 1]}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"4": None}), "frame 4: expected"),
+    (lambda p: p["boxes"].update({"04": [0, 0, 1, 1]}), "boxes: key '04' is no frame"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), PREDICTION_FAULTS)
+def test_errors_name_file_id_and_field_of_a_prediction(tmp_path, damage, message):
+    path = tmp_path / "pred.json"
+    content = predictions()
+    damage(content["a"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        tube_files.load_predictions(str(path))
+    assert f"{path}: sentence 'a'" in str(error.value)
+
+
+GROUND_TRUTH_FAULTS = [
+    (lambda g: g.pop("fps"), "fps: missing field; expected a positive number"),
+    (lambda g: g.update(vid=3), "vid: expected a string, got 3"),
+    (lambda g: g.update(qtype="x"), "qtype: expected one of"),
+    (lambda g: g.update(width=0), "width: expected an integer of at least 1, got 0"),
+    (lambda g: g["clip"].update(end=41), r"clip: expected .* frame_count=40, got \[2, 41\)"),
+    (lambda g: g["clip"].pop("end"), "clip.end: missing field; expected an integer"),
+    (lambda g: g["clip"].update(end=4), r"gt: expected .* in the clip \[2, 4\), got \[3, 5\)"),
+    (lambda g: g["clip"].update(begin=-1), r"clip: expected 0 <= begin"),
+    (lambda g: g["gt"].update(end=3, boxes={}), r"gt: expected .*, got \[3, 3\)"),
+    (lambda g: g["gt"].update(begin=6), r"gt.end: expected begin <= end, got \[6, 5\)"),
+    (lambda g: g.update(gt=None), "gt: expected an object, got None"),
+    (lambda g: g.update(fps=float("nan")), "fps: expected a positive number, got nan"),
+    (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3 has none"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), GROUND_TRUTH_FAULTS)
+def test_errors_name_file_id_and_field_of_a_true_tube(tmp_path, damage, message):
+    path = tmp_path / "gt.json"
+    content = ground_truth()
+    damage(content[0])
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        tube_files.load_ground_truth(str(path))
+    assert f"{path}: sentence 'a'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("load", "content", "message"),
+    [
+        (tube_files.load_predictions, [], r"file\.json: expected an object, got \[\]"),
+        (tube_files.load_predictions, {"a": 3}, "sentence 'a': expected an object, got 3"),
+        (tube_files.load_ground_truth, {}, "expected a list of at least one sentence"),
+        (tube_files.load_ground_truth, [], "expected a list of at least one sentence"),
+        (tube_files.load_ground_truth, [None], "entry 0: expected an object, got None"),
+        (tube_files.load_ground_truth, [{}], "entry 0: id: missing field; expected a string"),
+        (tube_files.load_ground_truth, [{"id": 3}], "entry 0: id: expected a string, got 3"),
+        (tube_files.load_ground_truth, ground_truth() * 2, "id 'a' occurs twice"),
+    ],
+)
+def test_files_of_another_form_are_errors(tmp_path, load, content, message):
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("load", "text", "message"),
+    [
+        (tube_files.load_predictions, '{"a": null, "a": null}', "json: key 'a' occurs twice"),
+        (
+            tube_files.load_predictions,
+            '{"a": {"begin": 3, "begin": 4}}',
+            "sentence 'a': key 'begin' occurs twice",
+        ),
+        (
+            tube_files.load_predictions,
+            '{"a": {"begin": 3, "end": 4, "score": 1, "boxes": {"3": null, "3": null}}}',
+            "sentence 'a': boxes: key '3' occurs twice",
+        ),
+        (
+            tube_files.load_ground_truth,
+            '[{"id": "a", "id": "b"}]',
+            "entry 0: key 'id' occurs twice",
+        ),
+        (tube_files.load_predictions, '{"a": ', "not valid JSON"),
+    ],
+)
+def test_keys_that_occur_twice_and_broken_files_are_errors(tmp_path, load, text, message):
+    path = tmp_path / "file.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load(str(path))
+
+
+@pytest.mark.parametrize("load", [tube_files.load_predictions, tube_files.load_ground_truth])
+def test_a_missing_file_is_an_error(tmp_path, load):
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        load(str(tmp_path / "none.json"))

@@ -1,0 +1,74 @@
+"""Stored features: round trips, safe names, whole files."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features.quantization import STORAGE_DTYPES
+
+
+def make_video(dtype="float16", storage_dtype="float16"):
+    features = np.linspace(0, 1, 3 * 2 * 2 * 4).reshape(3, 2, 2, 4).astype(dtype)
+    return feature_storage.VideoFeatures(
+        "v", 25.0, 64, 48, 12, features, storage_dtype=storage_dtype
+    )
+
+
+@pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
+def test_video_features_come_back_as_stored(tmp_path, storage_dtype):
+    video = make_video(storage_dtype=storage_dtype)
+    path = feature_storage.write_video_features(str(tmp_path), video)
+    assert path == str(tmp_path / "features" / "v.tfrecord")
+    read = feature_storage.read_video_features(str(tmp_path), "v")
+    np.testing.assert_array_equal(read.features, video.as_stored().features)
+    assert dataclasses.replace(read, features=None) == dataclasses.replace(video, features=None)
+
+
+@pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
+def test_video_features_are_float16_in_graph(tmp_path, storage_dtype):
+    video = make_video(storage_dtype=storage_dtype)
+    path = feature_storage.write_video_features(str(tmp_path), video)
+    (parsed,) = tf.data.TFRecordDataset(path).map(feature_storage.parse_video_features)
+    assert parsed["features"].dtype == tf.float16
+    np.testing.assert_array_equal(parsed["features"], video.as_stored().features)
+    assert parsed["frame_count"] == 12
+    assert parsed["video_id"] == b"v"
+
+
+def test_features_of_another_dtype_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="video v: expected float16 features"):
+        feature_storage.write_video_features(str(tmp_path), make_video("float32"))
+
+
+def test_missing_features_name_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"features/v.tfrecord: no features for video v"):
+        feature_storage.read_video_features(str(tmp_path), "v")
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=5))
+def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
+    names = [feature_storage.features_file(video_id) for video_id in ids]
+    assert len(set(names)) == len(ids)
+    for name in names:
+        assert os.path.dirname(name) == "features"
+        assert os.path.basename(name) not in ("", ".", "..")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    path = feature_storage.write_video_features(str(tmp_path), make_video())
+    before = pathlib.Path(path).read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        feature_storage.write_video_features(str(tmp_path), make_video(storage_dtype="int8"))
+    assert pathlib.Path(path).read_bytes() == before

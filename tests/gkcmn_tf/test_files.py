@@ -1,0 +1,57 @@
+import os
+
+import pytest
+
+from gkcmn_tf import files
+
+
+def test_a_file_is_there_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    with files.whole_file(str(path)) as temporary:
+        with open(temporary, "w") as file:
+            file.write("half")
+        assert not path.exists()
+    assert path.read_text() == "half"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_an_error_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="disk full"), files.whole_file(str(path)) as temporary:
+        with open(temporary, "w") as file:
+            file.write("ne")
+        raise OSError("disk full")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_without_a_folder_is_written_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.write_text("a.txt", "dög")
+    assert (tmp_path / "a.txt").read_bytes() == "dög".encode()
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path):
+    files.write_text(str(tmp_path / "b" / "a.txt"), "whole")
+    writer = files.whole_file(str(tmp_path / "b" / "killed.txt"))
+    with open(writer.__enter__(), "w") as file:
+        file.write("half")
+    assert len(os.listdir(tmp_path / "b")) == 2
+    files.remove_temporary_files(str(tmp_path))
+    assert os.listdir(tmp_path / "b") == ["a.txt"]
+
+
+def test_json_comes_back_and_bad_json_is_named(tmp_path):
+    path = str(tmp_path / "a.json")
+    files.write_json(path, {"é": [1, None]})
+    assert files.read_json(path) == {"é": [1, None]}
+    assert files.read_json(path, object_pairs_hook=list) == [("é", [1, None])]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(path, float("nan"))
+    assert files.read_json(path) == {"é": [1, None]}
+    files.write_text(path, "{")
+    with pytest.raises(ValueError, match=r"a\.json: not valid JSON"):
+        files.read_json(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.json: no such file"):
+        files.read_json(str(tmp_path / "none.json"))
