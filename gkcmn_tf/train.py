@@ -162,11 +162,13 @@ def create_controller(
             input_context=input_context,
         )
 
+    # Orbit passes the input context by that name.
     train_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda context: dataset(context, training=True, start_step=first_step)
+        strategy,
+        lambda input_context: dataset(input_context, training=True, start_step=first_step),
     )
     eval_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda context: dataset(context, training=False)
+        strategy, lambda input_context: dataset(input_context, training=False)
     )
     clip_means = []
     first_batches = statistics.collect_clip_means(dataset(training=True), clip_means)
