@@ -24,7 +24,6 @@ from official.common import distribute_utils
 from tensorboard.plugins.hparams import api as hparams
 
 from gkcmn_tf import config as configs
-from gkcmn_tf import program
 from gkcmn_tf.files import write_json
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import clip_records, input_pipeline
@@ -163,8 +162,10 @@ def create_controller(
             input_context=input_context,
         )
 
+    # Orbit passes the input context by that name.
     train_data = orbit.utils.make_distributed_dataset(
-        strategy, lambda input_context: dataset(input_context, training=True, start_step=first_step)
+        strategy,
+        lambda input_context: dataset(input_context, training=True, start_step=first_step),
     )
     eval_data = orbit.utils.make_distributed_dataset(
         strategy, lambda input_context: dataset(input_context, training=False)
@@ -246,4 +247,5 @@ def write_hyperparameters(config: configs.Experiment, model_dir: str) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main, define_flags)
+    define_flags()
+    app.run(main)

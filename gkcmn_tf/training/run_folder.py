@@ -135,9 +135,13 @@ def evaluation_split(data: configs.DataConfig) -> str:
 
     This is `data.eval_split`, or `data.train_split`, with a warning, if that is the default and the
     records have no such split.
+
+    Raises:
+        FileNotFoundError: the records have no split of another name, or miss a part of it.
     """
     default = configs.DataConfig().eval_split
     if data.eval_split != default or clip_records.has_split(data.records_dir, default):
+        clip_records.clip_shards(data.records_dir, data.eval_split)
         return data.eval_split
     logging.warning(
         "%s: has no split %r, so evaluation and the choice of the best checkpoint are on the "
@@ -161,7 +165,9 @@ def start(
         the tokeniser, and the GloVe vectors of its words if the config names a file.
 
     Raises:
-        ValueError: `model_dir` holds a run with another model, other data or another seed.
+        FileNotFoundError: there are no such records (see `records_features`).
+        ValueError: `model_dir` holds a run with another model, other data or another seed; or there
+            is no sentence to train on.
     """
     fingerprint = records_features(config)
     if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
@@ -170,14 +176,16 @@ def start(
             os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
         )
     else:
+        data = config.data
+        clips = clip_records.read_clips(data.records_dir, data.train_split)
+        texts = [sentence.text for clip in clips for sentence in clip.sentences]
+        if not texts:
+            raise ValueError(
+                f"{data.records_dir}: split {data.train_split!r} holds no sentence; manifest.json "
+                "says what data.prepare skipped, and why"
+            )
         tokenizer = tokenization.Tokenizer.from_sentences(
-            [
-                sentence.text
-                for clip in clip_records.read_clips(
-                    config.data.records_dir, config.data.train_split
-                )
-                for sentence in clip.sentences
-            ],
+            texts,
             max_words=config.data.max_words,
             min_count=config.data.min_word_count,
         )

@@ -331,4 +331,4 @@ def test_evaluate_on_resampled_records_says_so(folder, resampled_run):
     tubes = read_json(str(resampled_run / "predictions.json")).values()
     assert all(tube["end"] <= 19 for tube in tubes)
     error = call("gkcmn_tf.evaluate", f"--model_dir={folder}/gkcmn", resampled, fails=True)
-    assert "trained on, in ['fps']" in error
+    assert "(training's -> these): fps: None -> 10.0" in error

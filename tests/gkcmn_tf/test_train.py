@@ -187,15 +187,23 @@ def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
     assert not model_dir.exists()
 
 
-def test_the_cpu_and_a_tpu_need_no_gpu(monkeypatch):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    runtime = configs.RuntimeConfig()
-    assert isinstance(train.create_strategy(runtime), tf.distribute.OneDeviceStrategy)
-    with pytest.raises(ValueError, match=r"sees 0 on .* num_gpus=0 to train on the CPU"):
-        train.create_strategy(configs.RuntimeConfig(num_gpus=1))
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
-    with pytest.raises(ValueError, match=r"sees 1 on .* num_gpus=1,"):
-        train.create_strategy(configs.RuntimeConfig(distribution_strategy="mirrored", num_gpus=2))
+@pytest.mark.parametrize(
+    ("present", "wanted", "message"),
+    [
+        (
+            0,
+            1,
+            r"num_gpus: 1 asked for, but TensorFlow sees 0 on .* num_gpus=0 to train on the CPU",
+        ),
+        (1, 2, r"num_gpus: 2 asked for, but TensorFlow sees 1 on .* num_gpus=1, or install"),
+    ],
+)
+def test_missing_gpus_are_counted(present, wanted, message, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU"] * present)
+    with pytest.raises(ValueError, match=message):
+        train.create_strategy(
+            configs.RuntimeConfig(distribution_strategy="mirrored", num_gpus=wanted)
+        )
 
 
 def test_two_replicas_have_the_loss_curve_of_one(folder, one_replica, two_replicas, tmp_path):

@@ -64,8 +64,16 @@ def test_without_a_val_split_training_is_evaluated_on_its_own_split(experiment, 
     clips = list(clip_records.read_clips(experiment.data.records_dir, "train"))
     clip_records.write_clips(experiment.data.records_dir, "val", clips, 1)
     assert run_folder.evaluation_split(experiment.data) == "val"
-    experiment.data.eval_split = "test"  # asked for by name: an error later, if it is missing
-    assert run_folder.evaluation_split(experiment.data) == "test"
+    experiment.data.eval_split = "test"  # asked for by name
+    with pytest.raises(FileNotFoundError, match="no complete set of shards of split 'test'"):
+        run_folder.evaluation_split(experiment.data)
+
+
+def test_a_run_without_sentences_leaves_nothing(experiment, tmp_path):
+    clip_records.write_clips(experiment.data.records_dir, "train", [], 1)
+    with pytest.raises(ValueError, match=r"split 'train' holds no sentence; manifest\.json says"):
+        run_folder.start(experiment, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("weights", ["", "random:0", "a"])
