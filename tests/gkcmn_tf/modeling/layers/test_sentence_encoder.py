@@ -45,4 +45,4 @@ def test_word_vectors(rng):
 
 def test_odd_width():
     with pytest.raises(ValueError, match="sentence_width must be even, got 5"):
-        SentenceEncoder(10, sentence_width=5)
+        SentenceEncoder(10, word_width=8, sentence_width=5)
