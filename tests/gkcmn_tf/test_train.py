@@ -193,9 +193,9 @@ def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
         (
             0,
             1,
-            r"num_gpus: 1 asked for, but TensorFlow sees 0 on .* num_gpus=0 to train on the CPU",
+            r"num_gpus: 1 asked for, but TensorFlow sees 0 on .*num_gpus=0 to train on the CPU",
         ),
-        (1, 2, r"num_gpus: 2 asked for, but TensorFlow sees 1 on .* num_gpus=1, or install"),
+        (1, 2, r"num_gpus: 2 asked for, but TensorFlow sees 1 on .*num_gpus=1, or install"),
     ],
 )
 def test_missing_gpus_are_counted(present, wanted, message, monkeypatch):
