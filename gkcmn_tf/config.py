@@ -60,6 +60,8 @@ class GKCMNConfig(EncoderConfig):
     empty_steps: bool = False
     score_threshold: float = 0.3
     high_score_ratio: float = 0.9
+    ranking_weight: float = 0.0
+    ranking_temperature: float = 0.1
     offset_unit: str = "step"
     box_smoothing: float = 0.0
     loss_weights: tuple[float, ...] = (1.0, 2.0, 0.2, 0.1)
@@ -217,6 +219,7 @@ MAY_BE_ZERO = (
     "focal_beta",
     "score_threshold",
     "loss_weights",
+    "ranking_weight",
     "relative_sigma",
     "box_smoothing",
 )
@@ -364,11 +367,7 @@ def find_file(path: str) -> str:
 
 def _read_changes(source, override) -> dict:
     """The changes in a YAML file, or of `--params_override`, as nested dictionaries."""
-    expected = (
-        "expected YAML or key.subkey=value,..."
-        if source == "--params_override"
-        else "expected a file of keys and values"
-    )
+    inline = source == "--params_override"
     try:
         # Model Garden's own reading: it knows 1e-3 as a number, and dots in keys.
         changes = hyperparams.ParamsDict()
@@ -376,7 +375,10 @@ def _read_changes(source, override) -> dict:
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: not valid YAML: {error}") from error
     except (AttributeError, KeyError, TypeError, tf.errors.OpError) as error:
-        raise ValueError(f"{source}: {expected}, got {override!r}") from error
+        expected = (
+            f"YAML or key.subkey=value,..., got {override!r}" if inline else "keys and values"
+        )
+        raise ValueError(f"{source}: expected {expected}") from error
     return changes.as_dict()
 
 
