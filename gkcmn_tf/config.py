@@ -60,8 +60,6 @@ class GKCMNConfig(EncoderConfig):
     empty_steps: bool = False
     score_threshold: float = 0.3
     high_score_ratio: float = 0.9
-    ranking_weight: float = 0.0
-    ranking_temperature: float = 0.1
     offset_unit: str = "step"
     box_smoothing: float = 0.0
     loss_weights: tuple[float, ...] = (1.0, 2.0, 0.2, 0.1)
@@ -219,7 +217,6 @@ MAY_BE_ZERO = (
     "focal_beta",
     "score_threshold",
     "loss_weights",
-    "ranking_weight",
     "relative_sigma",
     "box_smoothing",
 )

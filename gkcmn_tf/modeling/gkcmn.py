@@ -40,14 +40,12 @@ class GKCMN(GroundingModel):
             annotated; it is a mean over all steps then.
         score_threshold: `c` of Eq. 8.
         high_score_ratio: `delta`, which candidates' offsets are learnt.
-        ranking_weight: of the ranking loss (see `losses.ranking_loss`), which is not in the paper.
-        ranking_temperature: of its target.
         offset_unit: what offsets are predicted and learnt in: `step`, or `width`, the candidate's.
         box_smoothing: standard deviation, in steps, of the Gaussian by which decoding averages the
             boxes of nearby steps; 0 leaves them as they are.
     """
 
-    loss_names = ("heatmap_loss", "size_loss", "score_loss", "boundary_loss", "ranking_loss")
+    loss_names = ("heatmap_loss", "size_loss", "score_loss", "boundary_loss")
 
     def __init__(
         self,
@@ -71,14 +69,11 @@ class GKCMN(GroundingModel):
         empty_steps=False,
         score_threshold=0.3,
         high_score_ratio=0.9,
-        ranking_weight=0.0,
-        ranking_temperature=0.1,
-        loss_weights=(1.0, 2.0, 0.2, 0.1),
         offset_unit="step",
         box_smoothing=0.0,
         **kwargs,
     ):
-        super().__init__(vocabulary_size, loss_weights=(*loss_weights, ranking_weight), **kwargs)
+        super().__init__(vocabulary_size, **kwargs)
         self.heatmap_size = heatmap_size
         self.spatial_width = spatial_width
         self.temporal_width = temporal_width
@@ -97,8 +92,6 @@ class GKCMN(GroundingModel):
         self.empty_steps = empty_steps
         self.score_threshold = score_threshold
         self.high_score_ratio = high_score_ratio
-        self.ranking_weight = ranking_weight
-        self.ranking_temperature = ranking_temperature
         self.offset_unit = offset_unit
         self.box_smoothing = box_smoothing
         self.mixed_convolution = MixedConvolution(
@@ -168,11 +161,10 @@ class GKCMN(GroundingModel):
             "size_loss": areas & annotated[..., None, None],
             "score_loss": ops.broadcast_to(ops.expand_dims(valid, -1), ops.shape(ious)),
             "boundary_loss": targets.regression_candidates(ious, valid, self.high_score_ratio),
-            "ranking_loss": query_mask,
         }
 
     def loss_totals(self, inputs, labels, outputs, samples):
-        """Eq. 6 to 9, and the ranking loss."""
+        """Eq. 6 to 9."""
         candidates, ious = self._candidates_and_ious(inputs, labels)
         annotated = ops.cast(labels["box_mask"], "float32")[..., None, None]
         return {
@@ -194,13 +186,6 @@ class GKCMN(GroundingModel):
                 labels["segment"],
                 samples["boundary_loss"],
                 unit=self._widths(inputs["step_mask"]) if self.offset_unit == "width" else 1.0,
-            ),
-            "ranking_loss": losses.ranking_loss(
-                outputs["scores"],
-                ious,
-                samples["score_loss"],
-                samples["ranking_loss"],
-                temperature=self.ranking_temperature,
             ),
         }
 
@@ -247,9 +232,6 @@ class GKCMN(GroundingModel):
             "empty_steps": self.empty_steps,
             "score_threshold": self.score_threshold,
             "high_score_ratio": self.high_score_ratio,
-            "loss_weights": self.loss_weights[:-1],
-            "ranking_weight": self.ranking_weight,
-            "ranking_temperature": self.ranking_temperature,
             "offset_unit": self.offset_unit,
             "box_smoothing": self.box_smoothing,
         }

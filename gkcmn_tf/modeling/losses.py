@@ -85,33 +85,6 @@ def score_loss(logits, ious, samples, *, threshold):
     return _total(smooth_l1(ops.sigmoid(logits) - targets.score_targets(ious, threshold)), samples)
 
 
-def ranking_loss(logits, ious, valid, samples, *, temperature):
-    """Cross entropy between the candidates' softmax and that of their IoUs; not in the paper.
-
-    Each candidate's score competes with those of all others of its sentence, which Eq. 8, a mean of
-    single candidates that mostly are zero, does not ask for.
-
-    Args:
-        logits: predicted scores before the sigmoid, `[..., T, K]`.
-        ious: IoU of each candidate with the true segment, `[..., T, K]`.
-        valid: bool `[..., T, K]`, the candidates that can be chosen.
-        samples: bool `[...]`, the sentences.
-        temperature: the true distribution is the softmax of `ious / temperature`.
-
-    Returns:
-        the sum over the sentences.
-    """
-
-    def flat(x):
-        return ops.reshape(x, (*ops.shape(x)[:-2], -1))
-
-    low = -1e9
-    logits = flat(ops.where(valid, logits, low))
-    target = ops.softmax(flat(ops.where(valid, ious / temperature, low)), axis=-1)
-    log_p = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
-    return _total(-ops.sum(ops.where(flat(valid), target * log_p, 0), axis=-1), samples)
-
-
 def boundary_loss(offsets, candidates, segments, samples, unit=1.0):
     """Smooth L1 between predicted and true offsets of the candidates' ends (Eq. 9).
 

@@ -228,25 +228,3 @@ def test_tensorflow_addons_agrees(tmp_path):
     # With heats of 0 and 1 alone, Eq. 6 is the plain focal loss without class weights.
     total = losses.heatmap_loss(logits, labels, np.ones(10, bool), **FOCAL)
     assert float(total) == pytest.approx(oracle["focal"].sum(), rel=1e-5)
-
-
-def test_ranking_loss_by_hand():
-    """Two sentences of two steps and two widths; the second sentence fills up the batch."""
-    logits = np.array([[[0.0, 1.0], [2.0, 9.0]], [[5.0, 5.0], [5.0, 5.0]]], "float32")
-    ious = np.array([[[0.1, 0.3], [0.2, 1.0]], [[1.0, 0.0], [0.0, 0.0]]], "float32")
-    valid = np.array([[[True, True], [True, False]], [[True] * 2] * 2])
-    samples = np.array([True, False])
-    found = losses.ranking_loss(logits, ious, valid, samples, temperature=0.1)
-    target = np.exp([1.0, 3.0, 2.0]) / np.exp([1.0, 3.0, 2.0]).sum()
-    log_p = np.array([0.0, 1.0, 2.0]) - np.log(np.exp([0.0, 1.0, 2.0]).sum())
-    np.testing.assert_allclose(found, -(target * log_p).sum(), rtol=1e-5)
-
-
-def test_ranking_loss_is_least_where_scores_are_ious_over_the_temperature():
-    ious = np.random.default_rng(0).random((1, 3, 2)).astype("float32")
-    valid, samples = np.ones((1, 3, 2), bool), np.ones(1, bool)
-    best, other = (
-        float(losses.ranking_loss(scale * ious, ious, valid, samples, temperature=0.1))
-        for scale in (10, 5)
-    )
-    assert best < other
