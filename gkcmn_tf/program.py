@@ -9,6 +9,8 @@ tells by `sys.argv[0] == "-m"`. A script or notebook that imports the package ke
 Ctrl-C is one line and 130; any other exception is a bug and keeps its traceback.
 """
 
+import importlib.abc
+import importlib.machinery
 import logging
 import os
 import pathlib
@@ -25,6 +27,7 @@ from absl import app, flags
 from gkcmn_tf import extras
 
 FLAGS = flags.FLAGS
+STDERR = 2
 MISTAKE_STATUS = 2
 INTERRUPTED_STATUS = 130
 HELP = ("--help", "-help", "--helpshort", "-h", "-?")
@@ -66,11 +69,14 @@ def start() -> None:
     environment has precedence), the deprecation of the `pkg_resources` that tensorflow-hub uses,
     Apache Beam's notices of Google Cloud, and what libraries log below the level of warnings.
     """
+    if sys.excepthook is _report_uncaught:
+        return
     sys.excepthook = _report_uncaught
     if "--verbose" in sys.argv[1:]:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    sys.meta_path.insert(0, _QuietTensorFlow())
     for library in ("apache_beam", "tensorflow", "tf2onnx"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("apache_beam.io.filesystems").setLevel(logging.ERROR)
@@ -152,6 +158,35 @@ def report(error: BaseException, command: str, *, debug: bool = False) -> int | 
         traceback.print_exception(error)
     print(line, file=sys.stderr)
     return status
+
+
+class _QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Imports TensorFlow while the process's stderr goes nowhere.
+
+    What TensorFlow 2.21 logs before its log is initialized heeds no level. An exception is printed
+    afterwards, thus seen.
+    """
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "tensorflow":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: _without_stderr(execute, module)
+        return spec
+
+
+def _without_stderr(function, *arguments):
+    stderr = os.dup(STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        return function(*arguments)
+    finally:
+        os.dup2(stderr, STDERR)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def _is_not_about_apitools(record: logging.LogRecord) -> bool:

@@ -9,8 +9,6 @@ import textwrap
 
 import pytest
 
-from gkcmn_tf import program
-
 ROOT = pathlib.Path(__file__).parents[2]
 HEADER = '''
     """Counts words.
@@ -146,11 +144,9 @@ def test_libraries_log_their_warnings_only(run_program):
     assert "theirs" not in quiet.stderr and "theirs" in verbose.stderr
 
 
-def test_start_leaves_a_chosen_level_of_tensorflows_log(monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+def test_start_leaves_a_chosen_level_of_tensorflows_log(run_program, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
-    program.start()
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "1"
+    assert run_program("print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", "--words=1").stdout == "1\n"
 
 
 def test_a_library_leaves_logging_alone():
