@@ -339,6 +339,8 @@ def load(
     if params_override:
         sources.append(("--params_override", params_override))
     for source, override in sources:
+        if source is override and not os.path.exists(source):
+            raise FileNotFoundError(f"{source}: no such config file")
         changes = _read_changes(source, override)
         _check_keys(changes, config, source)
         config = hyperparams.override_params_dict(config, changes, is_strict=True)
@@ -347,19 +349,13 @@ def load(
 
 
 def find_file(path: str) -> str:
-    """A config file: `path` itself, or else the file `configs/...` that comes with the project.
-
-    Raises:
-        FileNotFoundError: there is neither.
-    """
-    if os.path.exists(path):
+    """`path`, or if there is no such file, the `configs/...` that comes with the project."""
+    if os.path.exists(path) or not path.startswith("configs/"):
         return path
     package = pathlib.Path(__file__).parent
     # Installed, the folder `configs` lies in the package; in the repository, beside it.
-    for folder in (package, package.parent):
-        if path.startswith("configs/") and (folder / path).exists():
-            return str(folder / path)
-    raise FileNotFoundError(f"{path}: no such config file")
+    candidates = [str(folder / path) for folder in (package, package.parent)]
+    return next(filter(os.path.exists, candidates), path)
 
 
 def _read_changes(source, override) -> dict:

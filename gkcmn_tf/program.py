@@ -9,8 +9,11 @@ tells by `sys.argv[0] == "-m"`. A script or notebook that imports the package ke
 Ctrl-C is one line and 130; any other exception is a bug and keeps its traceback.
 """
 
+import importlib.abc
+import importlib.machinery
 import logging
 import os
+import pathlib
 import re
 import sys
 import traceback
@@ -24,9 +27,16 @@ from absl import app, flags
 from gkcmn_tf import extras
 
 FLAGS = flags.FLAGS
+STDERR = 2
 MISTAKE_STATUS = 2
 INTERRUPTED_STATUS = 130
 HELP = ("--help", "-help", "--helpshort", "-h", "-?")
+# In the repository, `data` and others lie beside this package; installed, in it.
+_PACKAGE = pathlib.Path(__file__).resolve().parent
+_OWN_FOLDERS = (
+    f"{_PACKAGE}{os.sep}",
+    *(f"{_PACKAGE.parent / name}{os.sep}" for name in ("data", "export", "benchmarks")),
+)
 _REQUIRED = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
 
 
@@ -55,18 +65,24 @@ MISTAKES = (
 def start() -> None:
     """Makes imports quiet, unless `--verbose` is among the arguments, and their failure one line.
 
-    What is silenced: TensorFlow's C++ log (CUDA, oneDNN, CPU features; TF_CPP_MIN_LOG_LEVEL in the
+    Silenced are TensorFlow's C++ log (CUDA, oneDNN, CPU features; TF_CPP_MIN_LOG_LEVEL in the
     environment has precedence), the deprecation of the `pkg_resources` that tensorflow-hub uses,
-    and what Apache Beam says of Google Cloud and of its caches.
+    Apache Beam's notices of Google Cloud, and what libraries log below the level of warnings.
     """
+    if sys.excepthook is _report_uncaught:
+        return
     sys.excepthook = _report_uncaught
     if "--verbose" in sys.argv[1:]:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    sys.meta_path.insert(0, _QuietTensorFlow())
+    for library in ("apache_beam", "tensorflow", "tf2onnx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("apache_beam.io.filesystems").setLevel(logging.ERROR)
-    logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("apitools not"))
+    logging.getLogger().addFilter(_is_not_about_apitools)
+    # Orbit, TensorFlow and this project share the logger of absl.
+    logging.getLogger("absl").addFilter(_is_warning_or_own)
 
 
 def run(
@@ -86,6 +102,7 @@ def run(
         command: how the program was called, for messages; default: as a file or by `python -m`.
         description: what `--help` says above the flags; default: the docstring of main's module.
     """
+    start()
     module = sys.modules[main.__module__]
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = command or _command(module)
@@ -110,6 +127,10 @@ def run(
 
     try:
         app.run(checked_main, argv=[sys.argv[0], *arguments], flags_parser=parse)
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has enough; nor can Python flush it at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(MISTAKE_STATUS)
     except (Exception, KeyboardInterrupt) as error:
         status = report(error, command, debug="--debug" in arguments)
         if status is None:
@@ -139,6 +160,43 @@ def report(error: BaseException, command: str, *, debug: bool = False) -> int | 
     return status
 
 
+class _QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Imports TensorFlow while the process's stderr goes nowhere.
+
+    What TensorFlow 2.21 logs before its log is initialized heeds no level. An exception is printed
+    afterwards, thus seen.
+    """
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "tensorflow":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: _without_stderr(execute, module)
+        return spec
+
+
+def _without_stderr(function, *arguments):
+    stderr = os.dup(STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        return function(*arguments)
+    finally:
+        os.dup2(stderr, STDERR)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def _is_not_about_apitools(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("apitools not found")
+
+
+def _is_warning_or_own(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or record.pathname.startswith(_OWN_FOLDERS)
+
+
 def _report_uncaught(_, error: BaseException, trace: types.TracebackType | None) -> None:
     """`sys.excepthook` of a program: what ends it before it comes to `run`."""
     imports_failed = isinstance(error, (ModuleNotFoundError, KeyboardInterrupt))
@@ -151,7 +209,7 @@ def _report_uncaught(_, error: BaseException, trace: types.TracebackType | None)
 
 def _define_common_flags() -> None:
     flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
-    flags.DEFINE_boolean("verbose", False, "Show what the libraries log while they are imported.")
+    flags.DEFINE_boolean("verbose", False, "Show all that the libraries log.")
 
 
 def _command(module: types.ModuleType) -> str:

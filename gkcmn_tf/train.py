@@ -49,10 +49,6 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    # Orbit prints each line of progress, and logs it once more; TensorFlow logs how it saves.
-    logging.get_absl_logger().addFilter(
-        lambda record: record.filename not in ("controller.py", "functional_saver.py")
-    )
     config = configs.load(FLAGS.experiment, FLAGS.config_file, FLAGS.params_override)
     keras.config.set_dtype_policy(config.runtime.precision)
     controller = create_controller(config, FLAGS.model_dir, create_strategy(config.runtime))

@@ -219,5 +219,5 @@ def test_wrong_arguments_are_usage_errors(folder):
         ([folder, "--sentence=train-0"], "--sentence and --video_dir go together"),
     ):
         done = call(*arguments)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert message in done.stdout + done.stderr

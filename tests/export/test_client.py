@@ -121,5 +121,5 @@ def test_the_program(grpc_address, video_path):
     done = call(*arguments, f"--video={video_path}")
     assert [json.loads(line)["query"] for line in done.stdout.splitlines()] == QUERIES
     done = call(*arguments, "--video=none.mp4")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: none.mp4: no such file"

@@ -1,0 +1,36 @@
+import pytest
+
+from gkcmn_tf import extras
+
+
+@pytest.mark.parametrize(
+    ("module", "core"),
+    [
+        ("gkcmn_tf", True),
+        ("gkcmn_tf.i3d.weight_sources", True),
+        ("gkcmn_tf.training", False),
+        ("gkcmn_tf.training.trainer", False),
+        ("gkcmn_tf.data.make_shapes", True),
+        ("gkcmn_tf.data.prepare", False),
+        ("gkcmn_tf.config", False),
+        ("gkcmn_tf.configs", True),
+    ],
+)
+def test_what_the_core_is(module, core):
+    assert extras.is_core(module) == core
+
+
+def test_a_package_that_is_installed_is_imported():
+    assert extras.import_package("json", "nothing").dumps(1) == "1"
+
+
+def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.setitem(extras.PACKAGES, "none_such", ("None-Such", "train"))
+    message = r"reading x needs the package None-Such: pip install 'gkcmn-tf\[train\]'"
+    with pytest.raises(extras.MissingPackageError, match=message):
+        extras.import_package("none_such", "reading x")
+
+
+def test_a_package_of_no_extra_is_just_missing():
+    with pytest.raises(ModuleNotFoundError, match="No module named 'none_such'"):
+        extras.import_package("none_such", "reading x")
