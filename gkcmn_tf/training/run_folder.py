@@ -162,7 +162,7 @@ def start(
         writes: whether to write; of several workers, only their chief does.
 
     Returns:
-        the tokeniser, and the GloVe vectors of its words if the config names a file.
+        the tokeniser, and the GloVe vectors of its words if the config names a source of them.
 
     Raises:
         FileNotFoundError: there are no such records (see `records_features`).
@@ -199,21 +199,15 @@ def start(
 
 
 def _word_vectors(config, tokenizer):
-    if not config.data.glove_path:
+    if not config.data.word_vectors:
         return None
     vectors = glove.load_glove(
-        config.data.glove_path,
+        config.data.word_vectors,
         tokenizer.vocabulary,
         dim=config.model.get().word_width,
         seed=config.train.seed,
     )
-    logging.info(
-        "%d of %d words have no vector in %s and got a random one: %s",
-        len(vectors.missing),
-        tokenizer.vocabulary_size,
-        config.data.glove_path,
-        ", ".join(vectors.missing[:20]),
-    )
+    logging.info("%s", vectors.coverage())
     return vectors.matrix
 
 
