@@ -104,7 +104,8 @@ def _read_package(name, vocabulary, dim):
     if (width := array.shape[1]) != dim:
         raise ValueError(
             f"{name}: its vectors have {width} numbers, but word_width is {dim}; "
-            f"set model.gkcmn.word_width={width}, or model.bm.word_width={width} for BM"
+            f"set model.gkcmn.word_width={width} (model.bm.word_width for BM), and attention_heads "
+            f"beside it to a number that divides {width}"
         )
     wanted = vocabulary[UNKNOWN_TOKEN + 1 :]
     with errors_in(paths[words_name]):

@@ -167,7 +167,7 @@ def start(
     Raises:
         FileNotFoundError: there are no such records (see `records_features`).
         ValueError: `model_dir` holds a run with another model, other data or another seed; or there
-            is no sentence to train on.
+            is no sentence to train on; or the word vectors do not fit (see `glove.load_glove`).
     """
     fingerprint = records_features(config)
     if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
@@ -189,13 +189,15 @@ def start(
             max_words=config.data.max_words,
             min_count=config.data.min_word_count,
         )
+    # Before anything is written: a wrong source must not leave a run that keeps it.
+    word_vectors = _word_vectors(config, tokenizer)
     if writes:
         for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
             tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
             write_json(os.path.join(folder, FEATURES_FILE), fingerprint)
             write_json(os.path.join(folder, VERSIONS_FILE), versions())
             configs.save(config, folder)
-    return tokenizer, _word_vectors(config, tokenizer)
+    return tokenizer, word_vectors
 
 
 def _word_vectors(config, tokenizer):
