@@ -81,6 +81,17 @@ class SplitAccount:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class TrueSegment:
+    """When a sentence happens, without boxes: frames `[begin, end)` of the clip `clip`."""
+
+    video_id: str
+    qtype: str
+    clip: tuple[int, int]
+    begin: int
+    end: int
+
+
 def find_annotation_file(split: str, annotation_dir: str, forms: Sequence[str]) -> str:
     """Path of a split's annotation file, the one of `forms` (`SPLIT.json`) that is there.
 

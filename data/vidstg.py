@@ -38,7 +38,7 @@ from gkcmn_tf.json_fields import (
 from gkcmn_tf.records.clip_records import Clip, Sentence
 
 from . import annotations as annotated
-from .annotations import Skipped, SplitAccount, SplitAnnotations, Track
+from .annotations import Skipped, SplitAccount, SplitAnnotations, Track, TrueSegment
 
 ANNOTATION_FILES = ("SPLIT_annotations.json",)
 VIDOR_FOLDERS = ("training", "validation")
@@ -117,6 +117,34 @@ def find_vidor_annotations(vidor_dir: str) -> dict[str, str]:
 def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
     """Counts a split's sentences; as `read_split`, but VidOR's annotations are not looked at."""
     return _read_sentences(split, annotation_dir, limit)[0]
+
+
+def read_segments(
+    split: str, annotation_dir: str, limit: int | None = None
+) -> tuple[list[TrueSegment], list[Skipped]]:
+    """Reads when a split's sentences happen, without VidOR's annotations.
+
+    Args:
+        split: `train`, `val` or `test`.
+        annotation_dir: where `SPLIT_annotations.json` is.
+        limit: reads the records of the first so many videos only.
+
+    Returns:
+        a segment for each sentence, grouped by video, and the sentences left out.
+
+    Raises:
+        FileNotFoundError: the split has no annotation file.
+        ValueError: that file is not a JSON list.
+    """
+    account, by_video = _read_sentences(split, annotation_dir, limit)
+    segments = [
+        TrueSegment(
+            vid, asked.entry.qtype, (asked.record.begin, asked.record.end), asked.begin, asked.end
+        )
+        for vid, sentences in by_video.items()
+        for asked in sentences
+    ]
+    return segments, account.skipped
 
 
 def read_split(

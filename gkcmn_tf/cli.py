@@ -26,6 +26,7 @@ COMMANDS = {
     "make-shapes": "data.make_shapes",
     "prepare": "data.prepare",
     "inspect": "data.inspect",
+    "trivial-guess": "data.trivial_guess",
     "export preset": "export.preset",
     "export saved-model": "export.saved_model",
     "export client": "export.client",

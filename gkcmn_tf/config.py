@@ -98,7 +98,9 @@ class DataConfig(hyperparams.Config):
         feature_channels: `C`, channels of the features.
         queries_per_clip: `Q`, sentences of one clip that share a pass of the visual branch.
         min_word_count: rarer words of the training split count as unknown.
-        glove_path: GloVe text file (plain or .gz); empty trains word vectors from scratch.
+        word_vectors: `glove.6B.50d` (the vectors that the extra `glove` installs; they need a
+            `word_width` of 50, and 2, 5 or 10 `attention_heads`), or a GloVe text file (plain or
+            .gz); empty trains word vectors from scratch.
     """
 
     records_dir: str = ""
@@ -111,7 +113,7 @@ class DataConfig(hyperparams.Config):
     feature_channels: int = 1024
     queries_per_clip: int = 1
     min_word_count: int = 1
-    glove_path: str = ""
+    word_vectors: str = ""
 
 
 @dataclasses.dataclass

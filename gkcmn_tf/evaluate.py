@@ -4,14 +4,17 @@ Examples:
     python -m gkcmn_tf.evaluate --model_dir=runs/demo --split=test
     python -m gkcmn_tf.evaluate --ground_truth=gt.json --predictions=pred.json \
         --protocol=all_frames --output=metrics.json
+    python -m gkcmn_tf.evaluate --ground_truth=gt.json --trivial_guess
 
 The first grounds every sentence of the split and writes predictions.json, gt.json and metrics.json
 to --output_dir. With --temporal_ground_truth the true segment is given, as in the paper's Table 2.
 With --trivial_guess no model is asked: every tube is the whole clip with the mean box of the
-training split. The second scores such files, wherever they come from; `gkcmn_tf.tubes` describes
-them. It needs no model and no TensorFlow.
+training split. The second scores such files, wherever they come from;
+`gkcmn_tf.evaluation.tube_files` describes them. It needs no model and no TensorFlow. The third
+scores the trivial guess for such a file, with the mean box of --train_ground_truth, or else of the
+scored file itself. (VidSTG's annotation files have no boxes: see `data.trivial_guess`.)
 
-Both print m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU over all, declarative and interrogative
+All print m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU over all, declarative and interrogative
 sentences with their 95 % confidence intervals; `gkcmn_tf.evaluation.metrics` defines them. A
 metrics file also has the scores of each sentence.
 
@@ -20,13 +23,13 @@ Records made with data.prepare --fps are scored on the resampled frames; metrics
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import app, flags, logging
 
 from gkcmn_tf import program, tubes
-from gkcmn_tf.evaluation import metrics, tube_files
+from gkcmn_tf.evaluation import metrics, trivial_guess, tube_files
 from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
@@ -34,7 +37,7 @@ from gkcmn_tf.files import write_json
 FLAGS = flags.FLAGS
 # Groups of sentences in a metrics file, and their row in the table.
 ROWS = {"overall": "all"} | {qtype: qtype for qtype in tubes.QTYPES}
-FILE_FLAGS = ("ground_truth", "predictions", "output")
+FILE_FLAGS = ("ground_truth", "train_ground_truth", "predictions", "output")
 MODEL_FLAGS = (
     "model_dir",
     "records_dir",
@@ -53,10 +56,13 @@ def define_flags() -> None:
     flags.DEFINE_string("split", "test", "Split to evaluate.")
     flags.DEFINE_string("output_dir", None, "Where results go; default: --model_dir.")
     flags.DEFINE_boolean("temporal_ground_truth", False, "Give the true segment (Table 2).")
-    flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess, not the model.")
+    flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess, not a model.")
     flags.DEFINE_integer("batch_size", 16, "Clips a batch.", lower_bound=1)
     flags.DEFINE_string("ground_truth", None, "File of true tubes, in place of a model's split.")
     flags.DEFINE_string("predictions", None, "File of tubes to score against --ground_truth.")
+    flags.DEFINE_string(
+        "train_ground_truth", None, "File of true tubes whose mean box --trivial_guess takes."
+    )
     flags.DEFINE_string("output", None, "Metrics file to write; default: only print the table.")
     flags.DEFINE_enum("protocol", "all_frames", list(PROTOCOLS), "Frames that are scored.")
     flags.DEFINE_integer(
@@ -83,8 +89,11 @@ def main(argv):
         output = os.path.join(output_dir, "metrics.json")
     else:
         ground_truth = tube_files.load_ground_truth(FLAGS.ground_truth)
-        predictions, about = tube_files.load_predictions(FLAGS.predictions), {}
         output = FLAGS.output
+        if FLAGS.trivial_guess:
+            predictions, about = guess_from_files(ground_truth)
+        else:
+            predictions, about = tube_files.load_predictions(FLAGS.predictions), {}
     scores = metrics.evaluate_predictions(
         ground_truth,
         predictions,
@@ -104,9 +113,18 @@ def check_flags() -> None:
     if FLAGS.model_dir:
         source, foreign = "--model_dir", given.intersection(FILE_FLAGS)
     elif FLAGS.ground_truth and FLAGS.predictions:
-        source, foreign = "--ground_truth and --predictions", given.intersection(MODEL_FLAGS)
+        source = "--ground_truth and --predictions"
+        foreign = given.intersection((*MODEL_FLAGS, "train_ground_truth"))
+    elif FLAGS.ground_truth and FLAGS.trivial_guess:
+        source = "--ground_truth and --trivial_guess"
+        foreign = given.intersection(MODEL_FLAGS) - {
+            "trivial_guess",
+            "temporal_ground_truth",
+        }
     else:
-        raise app.UsageError("expected --model_dir, or both --ground_truth and --predictions")
+        raise app.UsageError(
+            "expected --model_dir, or --ground_truth with --predictions or --trivial_guess"
+        )
     if foreign:
         raise app.UsageError(f"{', '.join(f'--{n}' for n in sorted(foreign))}: not with {source}")
 
@@ -124,10 +142,15 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         data.records_dir = FLAGS.records_dir
     run_folder.check_features(run)
     clips = list(clip_records.read_clips(data.records_dir, FLAGS.split))
+    truth = prediction.true_tubes(clips)
     given = FLAGS.temporal_ground_truth
     if FLAGS.trivial_guess:
         train_clips = clip_records.read_clips(data.records_dir, data.train_split)
-        predicted = prediction.trivial_guess(train_clips, clips, temporal_ground_truth=given)
+        predicted = trivial_guess.guess_tubes(
+            truth,
+            trivial_guess.mean_box(prediction.true_tubes(train_clips)),
+            temporal_ground_truth=given,
+        )
     else:
         dataset = input_pipeline.from_config(
             data, FLAGS.split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
@@ -138,7 +161,24 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         "temporal_ground_truth": given,
         "resampled_fps": run.features.get("fps"),
     }
-    return prediction.true_tubes(clips), predicted, about
+    return truth, predicted, about
+
+
+def guess_from_files(
+    ground_truth: Sequence[tubes.GroundTruth],
+) -> tuple[dict[str, tubes.Tube], dict[str, Any]]:
+    """The trivial guess as the flags say, and what else its metrics file says."""
+    box_file = FLAGS.train_ground_truth or FLAGS.ground_truth
+    train = ground_truth
+    if FLAGS.train_ground_truth:
+        train = tube_files.load_ground_truth(FLAGS.train_ground_truth)
+    given = FLAGS.temporal_ground_truth
+    box = trivial_guess.mean_box(train)
+    where = "true segment" if given else "whole clip"
+    note = "" if FLAGS.train_ground_truth else ", the scored file itself"
+    print(f"Trivial guess: the {where} with the mean box of {box_file}{note}")
+    about = {"temporal_ground_truth": given, "mean_box": box.tolist(), "mean_box_of": box_file}
+    return trivial_guess.guess_tubes(ground_truth, box, temporal_ground_truth=given), about
 
 
 def write_tubes(

@@ -17,6 +17,7 @@ PACKAGES = {
     "tensorflow_hub": ("tensorflow-hub", "hub"),
     "pkg_resources": ("setuptools<81", "hub"),
     "huggingface_hub": ("huggingface_hub", "hf"),
+    "pyarrow": ("pyarrow", "glove"),
     "apache_beam": ("apache-beam", "prepare"),
     "matplotlib": ("matplotlib", "prepare"),
     "tensorflow_datasets": ("tensorflow-datasets", "tfds"),

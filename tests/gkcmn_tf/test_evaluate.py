@@ -123,6 +123,29 @@ def pair(tmp_path):
     return [f"--ground_truth={tmp_path}/gt.json", f"--predictions={tmp_path}/pred.json"]
 
 
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("train", [False, True])
+def test_the_trivial_guess_for_a_file(given, train, pair, tmp_path):
+    # The one true frame of 9 has the box [0, 0, 8, 8] of 64 x 48 pixels, which is its own mean.
+    arguments = [pair[0], "--trivial_guess", f"--output={tmp_path}/metrics.json"]
+    where, viou = f"{tmp_path}/gt.json, the scored file itself", 1.0
+    if train:
+        # A picture half as high: the mean box is [0, 0, 4, 8] of the scored file's picture.
+        (entry,) = read_json(f"{tmp_path}/gt.json")
+        entry |= {"height": 24, "gt": entry["gt"] | {"boxes": {"3": [0, 0, 4, 4]}}}
+        where, viou = f"{tmp_path}/train.json", 0.5
+        (tmp_path / "train.json").write_text(json.dumps([entry]))
+        arguments.append(f"--train_ground_truth={where}")
+    text = evaluate(*arguments, f"--temporal_ground_truth={given}")
+    segment = "true segment" if given else "whole clip"
+    assert f"Trivial guess: the {segment} with the mean box of {where}\n" in text
+    scores = read_json(str(tmp_path / "metrics.json"))
+    frames = 1 if given else 9
+    assert scores["overall"]["m_tIoU"] == pytest.approx(1 / frames)
+    assert scores["overall"]["m_vIoU"] == pytest.approx(viou / frames)
+    assert scores["mean_box_of"] == where.partition(",")[0]
+
+
 def test_hcstvgs_submission(pair, tmp_path):
     evaluate(*pair, "--protocol=hcstvg", f"--hcstvg_submission={tmp_path}/results.json")
     assert read_json(str(tmp_path / "results.json")) == {
@@ -148,8 +171,17 @@ def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected --model_dir, or both --ground_truth and --predictions"),
-        ([f"--ground_truth={GT}"], "or both --ground_truth and --predictions"),
+        ([], "expected --model_dir, or --ground_truth with --predictions or --trivial_guess"),
+        ([f"--ground_truth={GT}"], "--ground_truth with --predictions or --trivial_guess"),
+        (
+            [f"--ground_truth={GT}", f"--predictions={PRED}", "--trivial_guess"],
+            "--trivial_guess: not with --ground_truth and --predictions",
+        ),
+        (
+            [f"--ground_truth={GT}", "--trivial_guess", "--split=val"],
+            "--split: not with --ground_truth and --trivial_guess",
+        ),
+        (["--model_dir=M", "--train_ground_truth=t.json"], "--train_ground_truth: not with"),
         (
             [f"--ground_truth={GT}", f"--predictions={PRED}", "--split=val"],
             "--split: not with --ground_truth and --predictions",

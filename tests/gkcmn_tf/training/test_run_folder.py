@@ -173,6 +173,28 @@ def test_load_needs_a_checkpoint(experiment, tmp_path):
         run_folder.load(model_dir)
 
 
+def test_word_vectors_of_a_file(experiment, tmp_path, caplog):
+    logging.get_absl_logger().addHandler(caplog.handler)
+    caplog.set_level("INFO", logger="absl")
+    path = tmp_path / "glove.txt"
+    path.write_text("dog 1 2 3 4 5 6 7 8\nthe 8 7 6 5 4 3 2 1\n")
+    experiment.data.word_vectors = str(path)
+    tokenizer, vectors = run_folder.start(experiment, str(tmp_path / "run"))
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    dog = tokenizer.vocabulary.index("dog")
+    assert vectors[dog].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert f"2 of 3 words have a vector in {path}; missing: runs" in caplog.text
+
+
+def test_word_vectors_of_another_width_leave_no_run_behind(experiment, tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("dog 1 2 3\n")
+    experiment.data.word_vectors = str(path)
+    with pytest.raises(ValueError, match="expected a word and 8 numbers"):
+        run_folder.start(experiment, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_load_takes_the_averaged_weights_of_a_run_that_averages(experiment, tmp_path):
     experiment.train.ema_momentum = 0.9
     model, optimizer = save(experiment, str(tmp_path / "run"))
