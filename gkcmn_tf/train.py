@@ -24,6 +24,7 @@ from official.common import distribute_utils
 from tensorboard.plugins.hparams import api as hparams
 
 from gkcmn_tf import config as configs
+from gkcmn_tf import program
 from gkcmn_tf.files import write_json
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import clip_records, input_pipeline
@@ -243,5 +244,4 @@ def write_hyperparameters(config: configs.Experiment, model_dir: str) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    program.run(main, define_flags)

@@ -18,15 +18,13 @@ FOLDERS = {"gkcmn_tf": "gkcmn_tf", "data": "gkcmn_tf/data", "export": "gkcmn_tf/
 TENSORFLOW = ("2.20", "2.21")
 # Packages of extras that TensorFlow brings anyway, in one of these versions.
 FROM_TENSORFLOW = {"grpc", "pkg_resources", "requests", "tensorboard"}
-# TODO(main branch): remove when ground no longer imports gkcmn_tf.training.
-NOT_YET_CORE = {"gkcmn_tf.ground"}
 
 IMPORT_ALL = """
-import importlib, importlib.util, json, pkgutil, sys
+import importlib, importlib.util, json, pkgutil
 import gkcmn_tf
 from gkcmn_tf import extras
 modules = [m.name for m in pkgutil.walk_packages(gkcmn_tf.__path__, "gkcmn_tf.")]
-core = [name for name in modules if extras.is_core(name) and name not in sys.argv[1:]]
+core = [name for name in modules if extras.is_core(name)]
 for name in core:
     importlib.import_module(name)
 import tensorflow as tf
@@ -89,15 +87,17 @@ def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {name for name in names if name.endswith(".py")} == expected
-    assert {name.partition("/")[0] for name in names} == {"gkcmn_tf", "gkcmn_tf-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"gkcmn_tf", "gkcmn_tf-0.2.0.dist-info"}
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert {f"gkcmn_tf/{path}" for path in configs} < set(names)
     assert {"gkcmn_tf/py.typed", "gkcmn_tf/export/serving/compose.yaml"} < set(names)
+    data = {"presets/gkcmn_shapes/model.weights.h5", "samples/samples.json"}
+    assert {f"gkcmn_tf/{path}" for path in data} < set(names)
 
 
 def test_the_core_stands_alone(environment, tmp_path):
     programs, version = environment
-    done = run(programs / "python", "-c", IMPORT_ALL, *NOT_YET_CORE, cwd=tmp_path)
+    done = run(programs / "python", "-c", IMPORT_ALL, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["tensorflow"].startswith(f"{version}.")
@@ -109,7 +109,7 @@ def test_the_core_stands_alone(environment, tmp_path):
         for path in (ROOT / folder).rglob("*.py")
     }
     expected = {name.removesuffix(".__init__") for name in expected} - {"gkcmn_tf"}
-    assert set(found["core"]) == set(filter(extras.is_core, expected)) - NOT_YET_CORE
+    assert set(found["core"]) == set(filter(extras.is_core, expected))
 
     # What the core does without is one line.
     done = run(programs / "gkcmn", "train", "--model_dir=none", cwd=tmp_path)
@@ -118,11 +118,11 @@ def test_the_core_stands_alone(environment, tmp_path):
     done = run(programs / "python", "-m", "gkcmn_tf.train", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"error: python -m gkcmn_tf.train {remedy}\n")
 
-    # A program of the core does its work.
-    shapes = ("--output_dir=shapes", "--num_videos=10")
-    done = run(programs / "gkcmn", "make-shapes", *shapes, cwd=tmp_path)
+    # A sample is grounded with the model in the package, and drawn.
+    query = "the small white circle is moving right."
+    asked = ("ground", "--sample", f"--query={query}", "--output_dir=drawn")
+    done = run(programs / "gkcmn", *asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)
-
-    # TODO(main branch): ground a sample here, with `gkcmn ground --preset=gkcmn_shapes`, once there
-    # are gkcmn_tf.VideoGrounder and gkcmn_tf.samples.
+    answer = json.loads(done.stdout)
+    assert answer["query"] == query and 0 <= answer["begin"] < answer["end"] <= 48
+    assert sorted(path.suffix for path in (tmp_path / "drawn").iterdir()) == [".mp4", ".png"]
