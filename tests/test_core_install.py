@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 
+import gkcmn_tf
 from gkcmn_tf import extras
 
 pytestmark = pytest.mark.slow
@@ -21,6 +22,7 @@ FROM_TENSORFLOW = {"grpc", "pkg_resources", "requests", "tensorboard"}
 
 IMPORT_ALL = """
 import importlib, importlib.util, json, pkgutil
+import gkcmn_tf
 import gkcmn_tf
 from gkcmn_tf import extras
 modules = [m.name for m in pkgutil.walk_packages(gkcmn_tf.__path__, "gkcmn_tf.")]
@@ -87,7 +89,7 @@ def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {name for name in names if name.endswith(".py")} == expected
-    assert {name.partition("/")[0] for name in names} == {"gkcmn_tf", "gkcmn_tf-0.2.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"gkcmn_tf", f"gkcmn_tf-{gkcmn_tf.__version__}.dist-info"}
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert {f"gkcmn_tf/{path}" for path in configs} < set(names)
     assert {"gkcmn_tf/py.typed", "gkcmn_tf/export/serving/compose.yaml"} < set(names)
