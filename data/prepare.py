@@ -30,6 +30,7 @@ from absl import app, flags, logging
 from gkcmn_tf import program, tubes
 from gkcmn_tf.features import extraction, quantization
 from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.i3d import kinetics400, weight_sources
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text import standardization
@@ -39,7 +40,6 @@ from .annotations import Skipped, SplitAnnotations, resample_clip
 
 FLAGS = flags.FLAGS
 SETTINGS = "settings.json"
-HUB_I3D = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
 CLIPS_PER_SHARD = 512
 PAPER_MAX_WORDS = 20
 
@@ -51,8 +51,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder for the records.")
     flags.DEFINE_string(
         "i3d_weights",
-        HUB_I3D,
-        "I3D: TF Hub handle, folder of a TF1 Hub module, checkpoint prefix, or random:SEED.",
+        kinetics400.KINETICS_400,
+        weight_sources.DESCRIPTION,
     )
     flags.DEFINE_enum(
         "compute_dtype", "float32", extraction.COMPUTE_DTYPES, "What I3D computes in."

@@ -78,7 +78,7 @@ def i3d(trained: dict, source: str | None = None) -> Network:
     Raises:
         ValueError: those are other weights.
     """
-    source = source or trained["i3d_source"]
+    source = source or weight_sources.source_here(trained["i3d_source"], trained["i3d_sha256"])
     sha256 = weight_sources.source_fingerprint(source)
     if sha256 != trained["i3d_sha256"]:
         raise ValueError(

@@ -23,10 +23,13 @@ COMMANDS = {
     "evaluate": "gkcmn_tf.evaluate",
     "metrics-table": "gkcmn_tf.evaluation.metrics_table",
     "tables": "gkcmn_tf.evaluation.paper_tables",
+    "install-weights": "gkcmn_tf.install_weights",
     "make-shapes": "data.make_shapes",
     "prepare": "data.prepare",
     "inspect": "data.inspect",
     "trivial-guess": "data.trivial_guess",
+    "i3d classify": "gkcmn_tf.i3d.classify",
+    "i3d convert": "gkcmn_tf.i3d.convert",
     "export preset": "export.preset",
     "export saved-model": "export.saved_model",
     "export client": "export.client",
@@ -34,22 +37,24 @@ COMMANDS = {
     "export run-tflite": "export.run_tflite",
     "export onnx": "export.onnx",
 }
+# First words of commands that have two.
+GROUPS = frozenset(name.partition(" ")[0] for name in COMMANDS if " " in name)
 EXAMPLE = 'gkcmn ground --sample --query="the large blue cross turns around"'
 
 
-def main() -> None:
-    """Runs the command that the arguments name."""
+def main(*prefix: str) -> None:
+    """Runs the command that the arguments name, after the words of `prefix`."""
     program.start()
-    arguments = sys.argv[1:]
+    arguments = [*prefix, *sys.argv[1:]]
     name, arguments = _split(arguments)
     if name in COMMANDS:
         _run(name, arguments)
-    elif name in {"", "export"} and set(arguments) <= {*program.HELP, "--verbose", "--debug"}:
+    elif name in {"", *GROUPS} and set(arguments) <= {*program.HELP, "--verbose", "--debug"}:
         print(_help(name))
     elif name == "" and arguments == ["--version"]:
         print(importlib.metadata.version("gkcmn-tf"))
     else:
-        wrong = name if name != "export" else " ".join(["export", *arguments[:1]])
+        wrong = name if name not in GROUPS else " ".join([name, *arguments[:1]])
         print(f"error: {_unknown(wrong or arguments[0])}", file=sys.stderr)
         sys.exit(program.MISTAKE_STATUS)
 

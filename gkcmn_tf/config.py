@@ -88,7 +88,7 @@ class DataConfig(hyperparams.Config):
     Attributes:
         records_dir: folder that `data.prepare` wrote.
         i3d_weights: source (as given to `data.prepare`) or SHA-256 of the I3D weights that the
-            features must be made with; empty takes any.
+            features must be made with; empty takes any. Sources of the same weights are one.
         train_split: split to train on, or several: `train+train_mirrored`.
         eval_split: split that training is evaluated on. Records without a split `val`, the default,
             are evaluated on `train_split`, with a warning.

@@ -24,6 +24,7 @@ from typing import Any
 
 from gkcmn_tf.extras import import_package
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
+from gkcmn_tf.i3d import kinetics400
 from gkcmn_tf.trained_model import TrainedModel
 
 FORMAT = 1
@@ -158,6 +159,8 @@ def model_card(config: Mapping[str, Any], features: Mapping[str, Any]) -> str:
         f"| features | I3D `{features['endpoint']}`, weights `{features['i3d_source']}` (SHA-256 "
         f"`{features['i3d_sha256']}`), computed in {features['compute_dtype']} |",
     ]
+    if features["i3d_sha256"] == kinetics400.FINGERPRINT:
+        lines.append(f"| I3D weights | {kinetics400.TITLE}; {kinetics400.LICENCES} |")
     for key, title in (("data", "trained on"), ("command", "made by"), ("date", "date")):
         if about.get(key):
             lines.append(f"| {title} | {about[key]} |")

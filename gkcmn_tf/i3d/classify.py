@@ -1,0 +1,195 @@
+r"""Tells which Kinetics-400 classes I3D sees in a video: are weights and videos read right?
+
+Example:
+    python -m gkcmn_tf.i3d.classify --video=clip.mp4 --i3d_weights=kinetics400
+
+The published weights know 400 classes of human actions, such as "playing cricket" or "arm
+wrestling". On a video of one of them, that class should come first; if it does not, the weights or
+the video are not read as they should be. The video is decoded as `data.prepare` does it: every
+frame, or --fps of them a second, squeezed to 224 x 224.
+
+The video is cut into stretches of 64 frames, the last one of 16 to 79. Each gets its classes; the
+video gets those of the mean of the stretches' logits, weighted by their frames.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from absl import app, flags, logging
+
+from gkcmn_tf import program
+from gkcmn_tf.i3d import kinetics400, weight_sources
+from gkcmn_tf.i3d.network import build_i3d
+from gkcmn_tf.i3d.random_weights import random_seed
+from gkcmn_tf.video import reading
+
+FLAGS = flags.FLAGS
+TOP = 5
+STRETCH_FRAMES = 64
+LEAST_LAST_FRAMES = 16  # fewer remaining frames are added to the stretch before them
+LEAST_FRAMES = 9  # of a clip that I3D's logits can be computed of
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_string("video", None, "Video file.")
+    flags.DEFINE_string("i3d_weights", kinetics400.KINETICS_400, weight_sources.DESCRIPTION)
+    flags.DEFINE_float("fps", None, "Resample to this many frames a second; default: every frame.")
+    flags.DEFINE_boolean("json", False, "Print one line of JSON instead of a table.")
+    flags.mark_flag_as_required("video")
+
+
+def main(argv):
+    """Loads the network, classifies the video, prints the classes."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    stream = reading.decode_frames(FLAGS.video, fps=FLAGS.fps)
+    variables = class_variables(FLAGS.i3d_weights)
+    sha256 = weight_sources.fingerprint(variables)
+    network = build_i3d(variables, "Logits")
+    stretches = list(
+        classify(stream, lambda clip: np.asarray(network(clip[None], training=False))[0])
+    )
+    if stream.damage:
+        logging.warning("%s: %s", FLAGS.video, stream.damage)
+    report = {
+        "video": FLAGS.video,
+        "i3d_weights": FLAGS.i3d_weights,
+        "sha256": sha256,
+        "known_as": kinetics400.known_as(sha256),
+        "frames": stream.count,
+        "classes": top_classes(mean_logits(stretches)),
+        "stretches": [
+            {
+                "frames": [stretch.begin_frame, stretch.end_frame],
+                "seconds": [round(stretch.begin, 3), round(stretch.end, 3)],
+                "classes": top_classes(stretch.logits),
+            }
+            for stretch in stretches
+        ],
+    }
+    print(json.dumps(report, ensure_ascii=False) if FLAGS.json else as_table(report))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """A part of a video, its frames `[begin_frame, end_frame)`, times in seconds.
+
+    `logits` are float32 `[400]`.
+    """
+
+    begin_frame: int
+    end_frame: int
+    begin: float
+    end: float
+    logits: np.ndarray
+
+
+def class_variables(source: str) -> dict[str, np.ndarray]:
+    """I3D's variables of `source`, if they know the classes of Kinetics-400.
+
+    Raises:
+        FileNotFoundError: as `weight_sources.read_variables`.
+        ValueError: as well; or the weights are random, or know another number of classes.
+    """
+    if random_seed(source) is not None:
+        raise ValueError(
+            f"I3D weights {source!r} are random and know no classes; give trained ones, such as "
+            f"{kinetics400.KINETICS_400}"
+        )
+    variables = weight_sources.read_variables(source)
+    expected = len(kinetics400.labels())
+    if (found := variables[kinetics400.LOGITS_BIAS].size) != expected:
+        raise ValueError(
+            f"I3D weights {source!r} know {found} classes, whose names are not known here; "
+            f"expected the {expected} of Kinetics-400"
+        )
+    return variables
+
+
+def classify(
+    stream: reading.FrameStream, logits_of: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Stretch]:
+    """Computes the logits of each stretch of a video; holds the frames of one at most.
+
+    Args:
+        stream: uint8 RGB frames.
+        logits_of: maps a clip, float32 `[F, H, W, 3]` in [-1, 1], to its logits.
+
+    Yields:
+        the stretches in order of time.
+    """
+    begin_frame = 0
+    for stretch in cut(_with_times(stream)):
+        frames = [frame for frame, _, _ in stretch]
+        begin, end = float(stretch[0][1]), float(stretch[-1][2])
+        # A video of fewer frames stands still on its last one.
+        held = frames + frames[-1:] * (LEAST_FRAMES - len(frames))
+        clip = np.stack(held).astype(np.float32) / 127.5 - 1
+        end_frame = begin_frame + len(frames)
+        yield Stretch(begin_frame, end_frame, begin, end, logits_of(clip))
+        begin_frame = end_frame
+
+
+def _with_times(stream):
+    """Each frame with when it appears and when it ends."""
+    for frame in stream:
+        yield frame, stream.frame_time, stream.frame_time + stream.frame_duration
+
+
+def cut(frames: Iterable) -> Iterator[list]:
+    """Cuts frames into lists of `STRETCH_FRAMES`.
+
+    Only the last list differs: it has `LEAST_LAST_FRAMES` at least, unless there are fewer in all.
+    """
+    held = []
+    for frame in frames:
+        held.append(frame)
+        if len(held) == STRETCH_FRAMES + LEAST_LAST_FRAMES:
+            yield held[:STRETCH_FRAMES]
+            held = held[STRETCH_FRAMES:]
+    if held:
+        yield held
+
+
+def mean_logits(stretches: Iterable[Stretch]) -> np.ndarray:
+    """The mean of the stretches' logits, `[400]`, weighted by their frames."""
+    stretches = list(stretches)
+    weights = [stretch.end_frame - stretch.begin_frame for stretch in stretches]
+    return np.average([stretch.logits for stretch in stretches], axis=0, weights=weights)
+
+
+def top_classes(logits: np.ndarray) -> list[dict]:
+    """Name and probability of the `TOP` most likely classes of `logits`, `[400]`, best first."""
+    exponentials = np.exp(np.float64(logits) - np.max(logits))
+    probabilities = exponentials / exponentials.sum()
+    best = np.argsort(-probabilities, kind="stable")[:TOP]
+    return [
+        {"name": kinetics400.labels()[i], "probability": round(float(probabilities[i]), 6)}
+        for i in best
+    ]
+
+
+def as_table(report: dict) -> str:
+    """The classes as lines of text: the video first, then its stretches."""
+    begin, end = report["stretches"][0]["seconds"][0], report["stretches"][-1]["seconds"][1]
+    rows = [("all", [begin, end], report["classes"])]
+    rows += [
+        ("{}-{}".format(*stretch["frames"]), stretch["seconds"], stretch["classes"])
+        for stretch in report["stretches"]
+    ]
+    lines = [
+        f"{report['video']}: {report['frames']} frames, {end - begin:.2f} s",
+        f"I3D weights {report['i3d_weights']}: {report['known_as']}; SHA-256 {report['sha256']}",
+        f"{'frames':>11}  {'seconds':>15}  most likely classes of Kinetics-400",
+    ]
+    for frames, (first, last), classes in rows:
+        names = ", ".join(f"{c['name']} {c['probability']:.3f}" for c in classes)
+        lines.append(f"{frames:>11}  {f'{first:.2f}-{last:.2f}':>15}  {names}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    program.run(main, define_flags)
