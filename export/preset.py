@@ -1,4 +1,4 @@
-r"""Writes a trained run as a preset: a folder that `gkcmn_tf.VideoGrounder.from_preset` loads.
+r"""Writes a trained run as a preset, which `VideoGrounder.from_preset` loads.
 
 Example:
     python -m export.preset --model_dir=runs/demo --output_dir=presets/my_shapes \

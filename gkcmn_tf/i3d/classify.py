@@ -1,4 +1,4 @@
-r"""Tells which Kinetics-400 classes I3D sees in a video: are weights and videos read right?
+r"""Prints the Kinetics-400 classes that I3D sees in a video: a check of weights and decoding.
 
 Example:
     python -m gkcmn_tf.i3d.classify --video=clip.mp4 --i3d_weights=kinetics400
