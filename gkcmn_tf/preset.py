@@ -24,7 +24,6 @@ from typing import Any
 
 from gkcmn_tf.extras import import_package
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
-from gkcmn_tf.i3d import kinetics400
 from gkcmn_tf.trained_model import TrainedModel
 
 FORMAT = 1
@@ -145,6 +144,9 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
 
 def model_card(config: Mapping[str, Any], features: Mapping[str, Any]) -> str:
     """The model card as Markdown, from the contents of `config.json` and `features.json`."""
+    # Its package imports TensorFlow, which listing presets does not need.
+    from gkcmn_tf.i3d import kinetics400  # noqa: PLC0415
+
     about = config["about"]
     lines = [f"# {about.get('name', config['class_name'])}", ""]
     if about.get("description"):

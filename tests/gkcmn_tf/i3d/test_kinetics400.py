@@ -1,6 +1,7 @@
 """The source `kinetics400`: where it is found, in which order, and that it is what it says."""
 
 import hashlib
+import importlib
 import pathlib
 import pickle
 import subprocess
@@ -62,6 +63,7 @@ def install_package(folder, tree, monkeypatch):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     (folder / kinetics400.PACKAGE / "__init__.py").write_text("raise ImportError('imported')")
+    importlib.invalidate_caches()
     sha256 = hashlib.sha256(content).hexdigest()
     monkeypatch.setattr(kinetics400.read_package_file, "__defaults__", (sha256,))
 
