@@ -133,7 +133,7 @@ def create_controller(
             model.sentence_encoder.set_word_vectors(word_vectors)
         optimizer = trainer.create_optimizer(config, model)
     step = tf.Variable(0, dtype=tf.int64, name="step")
-    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
     manager = checkpoints.Manager(
         saved,
         model_dir,
@@ -181,7 +181,7 @@ def create_controller(
     eval_actions = []
     if config.train.best_metric:
         eval_actions.append(
-            checkpoints.keep_best(
+            checkpoints.best_checkpoint_action(
                 saved, model_dir, metric=config.train.best_metric, step=step, writes=writes
             )
         )

@@ -52,8 +52,7 @@ class GKCMN(GroundingModel):
             (height).
         focal_alpha, focal_beta: exponents of Eq. 6.
         positive_heat: `gamma` of Eq. 6.
-        empty_steps: whether the heatmap loss includes unannotated steps with all-zero targets; it is
-            then a mean over all valid steps.
+        empty_steps: whether the heatmap loss includes unannotated steps, with all-zero targets.
         score_threshold: `c` of Eq. 8.
         high_score_ratio: `delta`; offsets are trained for candidates with an IoU of at least
             `delta` times the highest IoU.

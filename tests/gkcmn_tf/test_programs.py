@@ -247,7 +247,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
         ({"preset": "none"}, "--preset=none: neither a folder nor a preset"),
         ({"preset": "gkcmn_shape"}, "did you mean gkcmn_shapes?"),
         ({"queries_file": "none.txt"}, "none.txt: No such file"),
-        ({"format": "hcstvg", "top_k": "2"}, "--format=hcstvg holds one tube a video"),
+        ({"format": "hcstvg", "top_k": "2"}, "--format=hcstvg has one tube per video"),
     ],
 )
 def test_ground_refuses_bad_input(change, message, folder, example):

@@ -274,7 +274,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
     (data,) = tmp_path.glob("ckpt-20.data*")
     data.write_bytes(data.read_bytes()[:500])
     output = Process(command(folder, tmp_path)).finish()
-    assert "ckpt-20: damaged, going back to the one before" in output
+    assert "ckpt-20: damaged, falling back to the previous checkpoint" in output
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
 
@@ -289,7 +289,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_sentences(folder,
     arguments = command(folder, tmp_path, override="train.learning_rate=1e30,train.clip_norm=0")
     output = Process(arguments).finish(code=1)
     failure = read_json(str(tmp_path / train.FAILURE_FILE))
-    assert f"the loss of step {failure['step']} is not finite" in output
+    assert f"not finite at step {failure['step']}" in output
     assert failure["sentences"]
     assert set(failure["sentences"]) <= {f"s{i}" for i in range(18)}
     assert all(step <= failure["step"] for step in saved_steps(tmp_path))
