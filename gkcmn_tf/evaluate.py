@@ -7,8 +7,8 @@ Examples:
     python -m gkcmn_tf.evaluate --ground_truth=gt.json --trivial_guess
 
 The first command grounds every sentence of the split and writes predictions.json, gt.json and
-metrics.json to --output_dir. With --temporal_ground_truth, the true segments are used, as in Table 2
-of the paper. With --trivial_guess, each prediction is the whole clip with the mean box of the
+metrics.json to --output_dir. With --temporal_ground_truth, the true segments are used (Table 2 of
+the paper). With --trivial_guess, each prediction is the whole clip with the mean box of the
 training split instead of the output of the model.
 
 The second command scores files in the format of `gkcmn_tf.evaluation.tube_files`. It requires
@@ -213,7 +213,7 @@ def write_submission(
     """
     if about.get("resampled_fps"):
         raise ValueError(
-            "--hcstvg_submission: HC-STVG requires frames of the video files, but these records were "
+            "--hcstvg_submission: HC-STVG requires frames of the video, but these records were "
             f"resampled to {about['resampled_fps']} fps; run data.prepare without --fps"
         )
     write_json(path, tube_files.hcstvg_submission(ground_truth, predictions), indent=None)

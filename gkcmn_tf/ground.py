@@ -33,7 +33,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "preset",
         "gkcmn_shapes",
-        "Trained model: name or folder of a preset, hf://owner/name, or folder of a training run of "
+        "Trained model: name or folder of a preset, hf://owner/name, or folder of a run of "
         "gkcmn_tf.train.",
     )
     flags.DEFINE_string("video", None, "Video file.")

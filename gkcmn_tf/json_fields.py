@@ -1,7 +1,7 @@
 """Validation of JSON fields.
 
-Invalid fields raise a `ValueError` that names the field, such as `clip.end: expected an integer, got
-'x'`; `errors_in` adds the file and the record. Unknown fields are ignored.
+Invalid fields raise a `ValueError` that names the field, such as `clip.end: expected an integer,
+got 'x'`; `errors_in` adds the file and the record. Unknown fields are ignored.
 """
 
 import contextlib
@@ -92,7 +92,7 @@ def is_box(box: Any, *, most: float = MAX_NUMBER) -> bool:
 
 
 def json_object(fields: Any, *path: str) -> JsonObject:
-    """Returns an object with unique keys, parsed as `JsonObject`; `fields` itself without `path`."""
+    """Returns a `JsonObject` with unique keys; `fields` itself without `path`."""
     value = get(fields, *path)
     if not isinstance(value, JsonObject):
         raise _unexpected(fields, path, "an object")

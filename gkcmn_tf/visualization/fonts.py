@@ -72,8 +72,8 @@ def _font_and_missing(characters):
                 best, path, missing = rank, candidate, without
     if missing:
         logging.warning(
-            "no font covers the characters %s, which are not drawn; install a font that covers them, "
-            "such as Noto",
+            "no font covers the characters %s, which are not drawn; install a font for them, such "
+            "as Noto",
             " ".join(sorted(missing)),
         )
     return path, missing

@@ -183,7 +183,7 @@ def test_a_run_without_statistics_gets_those_of_its_start(folder, one_replica, t
 def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
     model_dir = tmp_path / "run"
     output = Process(command(folder, model_dir, override="runtime.num_gpus=64")).finish(code=1)
-    assert "runtime.num_gpus: 64 asked for, but TensorFlow sees" in output
+    assert "runtime.num_gpus: 64 requested, but TensorFlow finds" in output
     assert not model_dir.exists()
 
 
@@ -193,9 +193,9 @@ def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
         (
             0,
             1,
-            r"num_gpus: 1 asked for, but TensorFlow sees 0 on .*num_gpus=0 to train on the CPU",
+            r"num_gpus: 1 requested, but TensorFlow finds 0 on .*num_gpus=0 to train on the CPU",
         ),
-        (1, 2, r"num_gpus: 2 asked for, but TensorFlow sees 1 on .*num_gpus=1, or install"),
+        (1, 2, r"num_gpus: 2 requested, but TensorFlow finds 1 on .*num_gpus=1, or install"),
     ],
 )
 def test_missing_gpus_are_counted(present, wanted, message, monkeypatch):
