@@ -218,7 +218,7 @@ def test_two_videos_in_a_format_for_one_are_an_error(answers, name):
 
 
 def test_two_sentences_of_one_video_are_an_error_in_hcstvg(answers):
-    with pytest.raises(ValueError, match=r"'park\.mp4' has the answers to .*one tube a video"):
+    with pytest.raises(ValueError, match=r"'park\.mp4' has the answers to .*one tube per video"):
         format_answers(answers, "hcstvg")
 
 

@@ -200,7 +200,7 @@ GROUND_TRUTH_FAULTS = [
     (lambda g: g["gt"].update(begin=6), r"gt.end: expected begin <= end, got \[6, 5\)"),
     (lambda g: g.update(gt=None), "gt: expected an object, got None"),
     (lambda g: g.update(fps=float("nan")), "fps: expected a positive number, got nan"),
-    (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3 has none"),
+    (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3: missing box"),
 ]
 
 

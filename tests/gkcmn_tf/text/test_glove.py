@@ -75,7 +75,7 @@ def test_bad_glove_files(lines, message, tmp_path):
         glove.load_glove(path, VOCABULARY, dim=3)
     assert "bad.txt" in str(error.value)
     with pytest.raises(
-        FileNotFoundError, match=r"data\.word_vectors: .*none\.txt; .*glove\.6B\.50d"
+        FileNotFoundError, match=r"data\.word_vectors: .*none\.txt: .*glove\.6B\.50d"
     ):
         glove.load_glove(str(tmp_path / "none.txt"), VOCABULARY, dim=3)
 

@@ -208,7 +208,7 @@ def test_frames_behind_a_broken_beginning_keep_their_numbers(path):
     damage_packet(path, damaged, 0, lambda data: b"\xff" * len(data))
     found, stream = read_numbers(damaged)
     assert len(found) == 60 and found[10:] == list(range(10, 60))
-    assert "before it: 1; damaged frames: " in stream.damage
+    assert "previous frame: 1; damaged frames: " in stream.damage
 
 
 def test_hevc_frames_behind_a_hole_keep_their_numbers(tmp_path):
