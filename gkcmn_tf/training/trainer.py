@@ -308,7 +308,7 @@ class Evaluator(orbit.StandardEvaluator):
         super().__init__(dataset)
 
     def eval_begin(self):
-        """Resets the metrics; replaces the weights with their moving averages."""
+        """Resets the metrics; with `optimizer`, uses the moving averages of the weights."""
         for metric in (*self.losses.values(), *self.metrics.values()):
             metric.reset_state()
         if self.optimizer is not None:

@@ -15,7 +15,8 @@ from gkcmn_tf.video import sound
 from gkcmn_tf.video.reading import RESIZE_FLAGS
 
 MP4_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
-# The macroblock tree of x264 makes its output non-deterministic.
+# For deterministic output: no macroblock tree, with which the output of x264 varies at times. It
+# also depends on the number of threads, hence `thread_count = 1` below.
 X264_PARAMETERS = "no-mbtree=1"
 TICKS_PER_SECOND = 90_000  # minimum; a multiple of the source's keeps its time stamps exact
 MAX_TICKS_PER_SECOND = 1_000_000  # limit for long frames in the 32-bit fields of MP4
