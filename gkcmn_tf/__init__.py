@@ -9,7 +9,7 @@ Example:
     >>> tube.begin < tube.end
     True
 
-Names are imported when they are first used: `import gkcmn_tf` alone loads no TensorFlow.
+Public names are imported lazily: `import gkcmn_tf` does not load TensorFlow.
 """
 
 import importlib
@@ -18,12 +18,12 @@ import typing
 
 __version__ = "0.2.0"
 
-if sys.argv[:1] == ["-m"]:  # `python -m PROGRAM`, before it imports anything: see `program.start`
+if sys.argv[:1] == ["-m"]:  # `python -m PROGRAM`, before other imports: see `program.start`
     from gkcmn_tf import program
 
     program.start()
 
-# Where each public name is defined; one without a second part is a module.
+# Module and attribute of each public name; attribute None stands for the module itself.
 _PUBLIC = {
     "VideoGrounder": ("gkcmn_tf.video_grounder", "VideoGrounder"),
     "EncodedVideo": ("gkcmn_tf.encoded_video", "EncodedVideo"),

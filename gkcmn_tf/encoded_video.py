@@ -1,4 +1,4 @@
-"""A video as the grounding network reads it: encoded once, grounded as often as needed."""
+"""Encoded videos: I3D features that can be reused for several queries."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ _ARRAYS = ("features", "times", "source_frames", "description")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EncodedVideo:
-    """The I3D features of a video, and what its answers are expressed in: frames, seconds, pixels.
+    """I3D features of a video, with the size and frame times of the file.
 
     Example:
         >>> import numpy as np
@@ -29,9 +29,9 @@ class EncodedVideo:
         EncodedVideo('clip.mp4', 640x360, 8 frames, 0.32 s)
 
     Attributes:
-        features: float16 `[windows, S, S, C]`, as the model was trained on them.
-        source: the video file.
-        fingerprint: the settings that the features were made with.
+        features: float16 `[windows, S, S, C]`, rounded to the storage dtype of the training data.
+        source: description of the video file.
+        fingerprint: settings of the feature extraction.
     """
 
     features: np.ndarray
@@ -46,11 +46,11 @@ class EncodedVideo:
         )
 
     def at_path(self, path: str) -> "EncodedVideo":
-        """The same video under another path."""
+        """Returns a copy with another path of the video file."""
         return dataclasses.replace(self, source=dataclasses.replace(self.source, path=path))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an `.npz` file, whole or not at all; `load` reads it without the video."""
+        """Writes an `.npz` file atomically. `load` does not require the video file."""
         source = self.source
         timeline = source.timeline
         shown = timeline.source_frames
@@ -75,11 +75,11 @@ class EncodedVideo:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "EncodedVideo":
-        """Reads what `save` wrote.
+        """Loads a file written by `save`.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: the file is damaged, or another kind of file.
+            FileNotFoundError: the file does not exist.
+            ValueError: the file is damaged or not an encoded video.
         """
         path = os.fspath(path)
         if not os.path.exists(path):
@@ -105,9 +105,9 @@ class EncodedVideo:
 
 
 def cache_path(cache_dir: str | os.PathLike, video: str, fingerprint: dict) -> str:
-    """Where `VideoGrounder.encode` caches a video: named by its content and by the settings.
+    """Path of the cache file of a video, derived from its content and the extraction settings.
 
-    A file that was replaced by another one under the same name is encoded anew.
+    If the content of the video changes, so does the path.
     """
     with open(video, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()

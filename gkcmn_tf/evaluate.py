@@ -1,4 +1,4 @@
-r"""Scores tubes: those that a trained model finds for a split, or those in a file.
+r"""Computes metrics of a trained model on a split, or of predictions in a file.
 
 Examples:
     python -m gkcmn_tf.evaluate --model_dir=runs/demo --split=test
@@ -6,20 +6,23 @@ Examples:
         --protocol=all_frames --output=metrics.json
     python -m gkcmn_tf.evaluate --ground_truth=gt.json --trivial_guess
 
-The first grounds every sentence of the split and writes predictions.json, gt.json and metrics.json
-to --output_dir. With --temporal_ground_truth the true segment is given, as in the paper's Table 2.
-With --trivial_guess no model is asked: every tube is the whole clip with the mean box of the
-training split. The second scores such files, wherever they come from;
-`gkcmn_tf.evaluation.tube_files` describes them. It needs no model and no TensorFlow. The third
-scores the trivial guess for such a file, with the mean box of --train_ground_truth, or else of the
-scored file itself. (VidSTG's annotation files have no boxes: see `data.trivial_guess`.)
+The first command grounds every sentence of the split and writes predictions.json, gt.json and
+metrics.json to --output_dir. With --temporal_ground_truth, the true segments are used (Table 2 of
+the paper). With --trivial_guess, each prediction is the whole clip with the mean box of the
+training split instead of the output of the model.
 
-All print m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU over all, declarative and interrogative
-sentences with their 95 % confidence intervals; `gkcmn_tf.evaluation.metrics` defines them. A
-metrics file also has the scores of each sentence.
+The second command scores files in the format of `gkcmn_tf.evaluation.tube_files`. It requires
+neither a model nor TensorFlow.
 
-Records made with data.prepare --fps are scored on the resampled frames; metrics.json says so in
-"resampled_fps", which is null where every frame of the video counts.
+The third command scores the trivial guess, with the mean box of --train_ground_truth, or of
+--ground_truth by default. (The annotation files of VidSTG have no boxes; use `data.trivial_guess`.)
+
+The output is a table of m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU for all, declarative and
+interrogative sentences, with 95 % confidence intervals. `gkcmn_tf.evaluation.metrics` defines the
+metrics. The metrics file also contains the scores of each sentence.
+
+Records with resampled videos (data.prepare --fps) are scored on the resampled frames. metrics.json
+then has the frame rate in "resampled_fps"; otherwise it is null.
 """
 
 import os
@@ -35,7 +38,7 @@ from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
 
 FLAGS = flags.FLAGS
-# Groups of sentences in a metrics file, and their row in the table.
+# Row titles of the groups of sentences in a metrics file.
 ROWS = {"overall": "all"} | {qtype: qtype for qtype in tubes.QTYPES}
 FILE_FLAGS = ("ground_truth", "train_ground_truth", "predictions", "output")
 MODEL_FLAGS = (
@@ -51,33 +54,35 @@ MODEL_FLAGS = (
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.")
-    flags.DEFINE_string("records_dir", None, "Records to evaluate on; default: the run's own.")
+    flags.DEFINE_string("model_dir", None, "Folder of a training run of gkcmn_tf.train.")
+    flags.DEFINE_string("records_dir", None, "Records folder; default: that of the run.")
     flags.DEFINE_string("split", "test", "Split to evaluate.")
-    flags.DEFINE_string("output_dir", None, "Where results go; default: --model_dir.")
-    flags.DEFINE_boolean("temporal_ground_truth", False, "Give the true segment (Table 2).")
-    flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess, not a model.")
-    flags.DEFINE_integer("batch_size", 16, "Clips a batch.", lower_bound=1)
-    flags.DEFINE_string("ground_truth", None, "File of true tubes, in place of a model's split.")
-    flags.DEFINE_string("predictions", None, "File of tubes to score against --ground_truth.")
+    flags.DEFINE_string("output_dir", None, "Output folder; default: --model_dir.")
+    flags.DEFINE_boolean("temporal_ground_truth", False, "Use the true segments (Table 2).")
+    flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess instead of a model.")
+    flags.DEFINE_integer("batch_size", 16, "Number of clips per batch.", lower_bound=1)
+    flags.DEFINE_string("ground_truth", None, "Ground truth file.")
+    flags.DEFINE_string("predictions", None, "Predictions file to score against --ground_truth.")
     flags.DEFINE_string(
-        "train_ground_truth", None, "File of true tubes whose mean box --trivial_guess takes."
+        "train_ground_truth", None, "Ground truth file for the mean box of --trivial_guess."
     )
-    flags.DEFINE_string("output", None, "Metrics file to write; default: only print the table.")
-    flags.DEFINE_enum("protocol", "all_frames", list(PROTOCOLS), "Frames that are scored.")
+    flags.DEFINE_string(
+        "output", None, "Path of the metrics file to write; default: print the table only."
+    )
+    flags.DEFINE_enum("protocol", "all_frames", list(PROTOCOLS), "Evaluation protocol.")
     flags.DEFINE_integer(
         "bootstrap_samples",
         1000,
-        "How often videos are drawn anew for the confidence intervals; 0 leaves these out.",
+        "Number of bootstrap samples for the confidence intervals; 0 turns them off.",
         lower_bound=0,
     )
     flags.DEFINE_string(
-        "hcstvg_submission", None, "Also write the tubes here, in the form of HC-STVG's challenge."
+        "hcstvg_submission", None, "Path of a submission to the HC-STVG challenge to write as well."
     )
 
 
 def main(argv):
-    """Finds or reads the tubes, scores, writes, prints."""
+    """Computes or reads the predictions, scores them, and writes and prints the results."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     check_flags()
@@ -108,16 +113,16 @@ def main(argv):
 
 
 def check_flags() -> None:
-    """Raises `UsageError` unless the flags name one source of tubes, and only its flags are set."""
+    """Raises `UsageError` for missing or incompatible flags."""
     given = {name for name in (*FILE_FLAGS, *MODEL_FLAGS) if FLAGS[name].present}
     if FLAGS.model_dir:
-        source, foreign = "--model_dir", given.intersection(FILE_FLAGS)
+        source, incompatible = "--model_dir", given.intersection(FILE_FLAGS)
     elif FLAGS.ground_truth and FLAGS.predictions:
         source = "--ground_truth and --predictions"
-        foreign = given.intersection((*MODEL_FLAGS, "train_ground_truth"))
+        incompatible = given.intersection((*MODEL_FLAGS, "train_ground_truth"))
     elif FLAGS.ground_truth and FLAGS.trivial_guess:
         source = "--ground_truth and --trivial_guess"
-        foreign = given.intersection(MODEL_FLAGS) - {
+        incompatible = given.intersection(MODEL_FLAGS) - {
             "trivial_guess",
             "temporal_ground_truth",
         }
@@ -125,13 +130,14 @@ def check_flags() -> None:
         raise app.UsageError(
             "expected --model_dir, or --ground_truth with --predictions or --trivial_guess"
         )
-    if foreign:
-        raise app.UsageError(f"{', '.join(f'--{n}' for n in sorted(foreign))}: not with {source}")
+    if incompatible:
+        names = ", ".join(f"--{name}" for name in sorted(incompatible))
+        raise app.UsageError(f"{names}: not with {source}")
 
 
 def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict[str, Any]]:
-    """True and predicted tubes of a split as the flags say, and what else its metrics file says."""
-    # TensorFlow takes seconds to import, and whoever scores files may not have it.
+    """Returns true tubes, predictions and metadata for a split, according to the flags."""
+    # Imported here since scoring files does not require TensorFlow.
     from gkcmn_tf.evaluation import prediction  # noqa: PLC0415
     from gkcmn_tf.records import clip_records, input_pipeline  # noqa: PLC0415
     from gkcmn_tf.training import run_folder  # noqa: PLC0415
@@ -167,7 +173,7 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
 def guess_from_files(
     ground_truth: Sequence[tubes.GroundTruth],
 ) -> tuple[dict[str, tubes.Tube], dict[str, Any]]:
-    """The trivial guess as the flags say, and what else its metrics file says."""
+    """Returns the trivial guess and metadata, according to the flags."""
     box_file = FLAGS.train_ground_truth or FLAGS.ground_truth
     train = ground_truth
     if FLAGS.train_ground_truth:
@@ -186,7 +192,7 @@ def write_tubes(
     ground_truth: list[tubes.GroundTruth],
     predictions: Mapping[str, tubes.Tube | None],
 ) -> None:
-    """Writes gt.json and predictions.json."""
+    """Writes gt.json and predictions.json to `folder`."""
     for name, content in (
         ("gt.json", tube_files.ground_truth_to_json(ground_truth)),
         ("predictions.json", tube_files.predictions_to_json(predictions)),
@@ -200,17 +206,21 @@ def write_submission(
     predictions: Mapping[str, tubes.Tube | None],
     about: Mapping[str, Any],
 ) -> None:
-    """Writes a submission to HC-STVG; `ValueError` for tubes that its form cannot hold."""
+    """Writes a submission to HC-STVG.
+
+    Raises:
+        ValueError: the videos were resampled, or a video has several sentences.
+    """
     if about.get("resampled_fps"):
         raise ValueError(
-            "--hcstvg_submission: HC-STVG counts the frames of the video files, but these records "
-            f"were resampled to {about['resampled_fps']} frames a second; prepare without --fps"
+            "--hcstvg_submission: HC-STVG requires frames of the video, but these records were "
+            f"resampled to {about['resampled_fps']} fps; run data.prepare without --fps"
         )
     write_json(path, tube_files.hcstvg_submission(ground_truth, predictions), indent=None)
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:
-    """The table of a metrics file's contents, under a line that says what it is of."""
+    """Formats the metrics as a table with a header line."""
     intervals = scores.get("confidence_intervals")
     noted = ""
     if intervals:

@@ -1,14 +1,14 @@
-"""What the core does without: packages that an extra of the installation brings.
+"""Optional dependencies: packages that are installed by an extra.
 
-The core is what `pip install gkcmn-tf` alone can import: every module that `NOT_CORE` does not
-name. A module outside of it imports its packages at the top, as usual. A module of the core imports
-them where they are needed, with `import_package`.
+The core is all modules that work with `pip install gkcmn-tf` without extras, that is, all modules
+that are not in `NOT_CORE`. Modules outside the core import optional packages at the top, as usual.
+Modules of the core import them inside functions with `import_package`.
 """
 
 import importlib
 import types
 
-# Import name: distribution, and the extra of pyproject.toml that brings it.
+# Import name: distribution, and the extra of pyproject.toml that installs it.
 PACKAGES = {
     "official": ("tf-models-official", "train"),
     "orbit": ("tf-models-official", "train"),
@@ -30,7 +30,7 @@ PACKAGES = {
     "tf2onnx": ("tf2onnx", "onnx"),
 }
 
-# Modules, and packages with all that they hold, that need an extra.
+# Modules, and packages including their modules, that require an extra.
 NOT_CORE = (
     "gkcmn_tf.config",
     "gkcmn_tf.train",
@@ -45,20 +45,23 @@ NOT_CORE = (
 
 
 class MissingPackageError(ImportError):
-    """A package is not installed; the message says which command installs it."""
+    """An optional package is not installed; the message has the command to install it."""
 
 
 def is_core(module: str) -> bool:
-    """Whether a module of this project, by its installed name, belongs to the core."""
+    """Whether a module of this project belongs to the core; takes its installed name."""
     return not f"{module}.".startswith(tuple(f"{name}." for name in NOT_CORE))
 
 
 def import_package(name: str, needed_by: str) -> types.ModuleType:
-    """Imports a package of an extra; `MissingPackageError` if it is not installed.
+    """Imports an optional package.
 
     Args:
-        name: of a package in `PACKAGES`.
-        needed_by: what needs it, for the message.
+        name: import name of the package, in `PACKAGES`.
+        needed_by: feature that requires the package, for the error message.
+
+    Raises:
+        MissingPackageError: the package is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -69,7 +72,7 @@ def import_package(name: str, needed_by: str) -> types.ModuleType:
 
 
 def remedy(error: ModuleNotFoundError, needed_by: str) -> str | None:
-    """The command that installs what could not be imported; None if no extra brings it."""
+    """Message with the command to install a missing package; None if it is not in `PACKAGES`."""
     package = (error.name or "").partition(".")[0]
     if package not in PACKAGES:
         return None

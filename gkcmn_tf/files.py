@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON with errors that name the file."""
+"""Atomic writing of files, and JSON files with errors that name the file."""
 
 import contextlib
 import json
@@ -12,9 +12,10 @@ _TEMPORARY = ".tmp-"
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[str]:
-    """Yields a temporary name beside `path`, renamed to `path` at the end, removed on an error.
+    """Context manager for writing a file atomically.
 
-    So `path` is never half a file. Its folder is made if it is not there.
+    Yields the path of a temporary file in the same folder, which replaces `path` on exit and is
+    removed on errors. Missing folders are created.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}{_TEMPORARY}{os.getpid()}"
@@ -27,31 +28,37 @@ def whole_file(path: str) -> Iterator[str]:
 
 
 def remove_temporary_files(folder: str) -> None:
-    """Removes what `whole_file` left below `folder` in processes that were killed."""
+    """Removes temporary files of `whole_file` below `folder` that killed processes left."""
     for path in pathlib.Path(folder).rglob(f"*{_TEMPORARY}*"):
         path.unlink()
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Writes `content`, whole or not at all."""
+    """Writes bytes atomically."""
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes `text` in UTF-8, whole or not at all."""
+    """Writes text in UTF-8 atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str, value: Any, *, indent: int | None = 1) -> None:
-    """Writes `value` as JSON, whole or not at all; `indent=None` is quick, all on one line."""
+    """Writes `value` as JSON atomically; `indent=None` writes a single line."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str, *, object_pairs_hook: Callable | None = None) -> Any:
-    """Reads JSON; `FileNotFoundError` or `ValueError` name the file and the place.
+    """Reads a JSON file.
 
-    `object_pairs_hook` makes what stands for an object of its list of fields, as in `json.load`.
+    Args:
+        path: path of the file.
+        object_pairs_hook: as in `json.load`.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not valid JSON; the message names the file and the position.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file")

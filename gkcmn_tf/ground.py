@@ -1,4 +1,4 @@
-r"""Finds what a sentence describes in a video: from when to when, and where in every frame.
+r"""Grounds sentences in a video: finds the segment and the boxes of the described object.
 
 Examples:
     python -m gkcmn_tf.ground --preset=gkcmn_shapes --sample --query="the large blue cross turns"
@@ -6,10 +6,11 @@ Examples:
         --query="the red square moving left" --query="the small disk"
 
 Prints one line of JSON for each query: {"query", "begin", "end" (frames, half-open),
-"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frames are
-those of the file, each one counted, though the model was trained on resampled videos; seconds come
-from their time stamps, and count from the first frame. --format writes other forms, for annotation
-tools and players. A video and a strip of stills with the tube drawn in go to --output_dir.
+"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frame
+numbers are those of the file, even if the model was trained on resampled videos. Seconds are
+computed from time stamps and count from the first frame. --format selects other output formats for
+annotation tools and players. A video and a strip of still images with the tube are written to
+--output_dir.
 """
 
 import collections
@@ -32,29 +33,35 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "preset",
         "gkcmn_shapes",
-        "Trained model: a preset's name or folder, hf://owner/name, or the folder of a run of "
+        "Trained model: name or folder of a preset, hf://owner/name, or folder of a run of "
         "gkcmn_tf.train.",
     )
     flags.DEFINE_string("video", None, "Video file.")
-    flags.DEFINE_boolean("sample", False, "Take the first sample video of the package.")
-    flags.DEFINE_multi_string("query", [], "Sentence; several share the work on the video.")
-    flags.DEFINE_string("queries_file", None, "Text file of sentences, one a line.")
-    flags.DEFINE_float("begin", None, "Search from here on, in seconds; default: the begin.")
-    flags.DEFINE_float("end", None, "Search up to here, in seconds; default: the video's end.")
-    flags.DEFINE_integer("top_k", 1, "Tubes for each sentence, best first.", lower_bound=1)
+    flags.DEFINE_boolean("sample", False, "Use the first sample video of the package.")
+    flags.DEFINE_multi_string(
+        "query", [], "Sentence; repeat the flag for several. The video is encoded once."
+    )
+    flags.DEFINE_string("queries_file", None, "Text file of sentences, one per line.")
+    flags.DEFINE_float("begin", None, "Begin of the searched clip, in seconds; default: 0.")
+    flags.DEFINE_float(
+        "end", None, "End of the searched clip, in seconds; default: the end of the video."
+    )
+    flags.DEFINE_integer("top_k", 1, "Number of tubes per sentence, best first.", lower_bound=1)
     flags.DEFINE_float(
         "threshold",
         None,
-        'Tubes with a lower score are no answer; a sentence without any is "absent".',
+        'Minimum score; a sentence without a tube above the threshold is reported as "absent".',
         lower_bound=0,
         upper_bound=1,
     )
-    flags.DEFINE_enum("format", "json", list(tube_formats.FORMATS), "Form of the answers.")
-    flags.DEFINE_string("output", None, "File of the answers; default: print them.")
-    flags.DEFINE_string("output_dir", "ground", "Folder of the drawn videos and stills.")
-    flags.DEFINE_boolean("draw", True, "Draw each tube into a video and a strip of stills.")
-    flags.DEFINE_string("cache_dir", None, "Folder in which encoded videos are kept.")
-    flags.DEFINE_string("i3d_weights", None, "Where the I3D weights lie now, if elsewhere.")
+    flags.DEFINE_enum("format", "json", list(tube_formats.FORMATS), "Output format.")
+    flags.DEFINE_string("output", None, "Output file; default: stdout.")
+    flags.DEFINE_string("output_dir", "ground", "Folder for the drawn videos and still images.")
+    flags.DEFINE_boolean("draw", True, "Draw each tube into a video and a strip of still images.")
+    flags.DEFINE_string("cache_dir", None, "Cache folder for encoded videos.")
+    flags.DEFINE_string(
+        "i3d_weights", None, "Path of the I3D weights, if it differs from that in the preset."
+    )
 
 
 def main(argv):
@@ -63,7 +70,7 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
     video, sentences = check_arguments()
-    # TensorFlow takes seconds to import; a mistake in the arguments is told at once.
+    # Imported after checking the arguments, since importing TensorFlow takes seconds.
     from gkcmn_tf.video_grounder import VideoGrounder  # noqa: PLC0415
 
     grounder = VideoGrounder.from_preset(FLAGS.preset, i3d_weights=FLAGS.i3d_weights)
@@ -80,7 +87,7 @@ def main(argv):
     if FLAGS.output:
         write_text(FLAGS.output, text)
     else:
-        # Sentences and paths may hold any character, whatever the terminal's encoding.
+        # Sentences and paths may contain characters outside the encoding of the terminal.
         sys.stdout.reconfigure(encoding="utf-8")
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -89,8 +96,8 @@ def main(argv):
 
 
 def draw(answers: Sequence[tube_formats.Answer]) -> None:
-    """Draws the tubes of each sentence into a copy of the video and a strip of stills."""
-    # Pillow and fonts are not needed for the answers.
+    """Draws the tubes of each sentence into a copy of the video and a strip of still images."""
+    # Imported here since Pillow is not required without drawing.
     from gkcmn_tf.visualization.output_names import output_name  # noqa: PLC0415
     from gkcmn_tf.visualization.overlays import draw_tubes  # noqa: PLC0415
 
@@ -115,13 +122,13 @@ def draw(answers: Sequence[tube_formats.Answer]) -> None:
 def with_absent(
     sentence: str, tubes: list[Tube], video: EncodedVideo, threshold: float | None
 ) -> list[tube_formats.Answer]:
-    """The tubes whose score reaches the threshold, or that the sentence is absent."""
+    """Returns the tubes with a score of at least `threshold`, or an `Absent` answer."""
     kept = [tube for tube in tubes if threshold is None or tube.score >= threshold]
     return kept or [tube_formats.Absent(sentence, tubes[0].score, video.source)]
 
 
 def check_arguments() -> tuple[str, list[str]]:
-    """The video and the sentences; raises for what can be wrong with the arguments themselves."""
+    """Validates the flags; returns the path of the video and the sentences."""
     if (FLAGS.video is None) != FLAGS.sample:
         raise app.UsageError("expected one of --video and --sample")
     video = sample_videos.samples()[0].video if FLAGS.sample else FLAGS.video
@@ -134,12 +141,14 @@ def check_arguments() -> tuple[str, list[str]]:
     if not sentences:
         raise app.UsageError("expected a sentence: --query or --queries_file")
     if FLAGS.format == "hcstvg" and (len(sentences) > 1 or FLAGS.top_k > 1):
-        raise app.UsageError("--format=hcstvg holds one tube a video: one sentence, --top_k=1")
+        raise app.UsageError(
+            "--format=hcstvg has one tube per video: expected one sentence and --top_k=1"
+        )
     if FLAGS.draw:
-        # A folder that cannot be written is found before the work, not after it.
+        # Check before the computation whether the folder is writable.
         os.makedirs(FLAGS.output_dir, exist_ok=True)
         if not os.access(FLAGS.output_dir, os.W_OK):
-            raise PermissionError(f"--output_dir={FLAGS.output_dir}: cannot be written")
+            raise PermissionError(f"--output_dir={FLAGS.output_dir}: not writable")
     begin, end = FLAGS.begin, FLAGS.end
     if begin is not None and begin < 0:
         raise app.UsageError(f"--begin={begin:g}: expected seconds, at least 0")

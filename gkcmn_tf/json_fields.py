@@ -1,7 +1,7 @@
-"""Checked fields of JSON that other programs wrote.
+"""Validation of JSON fields.
 
-What is not as expected is a `ValueError` that names the field, as in `clip.end: expected an
-integer, got 'x'`; `errors_in` puts the file and the record before it. Other fields are not checked.
+Invalid fields raise a `ValueError` that names the field, such as `clip.end: expected an integer,
+got 'x'`; `errors_in` adds the file and the record. Unknown fields are ignored.
 """
 
 import contextlib
@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Nine hours of video at 30 frames a second: a larger number is damage, and would fill memory.
+# Nine hours of video at 30 fps; larger numbers are invalid and would exhaust memory.
 MAX_NUMBER = 1_000_000
 
 
 class JsonObject(dict):
-    """A JSON object that keeps track of repeated keys, of which a dictionary has the last only.
+    """A dictionary for JSON objects that records repeated keys.
 
-    It is the `object_pairs_hook` of `json.loads` and of `gkcmn_tf.files.read_json`.
+    Use it as `object_pairs_hook` of `json.loads` and of `gkcmn_tf.files.read_json`.
 
     Example:
         >>> import json
@@ -27,7 +27,7 @@ class JsonObject(dict):
         ['a']
 
     Args:
-        pairs: keys and values in the order of the file.
+        pairs: keys and values, in the order of the file.
     """
 
     def __init__(self, pairs: Sequence[tuple[str, Any]]):
@@ -36,7 +36,7 @@ class JsonObject(dict):
 
     @property
     def pairs(self) -> list[tuple[str, Any]]:
-        """Keys and values in the order of the file, those of repeated keys too."""
+        """Keys and values in the order of the file, including repeated keys."""
         return list(self.items()) if self._all_pairs is None else list(self._all_pairs)
 
     @property
@@ -47,7 +47,7 @@ class JsonObject(dict):
 
 @contextlib.contextmanager
 def errors_in(place: str) -> Iterator[None]:
-    """Puts `place`, such as the file and the record, before the message of a `ValueError`."""
+    """Prefixes the message of a `ValueError` with `place`, such as the file and the record."""
     try:
         yield
     except ValueError as error:
@@ -55,7 +55,7 @@ def errors_in(place: str) -> Iterator[None]:
 
 
 def get(fields: Any, *path: str) -> Any:
-    """`fields[path[0]][path[1]]...`, None where something on the way is not there."""
+    """Returns `fields[path[0]][path[1]]...`, or None if a key is missing."""
     value = fields
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -63,25 +63,25 @@ def get(fields: Any, *path: str) -> Any:
 
 
 def is_number(value: Any, *, most: float = MAX_NUMBER) -> bool:
-    """Whether it is a finite number from `-most` to `most`; True and False are none."""
+    """Whether `value` is a finite number in `[-most, most]`; booleans are not numbers."""
     return type(value) in (int, float) and abs(value) <= most
 
 
 def is_integer(value: Any) -> bool:
-    """Whether it is an integer of believable size; True and False are none."""
+    """Whether `value` is an integer in `[-MAX_NUMBER, MAX_NUMBER]`; booleans are not integers."""
     return type(value) is int and abs(value) <= MAX_NUMBER
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is a string, not empty, that can be written as UTF-8."""
-    # Half a surrogate pair: JSON can escape one, and undecodable bytes are read as such.
+    """Whether `value` is a non-empty string that can be encoded as UTF-8."""
+    # Lone surrogates come from JSON escapes and from undecodable bytes.
     return (
         isinstance(value, str) and value != "" and not any("\ud800" <= c <= "\udfff" for c in value)
     )
 
 
 def is_box(box: Any, *, most: float = MAX_NUMBER) -> bool:
-    """Whether it is `[x1, y1, x2, y2]` with `x1 <= x2`, `y1 <= y2`, and numbers up to `most`."""
+    """Whether `box` is `[x1, y1, x2, y2]` with `x1 <= x2`, `y1 <= y2` and numbers up to `most`."""
     return (
         type(box) is list
         and len(box) == 4
@@ -92,7 +92,7 @@ def is_box(box: Any, *, most: float = MAX_NUMBER) -> bool:
 
 
 def json_object(fields: Any, *path: str) -> JsonObject:
-    """An object whose keys differ; `fields` itself without `path`. Read it as `JsonObject`."""
+    """Returns a `JsonObject` with unique keys; `fields` itself without `path`."""
     value = get(fields, *path)
     if not isinstance(value, JsonObject):
         raise _unexpected(fields, path, "an object")
@@ -102,7 +102,7 @@ def json_object(fields: Any, *path: str) -> JsonObject:
 
 
 def json_list(fields: Any, *path: str) -> list:
-    """A list; `fields` itself without `path`."""
+    """Returns a list; `fields` itself without `path`."""
     value = get(fields, *path)
     if not isinstance(value, list):
         raise _unexpected(fields, path, "a list")
@@ -110,7 +110,7 @@ def json_list(fields: Any, *path: str) -> list:
 
 
 def integer(fields: Any, *path: str, at_least: int | None = 0) -> int:
-    """An integer from `at_least` (None: from `-MAX_NUMBER`) to `MAX_NUMBER`."""
+    """Returns an integer in `[at_least, MAX_NUMBER]`; None stands for `-MAX_NUMBER`."""
     value = get(fields, *path)
     if is_integer(value) and (at_least is None or value >= at_least):
         return value
@@ -122,7 +122,7 @@ def integer(fields: Any, *path: str, at_least: int | None = 0) -> int:
 
 
 def number(fields: Any, *path: str) -> float:
-    """A finite number of any size."""
+    """Returns a finite number."""
     value = get(fields, *path)
     if not is_number(value, most=sys.float_info.max):
         raise _unexpected(fields, path, "a finite number")
@@ -130,7 +130,7 @@ def number(fields: Any, *path: str) -> float:
 
 
 def positive_number(fields: Any, *path: str) -> float:
-    """A number above 0, at most `MAX_NUMBER`."""
+    """Returns a number in `(0, MAX_NUMBER]`."""
     value = get(fields, *path)
     if not is_number(value) or value <= 0:
         raise _unexpected(fields, path, "a positive number")
@@ -138,7 +138,7 @@ def positive_number(fields: Any, *path: str) -> float:
 
 
 def text(fields: Any, *path: str, meaning: str = "a string") -> str:
-    """A string that is not empty; `meaning` is for the message."""
+    """Returns a non-empty string; `meaning` describes it in the error message."""
     value = get(fields, *path)
     if not is_text(value):
         raise _unexpected(fields, path, meaning)
@@ -146,7 +146,7 @@ def text(fields: Any, *path: str, meaning: str = "a string") -> str:
 
 
 def choice(fields: Any, *path: str, choices: Sequence[str], default: str | None = None) -> str:
-    """One of `choices`; `default`, if there is one, where the field is missing."""
+    """Returns one of `choices`; a missing field has the value `default`, if given."""
     if default is not None and _is_missing(fields, path):
         return default
     value = get(fields, *path)

@@ -1,6 +1,7 @@
-"""Names of the grounding metrics, as the papers' tables have them.
+"""Names of the grounding metrics, as in the literature.
 
-`gkcmn_tf.evaluation.metrics` computes them on frames, `gkcmn_tf.modeling.keras_metrics` on steps.
+`gkcmn_tf.evaluation.metrics` computes them on frames,
+`gkcmn_tf.modeling.keras_metrics` on steps.
 """
 
 # vIoU@R is the share of sentences with vIoU strictly greater than R.

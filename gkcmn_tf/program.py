@@ -1,12 +1,12 @@
-"""How the project's programs start, and what they say when their user made a mistake.
+"""Start-up and error reporting of command-line programs.
 
-`start` comes before TensorFlow is imported. `python -m gkcmn_tf.train` imports the package first,
-then the module with its imports, and only then runs the module's last lines; so `start` is called
-by the packages' `__init__.py`, and only while Python looks for the module of `python -m`, which it
-tells by `sys.argv[0] == "-m"`. A script or notebook that imports the package keeps its own logging.
+`start` must run before TensorFlow is imported. `python -m gkcmn_tf.train` imports the package, then
+the module with its imports, and then runs the last lines of the module. Thus `start` is called
+in `__init__.py` of the packages if `sys.argv[0] == "-m"`, which Python sets while it locates the
+module. Scripts and notebooks that import the package keep their own logging.
 
-`run` is the last line of each program. A user's mistake is one line on stderr and exit status 2;
-Ctrl-C is one line and 130; any other exception is a bug and keeps its traceback.
+`run` is the last line of each program. User errors print one line on stderr and exit with status 2.
+Ctrl-C prints one line and exits with status 130. Other exceptions are bugs and print a traceback.
 """
 
 import importlib.abc
@@ -31,7 +31,7 @@ STDERR = 2
 MISTAKE_STATUS = 2
 INTERRUPTED_STATUS = 130
 HELP = ("--help", "-help", "--helpshort", "-h", "-?")
-# In the repository, `data` and others lie beside this package; installed, in it.
+# `data` and other folders are next to this package in the repository, inside it when installed.
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 _OWN_FOLDERS = (
     f"{_PACKAGE}{os.sep}",
@@ -41,14 +41,14 @@ _REQUIRED = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other th
 
 
 class ProgramError(RuntimeError):
-    """A failure that its message explains to the user, such as a server that does not answer."""
+    """A failure that is not a bug, such as a server that does not respond."""
 
 
 class _CommandLineError(Exception):
-    """Flags or arguments are wrong."""
+    """Invalid flags or arguments."""
 
 
-# A bug in a library may be a ValueError, too; --debug tells where it comes from.
+# Bugs in libraries may also raise these; --debug shows the traceback.
 MISTAKES = (
     _CommandLineError,
     ProgramError,
@@ -63,11 +63,11 @@ MISTAKES = (
 
 
 def start() -> None:
-    """Makes imports quiet, unless `--verbose` is among the arguments, and their failure one line.
+    """Silences library logs, unless `--verbose` is given, and reports failed imports in one line.
 
-    Silenced are TensorFlow's C++ log (CUDA, oneDNN, CPU features; TF_CPP_MIN_LOG_LEVEL in the
-    environment has precedence), the deprecation of the `pkg_resources` that tensorflow-hub uses,
-    Apache Beam's notices of Google Cloud, and what libraries log below the level of warnings.
+    This affects the C++ log of TensorFlow (an existing TF_CPP_MIN_LOG_LEVEL takes precedence), the
+    `pkg_resources` deprecation warning of tensorflow-hub, notices of Apache Beam about Google
+    Cloud, and messages of libraries below the level of warnings.
     """
     if sys.excepthook is _report_uncaught:
         return
@@ -96,11 +96,11 @@ def run(
     """Parses the command line, runs `main`, and exits.
 
     Args:
-        main: takes what absl leaves of the arguments, the program's name first.
-        define_flags: defines the flags of the module that `main` is in.
-        arguments: of the command line; default: those of the process.
-        command: how the program was called, for messages; default: as a file or by `python -m`.
-        description: what `--help` says above the flags; default: the docstring of main's module.
+        main: main function; takes the program name and the positional arguments.
+        define_flags: defines the flags of the program.
+        arguments: command-line arguments; default: those of the process.
+        command: command of the program, for messages; default: derived from the module.
+        description: text of `--help` above the flags; default: the docstring of the module.
     """
     start()
     module = sys.modules[main.__module__]
@@ -128,7 +128,7 @@ def run(
     try:
         app.run(checked_main, argv=[sys.argv[0], *arguments], flags_parser=parse)
     except BrokenPipeError:
-        # Whoever read the output, such as `head`, has enough; nor can Python flush it at its exit.
+        # The reader, such as `head`, closed the pipe; prevent Python from flushing stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(MISTAKE_STATUS)
     except (Exception, KeyboardInterrupt) as error:
@@ -139,12 +139,15 @@ def run(
 
 
 def report(error: BaseException, command: str, *, debug: bool = False) -> int | None:
-    """Prints one line on stderr and returns the exit status; None, without a line, for a bug.
+    """Prints an error on one line on stderr.
 
     Args:
-        error: what ended the program.
-        command: how the program was called.
-        debug: whether to print the traceback, too.
+        error: the exception.
+        command: command of the program.
+        debug: whether to print the traceback as well.
+
+    Returns:
+        the exit status; None for a bug, which is not printed.
     """
     if isinstance(error, KeyboardInterrupt):
         line, status = "interrupted", INTERRUPTED_STATUS
@@ -161,10 +164,10 @@ def report(error: BaseException, command: str, *, debug: bool = False) -> int | 
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Imports TensorFlow while the process's stderr goes nowhere.
+    """Redirects stderr to the null device while TensorFlow is imported.
 
-    What TensorFlow 2.21 logs before its log is initialized heeds no level. An exception is printed
-    afterwards, thus seen.
+    TensorFlow 2.21 ignores the log level before its log is initialized. Exceptions are printed
+    after the import and stay visible.
     """
 
     def find_spec(self, fullname, path=None, target=None):
@@ -179,14 +182,14 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
 
 def _without_stderr(function, *arguments):
     stderr = os.dup(STDERR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, STDERR)
+        os.dup2(null, STDERR)
         return function(*arguments)
     finally:
         os.dup2(stderr, STDERR)
         os.close(stderr)
-        os.close(nowhere)
+        os.close(null)
 
 
 def _is_not_about_apitools(record: logging.LogRecord) -> bool:
@@ -198,7 +201,7 @@ def _is_warning_or_own(record: logging.LogRecord) -> bool:
 
 
 def _report_uncaught(_, error: BaseException, trace: types.TracebackType | None) -> None:
-    """`sys.excepthook` of a program: what ends it before it comes to `run`."""
+    """`sys.excepthook` of a program, for errors before `run` is called."""
     imports_failed = isinstance(error, (ModuleNotFoundError, KeyboardInterrupt))
     if imports_failed:
         status = report(error, _command(sys.modules["__main__"]), debug="--debug" in sys.argv)
@@ -208,8 +211,8 @@ def _report_uncaught(_, error: BaseException, trace: types.TracebackType | None)
 
 
 def _define_common_flags() -> None:
-    flags.DEFINE_boolean("debug", False, "Show the traceback of an error.")
-    flags.DEFINE_boolean("verbose", False, "Show all that the libraries log.")
+    flags.DEFINE_boolean("debug", False, "Print the traceback of errors.")
+    flags.DEFINE_boolean("verbose", False, "Print all log messages of libraries.")
 
 
 def _command(module: types.ModuleType) -> str:
@@ -220,7 +223,7 @@ def _command(module: types.ModuleType) -> str:
 def _help(description: str | None, module: types.ModuleType) -> str:
     sections = [(description or "").strip()]
     for title, owner in (("Flags", module), ("Flags of every program", sys.modules[__name__])):
-        # Below a line that names the module.
+        # Skip the line with the name of the module.
         if text := FLAGS.module_help(owner).strip().partition("\n")[2]:
             sections.append(f"{title}:\n{text}")
     return "\n\n".join(sections)

@@ -1,4 +1,4 @@
-"""Query validation, and results in the frames of the video file."""
+"""Validation of queries, and conversion of results to frames of the video file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +17,18 @@ from gkcmn_tf.video import frame_rates, steps
 _TOLERANCE = 1e-3  # seconds
 
 MAX_SECONDS_PER_STEP = 1.0
-LENGTH_TOLERANCE = 1.5  # times as long, or as short, as any clip of training
+LENGTH_TOLERANCE = 1.5  # factor by which a clip may be longer or shorter than training clips
 
 
 def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
-    """Raises `ValueError` for a sentence without words; warns of unknown and of surplus words.
+    """Validates a sentence; warns of unknown words and of truncation.
 
     Args:
-        sentence: as the user gave it.
-        tokenizer: of the model.
+        sentence: the query.
+        tokenizer: tokenizer of the model.
+
+    Raises:
+        ValueError: the sentence has no words.
     """
     words = standardize(sentence).split()
     if not words:
@@ -48,15 +51,15 @@ def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
 def clip_frames(
     timeline: frame_rates.Timeline, begin: float | None, end: float | None
 ) -> tuple[int, int]:
-    """The frames `[begin, end)` that are shown between two moments of a video.
+    """Converts a time range to the frames `[begin, end)` shown in it.
 
     Args:
-        timeline: of the video.
-        begin: in seconds after the first frame; None for the video's begin.
-        end: in seconds; None for the video's end.
+        timeline: timeline of the video.
+        begin: begin in seconds after the first frame; None for the first frame.
+        end: end in seconds; None for the end of the video.
 
     Raises:
-        ValueError: there is no such stretch, or none of its frames is left by resampling.
+        ValueError: the range is invalid, or has no samples after resampling.
     """
     duration = timeline.end_time
     first = 0.0 if begin is None else begin
@@ -73,8 +76,8 @@ def clip_frames(
     first_sample, end_sample = timeline.to_samples(begin_frame, end_frame)
     if first_sample == end_sample:
         raise ValueError(
-            f"--begin={first:g} --end={last:g}: so short that none of its frames is left at the "
-            "frame rate of the model's training; take a longer stretch"
+            f"--begin={first:g} --end={last:g}: contains no frames at the frame rate of the "
+            "training videos; use a longer range"
         )
     return begin_frame, end_frame
 
@@ -82,13 +85,16 @@ def clip_frames(
 def in_file_frames(
     tube: tubes.Tube, video: frame_rates.SourceVideo, clip_end: int, sentence: str = ""
 ) -> tubes.Tube:
-    """A tube of resampled frames as one of the file's frames, with its sentence and video.
+    """Converts a tube from samples to frames of the file; adds sentence and video.
 
     Args:
-        tube: in the frames that the model saw.
-        video: the file.
-        clip_end: end frame (exclusive) of the searched clip, in the file's frames.
-        sentence: what the tube answers.
+        tube: tube in samples of the resampled video.
+        video: the video file.
+        clip_end: end frame (exclusive) of the searched clip, in frames of the file.
+        sentence: the query.
+
+    Returns:
+        the tube in frames of the file.
     """
     timeline = video.timeline
     begin, end = timeline.to_frames(tube.begin, tube.end)
@@ -100,13 +106,16 @@ def in_file_frames(
 def unfamiliar(
     video: EncodedVideo, clip: tuple[int, int], max_steps: int, training: Mapping[str, Any]
 ) -> list[str]:
-    """In what a clip differs from those that a model was trained on; empty if in nothing.
+    """Compares a clip with the training data.
 
     Args:
-        video: encoded.
-        clip: the searched frames `[begin, end)` of the file.
-        max_steps: `T`, steps that the model sees of a clip.
-        training: content of the run's `training_statistics.json`; may be empty.
+        video: the encoded video.
+        clip: searched frames `[begin, end)` of the file.
+        max_steps: `T`, maximum number of steps of a clip.
+        training: content of `training_statistics.json` of the run; may be empty.
+
+    Returns:
+        descriptions of the differences; empty if there are none.
     """
     begin, end = video.source.timeline.seconds(*clip)
     seconds = end - begin
@@ -114,23 +123,20 @@ def unfamiliar(
     per_step = seconds / steps.count_steps(first, last, max_steps)
     found = []
     if per_step > MAX_SECONDS_PER_STEP:
-        found.append(
-            f"each of the {max_steps} steps that the model sees stands for {per_step:.1f} s"
-        )
+        found.append(f"each of the {max_steps} steps of the model covers {per_step:.1f} s")
     if not training:
         return found
     usual = training["clips"]["seconds"]
     if not usual["min"] / LENGTH_TOLERANCE <= seconds <= usual["max"] * LENGTH_TOLERANCE:
         found.append(
-            f"it lasts {seconds:.1f} s, clips of training {usual['min']:.1f} to "
-            f"{usual['max']:.1f} s"
+            f"it lasts {seconds:.1f} s, training clips {usual['min']:.1f} to {usual['max']:.1f} s"
         )
     distance = feature_distance(video.features, training)
     usual_distance = training["features"]["distance"]["p99"]
     if distance > usual_distance:
         found.append(
-            f"its features lie {distance:.2f} standard deviations from those of training, where "
-            f"99 % of the clips lie within {usual_distance:.2f}"
+            f"its features are {distance:.2f} standard deviations from the training mean; 99 % of "
+            f"training clips are within {usual_distance:.2f}"
         )
     return found
 
@@ -138,17 +144,17 @@ def unfamiliar(
 def warn_unfamiliar(
     video: EncodedVideo, clip: tuple[int, int], max_steps: int, about: Mapping[str, Any]
 ) -> None:
-    """Warns of a clip that differs from those that a model was trained on (see `unfamiliar`).
+    """Logs a warning if a clip differs from the training data (see `unfamiliar`).
 
     Args:
-        video: encoded.
-        clip: the searched frames `[begin, end)` of the file.
-        max_steps: `T`, steps that the model sees of a clip.
-        about: of the preset: its `name`, `limits` and statistics of `training`.
+        video: the encoded video.
+        clip: searched frames `[begin, end)` of the file.
+        max_steps: `T`, maximum number of steps of a clip.
+        about: `name`, `limits` and `training` statistics of the preset.
     """
     if reasons := unfamiliar(video, clip, max_steps, about.get("training") or {}):
         logging.warning(
-            "%s: unlike the training data of %s, so that its tubes may mean nothing: %s. %s",
+            "%s: differs from the training data of %s, tubes may be meaningless: %s. %s",
             video.source.path,
             about.get("name", "the model"),
             "; ".join(reasons),

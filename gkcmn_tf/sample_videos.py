@@ -1,4 +1,4 @@
-"""The sample videos in the package, with sentences about them and their true tubes."""
+"""Sample videos in the package, with sentences and true tubes."""
 
 import dataclasses
 import os
@@ -14,12 +14,18 @@ SAMPLES_FILE = "samples.json"
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A video of the shapes data set that no model in the package was trained on.
+    """A sample video of the shapes data set, which is not in the training data of any preset.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> sample = gkcmn_tf.samples()[0]
+        >>> len(sample.sentences) == len(sample.true_tubes)
+        True
 
     Attributes:
-        video: path of the file.
-        sentences: about it.
-        true_tubes: one for each of the sentences.
+        video: path of the video file.
+        sentences: sentences about the video.
+        true_tubes: true tube of each sentence.
     """
 
     video: str
@@ -28,7 +34,7 @@ class Sample:
 
 
 def samples() -> list[Sample]:
-    """The samples, to try a model with.
+    """Returns the sample videos of the package.
 
     Example:
         >>> import gkcmn_tf

@@ -4,11 +4,10 @@ Example:
     python -m gkcmn_tf.train --experiment=gkcmn --config_file=configs/shapes.yaml \
         --params_override=data.records_dir=runs/demo/records --model_dir=runs/demo
 
-A run that was stopped goes on from its newest checkpoint, as if it had never been stopped. Watch it
-with
+An interrupted run resumes from its newest checkpoint with the same results. To monitor training:
     tensorboard --logdir=runs
 
-A loss that is not finite ends it; nonfinite_loss.json then names the sentences of that batch.
+Training stops if the loss is not finite; nonfinite_loss.json then lists the sentences of the batch.
 """
 
 import itertools
@@ -36,17 +35,29 @@ FAILURE_FILE = "nonfinite_loss.json"
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("experiment", "gkcmn", "Registered experiment: gkcmn, or bm, the baseline.")
-    flags.DEFINE_multi_string("config_file", [], "YAML file of changes; several apply in order.")
-    flags.DEFINE_string("params_override", None, "Further changes: YAML, or key.subkey=value,...")
-    flags.DEFINE_string(
-        "model_dir", None, "Folder of settings, checkpoints and TensorBoard logs.", required=True
+    flags.DEFINE_string("experiment", "gkcmn", "Registered experiment: gkcmn, or bm (baseline).")
+    flags.DEFINE_multi_string(
+        "config_file",
+        [],
+        "YAML file of config overrides; repeat the flag to apply several, in order.",
     )
-    flags.DEFINE_enum("mode", "train_and_eval", ["train", "eval", "train_and_eval"], "What to do.")
+    flags.DEFINE_string("params_override", None, "Config overrides: YAML, or key.subkey=value,...")
+    flags.DEFINE_string(
+        "model_dir",
+        None,
+        "Output folder for settings, checkpoints and TensorBoard logs.",
+        required=True,
+    )
+    flags.DEFINE_enum(
+        "mode",
+        "train_and_eval",
+        ["train", "eval", "train_and_eval"],
+        "Training, evaluation or both.",
+    )
 
 
 def main(argv):
-    """Trains, evaluates, or both in turn."""
+    """Trains, evaluates, or both."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
@@ -67,18 +78,22 @@ def main(argv):
                 "sentences": batch_sentences(config, FLAGS.model_dir, error.step),
             },
         )
-        sys.exit(f"{FLAGS.model_dir}: {error}; {path} names the sentences of its batch")
+        sys.exit(f"{FLAGS.model_dir}: {error}; {path} lists the sentences of the batch")
 
 
 def create_strategy(runtime: configs.RuntimeConfig) -> tf.distribute.Strategy:
-    """The strategy that the config asks for; `ValueError` if it asks for missing GPUs."""
-    present = len(tf.config.list_physical_devices("GPU"))
-    if runtime.distribution_strategy != "tpu" and runtime.num_gpus > present:
+    """Creates the distribution strategy.
+
+    Raises:
+        ValueError: fewer GPUs are available than `runtime.num_gpus`.
+    """
+    available = len(tf.config.list_physical_devices("GPU"))
+    if runtime.distribution_strategy != "tpu" and runtime.num_gpus > available:
         raise ValueError(
-            f"runtime.num_gpus: {runtime.num_gpus} asked for, but TensorFlow sees {present} on "
-            f"this machine; give --params_override=runtime.num_gpus={present}"
-            f"{'' if present else ' to train on the CPU'}, or install TensorFlow with CUDA (pip "
-            "install 'tensorflow[and-cuda]') and a driver that `nvidia-smi` finds"
+            f"runtime.num_gpus: {runtime.num_gpus} requested, but TensorFlow finds {available} on "
+            f"this machine; set --params_override=runtime.num_gpus={available}"
+            f"{'' if available else ' to train on the CPU'}, or install TensorFlow with CUDA (pip "
+            "install 'tensorflow[and-cuda]') and the NVIDIA driver (check with `nvidia-smi`)"
         )
     return distribute_utils.get_distribution_strategy(
         runtime.distribution_strategy,
@@ -88,12 +103,12 @@ def create_strategy(runtime: configs.RuntimeConfig) -> tf.distribute.Strategy:
 
 
 def train(controller: orbit.Controller, config: configs.TrainConfig, *, evaluate: bool) -> None:
-    """Trains up to `config.steps`, and evaluates every `eval_interval` steps and at the end."""
+    """Trains up to `config.steps`; evaluates every `eval_interval` steps and at the end."""
     step = int(controller.global_step.numpy())
     if step >= config.steps:
-        logging.info("trained for all %d steps already", config.steps)
+        logging.info("already trained for %d steps", config.steps)
     while step < config.steps:
-        # A run that goes on evaluates at the same steps as one that was never stopped.
+        # A resumed run evaluates at the same steps as an uninterrupted one.
         step = min(step - step % config.eval_interval + config.eval_interval, config.steps)
         controller.train(step, checkpoint_at_completion=step == config.steps)
         if evaluate:
@@ -101,7 +116,7 @@ def train(controller: orbit.Controller, config: configs.TrainConfig, *, evaluate
 
 
 def batch_sentences(config: configs.Experiment, model_dir: str, step: int) -> list[str]:
-    """Ids of the sentences in the training batch of a step of the run in `model_dir`."""
+    """Ids of the sentences in the training batch at `step`."""
     split = config.data.train_split
     clips = clip_records.read_clips(config.data.records_dir, split)
     ids = [sentence.id for clip in clips for sentence in clip.sentences]
@@ -122,7 +137,7 @@ def batch_sentences(config: configs.Experiment, model_dir: str, step: int) -> li
 def create_controller(
     config: configs.Experiment, model_dir: str, strategy: tf.distribute.Strategy
 ) -> orbit.Controller:
-    """Orbit's controller of the run in `model_dir`, restored from its newest checkpoint if any."""
+    """Creates the Orbit controller of a run, restored from the newest checkpoint if any."""
     writes = strategy.extended.should_checkpoint
     run_folder.records_features(config)
     eval_split = run_folder.evaluation_split(config.data)
@@ -133,7 +148,7 @@ def create_controller(
             model.sentence_encoder.set_word_vectors(word_vectors)
         optimizer = trainer.create_optimizer(config, model)
     step = tf.Variable(0, dtype=tf.int64, name="step")
-    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
     manager = checkpoints.Manager(
         saved,
         model_dir,
@@ -142,7 +157,7 @@ def create_controller(
         step_counter=step,
         checkpoint_interval=config.train.checkpoint_interval,
     )
-    # Before the input pipeline, which begins at the restored step.
+    # Restore before creating the input pipeline, which starts at the restored step.
     manager.restore_or_initialize()
     first_step = int(step.numpy())
     logging.info("%s: %d weights, step %d", model_dir, model.count_params(), first_step)
@@ -159,7 +174,7 @@ def create_controller(
             input_context=input_context,
         )
 
-    # Orbit passes the input context by that name.
+    # Orbit passes `input_context` by keyword.
     train_data = orbit.utils.make_distributed_dataset(
         strategy,
         lambda input_context: dataset(input_context, training=True, start_step=first_step),
@@ -181,7 +196,7 @@ def create_controller(
     eval_actions = []
     if config.train.best_metric:
         eval_actions.append(
-            checkpoints.keep_best(
+            checkpoints.best_checkpoint_action(
                 saved, model_dir, metric=config.train.best_metric, step=step, writes=writes
             )
         )
@@ -221,7 +236,7 @@ def write_statistics(
     clip_means: list[np.ndarray],
     model_dir: str,
 ) -> None:
-    """Writes the training data's statistics to the run's folder and its `best/`."""
+    """Writes the training statistics to the folder of the run and its subfolder `best/`."""
     measured = statistics.measure(
         list(clip_records.read_clips(data.records_dir, data.train_split)),
         clip_means,
@@ -234,7 +249,7 @@ def write_statistics(
 
 
 def write_hyperparameters(config: configs.Experiment, model_dir: str) -> None:
-    """Writes the config for TensorBoard's table of hyper-parameters."""
+    """Writes the config for the HParams dashboard of TensorBoard."""
     flat = {
         key: value if isinstance(value, (bool, int, float, str)) else str(value)
         for key, value in configs.flat(config).items()

@@ -1,25 +1,34 @@
-"""A trained model with all that using it takes, whatever it was loaded from."""
+"""A trained model with its tokenizer and settings, as loaded from a preset or a run."""
 
 import dataclasses
 import typing
 from typing import Any
 
-if typing.TYPE_CHECKING:  # TensorFlow takes seconds to import, and listing presets needs none
+if typing.TYPE_CHECKING:  # importing TensorFlow takes seconds; listing presets does not need it
     from gkcmn_tf.modeling.grounding_model import GroundingModel
     from gkcmn_tf.text.tokenization import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """A trained model with all that using it takes.
+    """A trained model with the tokenizer and settings that inference requires.
+
+    Example:
+        >>> from gkcmn_tf import BM
+        >>> from gkcmn_tf.text.tokenization import Tokenizer
+        >>> from gkcmn_tf.trained_model import TrainedModel
+        >>> tokenizer = Tokenizer(["dog", "runs"], max_words=8)
+        >>> model = BM(tokenizer.vocabulary_size)
+        >>> TrainedModel(model, tokenizer, {"fps": None}, 200, {"name": "demo"}).max_steps
+        200
 
     Attributes:
-        model: built, with its weights.
-        tokenizer: of the model's vocabulary.
-        features: the settings of the features that the model was trained on.
-        max_steps: `T`, steps that the model sees of a clip.
+        model: built model with trained weights.
+        tokenizer: tokenizer of the model.
+        features: settings of the feature extraction of the training data.
+        max_steps: `T`, maximum number of steps of a clip.
         about: `name`, `description`, `metrics`, `training` (statistics of the training data) and
-            whatever else the model card says.
+            further fields of the model card.
     """
 
     model: "GroundingModel"

@@ -1,20 +1,20 @@
-r"""Tubes as text for other programs: JSON Lines, CSV, WebVTT, MOTChallenge, CVAT, HC-STVG.
+r"""Output formats of tubes: JSON Lines, CSV, WebVTT, MOTChallenge, CVAT, HC-STVG.
 
-| format   | holds                                              | an absent sentence is  |
+| format   | content                                            | absent sentences       |
 |----------|----------------------------------------------------|------------------------|
-| `json`   | a JSON object a line for each answer               | `{"absent": true}`     |
-| `csv`    | a row for each frame of each tube                  | a row without a frame  |
-| `webvtt` | subtitles: a cue for each tube, in seconds         | a comment (`NOTE`)     |
-| `mot`    | MOTChallenge: a row for each box                   | left out               |
-| `cvat`   | CVAT for video 1.1, XML: a track for each tube     | left out               |
-| `hcstvg` | a submission to HC-STVG's challenge, a JSON object | left out               |
+| `json`   | one JSON object per line and answer                | `{"absent": true}`     |
+| `csv`    | one row per frame of each tube                     | a row without a frame  |
+| `webvtt` | subtitles: one cue per tube, in seconds            | a comment (`NOTE`)     |
+| `mot`    | MOTChallenge: one row per box                      | omitted                |
+| `cvat`   | CVAT for video 1.1, XML: one track per tube        | omitted                |
+| `hcstvg` | submission to the HC-STVG challenge, a JSON object | omitted                |
 
-`webvtt`, `mot` and `cvat` describe one video. `hcstvg` has one sentence a video.
+`webvtt`, `mot` and `cvat` support a single video. `hcstvg` supports one sentence per video.
 
-Frames count from 0, in `mot` and `hcstvg` from 1. Boxes are in pixels of the upright picture. In
-`mot` the id of a track is the answer's place in the list, from 1; the class is 1, the confidence is
-the score, the visibility 1. In `cvat` a track has the label `object` and the attributes `sentence`
-and `score`; frames between two keyframes lie on the line between them.
+Frames count from 0; in `mot` and `hcstvg`, from 1. Boxes are in pixels of the upright frame. In
+`mot`, track ids are positions in the list of answers, counted from 1; class and visibility are 1,
+and the confidence is the score. In `cvat`, tracks have the label `object` and the attributes
+`sentence` and `score`; boxes between keyframes are interpolated linearly.
 """
 
 import csv
@@ -34,18 +34,26 @@ from gkcmn_tf.tubes import Tube
 from gkcmn_tf.video.frame_rates import SourceVideo
 
 LABEL = "object"
-KEYFRAME_TOLERANCE = 0.02  # pixels; boxes are rounded to a hundredth
+KEYFRAME_TOLERANCE = 0.02  # pixels; boxes are rounded to 0.01
 CSV_FIELDS = ("video", "query", "frame", "seconds", "x1", "y1", "x2", "y2", "score")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, eq=False)
 class Absent:
-    """The answer that a video does not show what a sentence describes.
+    """Result for a sentence without a tube above the score threshold.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.tube_formats import Absent
+        >>> from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+        >>> video = SourceVideo("clip.mp4", 640, 360, 25.0, Timeline(np.arange(8) / 25, 0.32))
+        >>> Absent("the dog runs", 0.1, video).to_json()
+        {'query': 'the dog runs', 'absent': True, 'score': 0.1}
 
     Attributes:
-        sentence: the sentence.
-        score: of the best tube, which is below the threshold.
+        sentence: the query.
+        score: score of the best tube, below the threshold.
         video: the searched video.
     """
 
@@ -54,7 +62,7 @@ class Absent:
     video: SourceVideo
 
     def to_json(self) -> dict[str, Any]:
-        """`query`, `absent` (true), `score`."""
+        """Converts to a JSON object with `query`, `absent` (true) and `score`."""
         return {"query": self.sentence, "absent": True, "score": self.score}
 
 
@@ -62,22 +70,22 @@ Answer = Tube | Absent
 
 
 def format_answers(answers: Iterable[Answer], name: str) -> str:
-    """Answers in one of the `FORMATS`.
+    """Formats answers as text.
 
     Args:
-        answers: tubes with their sentence and video, or `Absent`.
-        name: of the format.
+        answers: tubes with sentence and video, or `Absent`.
+        name: name of the format, in `FORMATS`.
 
     Raises:
-        ValueError: no such format; a tube has no video; or the format holds a single video, or a
-            single sentence of each video, and the answers are of more.
+        ValueError: the format is unknown, a tube has no video, or the format does not support
+            several videos or several sentences per video.
     """
     if name not in FORMATS:
         raise ValueError(f"format {name!r}: expected one of {', '.join(FORMATS)}")
     answers = list(answers)
     for number, answer in enumerate(answers):
         if answer.video is None:
-            raise ValueError(f"answer {number}: the tube has no video; make it with `video=`")
+            raise ValueError(f"answer {number}: the tube has no video; create it with `video=`")
     return FORMATS[name](answers)
 
 
@@ -115,7 +123,7 @@ def _webvtt(answers):
 
 def _cue(tube):
     begin = round(1000 * tube.begin_seconds)
-    # A cue must last.
+    # Cues must have a positive duration.
     end = max(round(1000 * tube.end_seconds), begin + 1)
     return f"{_timestamp(begin)} --> {_timestamp(end)}\n{_escaped(tube.sentence)}"
 
@@ -128,7 +136,7 @@ def _timestamp(milliseconds):
 
 
 def _escaped(sentence):
-    """One line of WebVTT, in which a blank line would end the cue and `-->` begin another."""
+    """Escapes a sentence for a WebVTT cue, on a single line."""
     line = " ".join(sentence.split())
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -180,7 +188,7 @@ def _cvat(answers):
 
 
 def _add_boxes(track, tube):
-    """The tube's boxes; where it ends, or a frame has no box, the last one again, as `outside`."""
+    """Adds the boxes; after each run of boxes, repeats the last one with `outside` set."""
     filled = np.flatnonzero(tube.has_box)
     runs = np.split(filled, np.flatnonzero(np.diff(filled) > 1) + 1) if filled.size else []
     for run in runs:
@@ -211,10 +219,9 @@ def _add_box(track, tube, frame, box, *, keyframe=True, outside=False):
 
 
 def _keyframes(boxes):
-    """The rows of `[n, 4]` between which the others are interpolated: the first, the last, others.
+    """Selects keyframes of boxes `[n, 4]` by the Ramer-Douglas-Peucker algorithm.
 
-    Ramer, Douglas and Peucker's method: where a row is too far from the line, the line is broken
-    at the farthest one.
+    The other boxes are within `KEYFRAME_TOLERANCE` of the linear interpolation.
     """
     kept, open_spans = {0, len(boxes) - 1}, [(0, len(boxes) - 1)]
     while open_spans:
@@ -244,8 +251,8 @@ def _hcstvg(answers):
         if name in sentences:
             raise ValueError(
                 f"video {name!r} has the answers to {sentences[name]!r} and {answer.sentence!r}, "
-                "but format hcstvg holds one tube a video; give one sentence for each video, and "
-                "videos of different names"
+                "but format hcstvg has one tube per video; use one sentence per video and distinct "
+                "file names"
             )
         sentences[name] = answer.sentence
         if isinstance(answer, Tube):
@@ -254,12 +261,12 @@ def _hcstvg(answers):
 
 
 def _single_video(answers: Sequence[Answer], name: str) -> SourceVideo | None:
-    """The video of all answers; None without answers."""
+    """Returns the video of all answers, None if there are no answers."""
     videos = {answer.video.path: answer.video for answer in answers}
     if len(videos) > 1:
         raise ValueError(
-            f"format {name} holds one video, got answers of {', '.join(sorted(videos))}; write a "
-            "file for each video"
+            f"format {name} supports one video, got {', '.join(sorted(videos))}; write one file "
+            "per video"
         )
     return next(iter(videos.values()), None)
 
@@ -269,7 +276,7 @@ def _tubes(answers):
 
 
 def _boxes(tube):
-    """Frame number and box of each frame that has a box."""
+    """Yields frame number and box of each frame with a box."""
     for row in np.flatnonzero(tube.has_box).tolist():
         yield tube.begin + row, tube.boxes[row]
 

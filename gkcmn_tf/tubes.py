@@ -1,4 +1,4 @@
-"""Spatio-temporal tubes, and how the steps of a model's output become frames and pixels."""
+"""Spatio-temporal tubes, and their conversion from steps of the model to frames and pixels."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ QTYPES = ("declarative", "interrogative")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tube:
-    """Where and when: a segment of a video, and a box in each of its frames.
+    """A spatio-temporal tube: a segment of a video with a box in each frame.
 
     Example:
         >>> import numpy as np
@@ -35,7 +35,7 @@ class Tube:
         video: the video that the frames are of, None if unknown.
 
     Raises:
-        ValueError: the parts do not fit together.
+        ValueError: begin >= end, the number of boxes does not match, or a value is not finite.
     """
 
     begin: int
@@ -63,24 +63,24 @@ class Tube:
 
     @property
     def has_box(self) -> np.ndarray:
-        """Which of the frames have a box: bool `[end - begin]`."""
+        """Mask of the frames with a box: bool `[end - begin]`."""
         return ~np.isnan(self.boxes).all(axis=1)
 
     @property
     def begin_seconds(self) -> float | None:
-        """When the first frame appears; None without `video`."""
+        """Begin of the first frame in seconds; None without `video`."""
         return None if self.video is None else self.video.timeline.seconds(self.begin, self.end)[0]
 
     @property
     def end_seconds(self) -> float | None:
-        """When the last frame disappears; None without `video`."""
+        """End of the last frame in seconds; None without `video`."""
         return None if self.video is None else self.video.timeline.seconds(self.begin, self.end)[1]
 
     def to_json(self) -> dict[str, Any]:
-        """The tube as `gkcmn_tf.ground` prints it; without sentence and video, as in files.
+        """Converts the tube to a JSON object.
 
-        `query`, `begin`, `end` (frames, half-open), `boxes` by frame number, `score`,
-        `begin_seconds`, `end_seconds`.
+        The keys are `query` (if `sentence` is set), `begin`, `end` (frames, half-open), `boxes` by
+        frame number, `score`, and `begin_seconds` and `end_seconds` (if `video` is set).
         """
         query = {"query": self.sentence} if self.sentence else {}
         seconds = {"begin_seconds": self.begin_seconds, "end_seconds": self.end_seconds}
@@ -96,22 +96,22 @@ class Tube:
     def draw(
         self, path: str, *, strip_path: str | None = None, true_tube: "Tube | None" = None
     ) -> None:
-        """Draws the tube into a copy of its video: an MP4 with the video's sound.
+        """Draws the tube into a copy of its video, including audio.
 
         Args:
-            path: the MP4 to write, whole or not at all.
-            strip_path: a PNG with a strip of stills to write as well.
-            true_tube: drawn in another colour.
+            path: path of the MP4 to write.
+            strip_path: path of a PNG with a strip of still images to write as well.
+            true_tube: true tube, drawn in another colour.
 
         Raises:
             ValueError: the tube has no `video`, or `path` is the video itself.
-            FileNotFoundError: the video's file is not there.
+            FileNotFoundError: the video file does not exist.
         """
-        # Tubes need neither FFmpeg nor Pillow, pictures do.
+        # Imported here since only drawing requires FFmpeg and Pillow.
         from gkcmn_tf.visualization import overlays  # noqa: PLC0415
 
         if self.video is None:
-            raise ValueError("the tube has no video to draw it into; make it with `video=`")
+            raise ValueError("the tube has no video; create it with `video=`")
         overlays.draw_tubes(
             self.video.path,
             self,
@@ -122,7 +122,7 @@ class Tube:
         )
 
     def _repr_html_(self) -> str | None:
-        """The drawn video for notebooks, scaled down; None without a video."""
+        """Renders the tube in its video for notebooks; None without a video."""
         from gkcmn_tf.visualization import inline  # noqa: PLC0415
 
         if self.video is None or not os.path.exists(self.video.path):
@@ -130,14 +130,35 @@ class Tube:
         return inline.tube_html(self)
 
     def boxes_by_frame(self, *, first_frame: int = 0) -> dict[str, list[float]]:
-        """The boxes by frame number, as JSON has them; frames count from `first_frame`."""
+        """Boxes by frame number, with string keys as in JSON; frames count from `first_frame`."""
         frames = self.begin + first_frame + np.flatnonzero(self.has_box)
         return dict(zip(map(str, frames.tolist()), self.boxes[self.has_box].tolist(), strict=True))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """A sentence's true tube in frames `[clip_begin, clip_end)` of a video."""
+    """A sentence with its true tube.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.tubes import GroundTruth, Tube
+        >>> tube = Tube(3, 5, np.array([[10, 20, 30, 40], [12, 20, 32, 40]]))
+        >>> truth = GroundTruth("s0", "park", "declarative", 640, 360, 25.0, 400, 0, 300, tube)
+        >>> truth.clip_begin <= truth.tube.begin < truth.tube.end <= truth.clip_end
+        True
+
+    Attributes:
+        id: id of the sentence.
+        vid: id of the video.
+        qtype: one of `QTYPES`.
+        width: width of the video in pixels.
+        height: height of the video in pixels.
+        fps: frames per second.
+        frame_count: number of frames of the video.
+        clip_begin: first frame of the clip.
+        clip_end: end frame (exclusive) of the clip.
+        tube: the true tube, inside the clip.
+    """
 
     id: str
     vid: str
@@ -162,23 +183,24 @@ def tube_from_steps(
     score: float,
     frames: tuple[int, int] | None = None,
 ) -> Tube:
-    """Turns what a model decodes into frames and pixels.
+    """Converts the decoded output of a model to frames and pixels.
 
-    The segment becomes its `nearest_frames`. A step's box stands at the frame nearest the step's
-    centre; in between boxes are interpolated linearly, beyond the first and the last they are held.
+    The segment is rounded by `nearest_frames`. The box of a step applies to the frame at the centre
+    of the step. Boxes of other frames are interpolated linearly, or copied before the first and
+    after the last centre.
 
     Args:
         segment: `[2]`, in step coordinates of the clip; None if `frames` are given.
-        boxes: `[T', 4]`, normalised, one for each valid step of the clip.
+        boxes: `[T', 4]`, normalised, one per valid step of the clip.
         begin: first frame of the clip.
         end: end frame (exclusive) of the clip.
-        width: of the video, in pixels.
-        height: of the video, in pixels.
-        score: the model's confidence.
-        frames: take these frames `[begin, end)` in place of `segment`.
+        width: width of the video in pixels.
+        height: height of the video in pixels.
+        score: confidence of the model.
+        frames: frames `[begin, end)` to use instead of `segment`.
 
     Returns:
-        a tube inside the clip, with boxes inside the picture in hundredths of a pixel.
+        a tube inside the clip, with boxes clipped to the frame and rounded to 0.01 pixels.
 
     Raises:
         ValueError: `segment` or a box is not finite.
@@ -192,21 +214,24 @@ def tube_from_steps(
     pixels = np.asarray(boxes, np.float64) * [width, height, width, height]
     interpolated = interpolate_boxes(wanted, anchors, pixels)
     inside = np.clip(interpolated, 0, [width, height, width, height])
-    # A hundredth of a pixel keeps files small, and what is written is what was scored.
+    # Rounding keeps files small; metrics use the same rounded boxes.
     return Tube(first, last, np.round(inside, 2), float(score))
 
 
 def nearest_frames(segments: np.ndarray, begin: int, end: int, num_steps: int) -> np.ndarray:
-    """The frames nearest segments of a clip: int64 `[..., 2]`, begin and end (exclusive).
+    """Rounds segments of a clip to frames.
 
-    Each end goes to the nearest boundary between frames; a segment that leaves no frame gets the
-    one that its middle lies in.
+    Both ends are rounded to the nearest frame boundary. If no frame remains, the frame at the
+    centre of the segment is returned.
 
     Args:
         segments: `[..., 2]`, in step coordinates of the clip.
         begin: first frame of the clip.
         end: end frame (exclusive) of the clip.
-        num_steps: steps of the clip.
+        num_steps: number of steps of the clip.
+
+    Returns:
+        int64 `[..., 2]`, begin and end (exclusive).
 
     Raises:
         ValueError: a segment is not finite.

@@ -1,1 +1,1 @@
-"""Evaluation: metrics, predictions of a split, tables."""
+"""Evaluation: metrics, predictions and tables."""

@@ -1,7 +1,7 @@
-"""Confidence intervals: percentiles of a bootstrap over clusters of samples.
+"""Confidence intervals of a cluster bootstrap.
 
-For the metrics a cluster is a *video*: the sentences of one video are about the same things, so
-intervals from sentences drawn as if they were independent would be too narrow.
+For the metrics, a cluster is a *video*. The sentences of a video are not independent; resampling
+individual sentences would give intervals that are too narrow.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ SEED = 0
 def bootstrap_intervals(
     values: np.ndarray, clusters: np.ndarray, samples: int
 ) -> np.ndarray | None:
-    """Percentile intervals, at `CONFIDENCE_LEVEL`, of the means of columns.
+    """Percentile intervals of the column means, at `CONFIDENCE_LEVEL`.
 
     Args:
         values: float `[n, m]`.
-        clusters: `[n]`, the name of the cluster of each row. As many clusters as there are are
-            drawn with replacement, `samples` times, always the same ones; each brings all its rows.
-        samples: at least 1.
+        clusters: `[n]`, name of the cluster of each row. Whole clusters are resampled with
+            replacement, with a fixed seed.
+        samples: number of bootstrap samples, at least 1.
 
     Returns:
-        `[m, 2]`, low and high; None if there are fewer than two clusters, which say nothing.
+        `[m, 2]`, lower and upper bound; None if there are fewer than two clusters.
     """
     names, cluster = np.unique(clusters, return_inverse=True)
     count = len(names)

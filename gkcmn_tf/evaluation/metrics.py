@@ -1,19 +1,19 @@
-"""The grounding metrics, on frames: the numbers of record.
+"""Frame-level grounding metrics, for reporting.
 
-For each sentence, with the predicted and the true segment and a box in each of their frames:
+For each sentence, given a predicted and a true tube:
 
 - tIoU: frames in both segments / frames in their union;
 - vIoU: sum of the box IoU over the frames in both segments / frames in their union;
-- sIoU: mean box IoU over the true frames, 0 where the prediction has no box. It says how good the
-  boxes are where the prediction was given the true segment (there it equals vIoU).
+- sIoU: mean box IoU over the true frames, 0 for frames without a predicted box. It equals vIoU if
+  the predicted segment is the true segment.
 
 m_tIoU, m_vIoU and m_sIoU are their means, vIoU@R is the share of sentences with vIoU strictly
 greater than R. A sentence without a prediction scores 0, as does a frame without a predicted box.
 
-The frames that count are those of a protocol, `gkcmn_tf.evaluation.protocols`. Confidence intervals
-are those of a bootstrap over videos, `gkcmn_tf.evaluation.bootstrap`.
+The scored frames depend on the protocol, see `gkcmn_tf.evaluation.protocols`. Confidence intervals
+are computed by a bootstrap over videos, see `gkcmn_tf.evaluation.bootstrap`.
 
-`gkcmn_tf.modeling.keras_metrics` has tIoU and vIoU at the resolution of steps, for training.
+`gkcmn_tf.modeling.keras_metrics` has step-level versions of tIoU and vIoU for training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
 
 METRICS = (*TABLE_METRICS, "m_sIoU")
 
-# vIoU is a quotient of rounded sums: a tie with the threshold must not count for its last bit.
+# Tolerance for rounding errors if vIoU equals the threshold.
 _TIE = 1e-9
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU `[...]` of boxes `[..., 4]`, the i-th with the i-th; 0 where neither has an area."""
+    """IoU `[...]` of paired boxes `[..., 4]`; 0 if both have zero area."""
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., 2:], b[..., 2:])
     shared = _area(np.concatenate([low, high], axis=-1))
@@ -50,7 +50,7 @@ def _area(boxes):
 def temporal_iou(a: tuple[int, int], b: tuple[int, int]) -> float:
     """IoU of two segments `[begin, end)`."""
     shared = max(min(a[1], b[1]) - max(a[0], b[0]), 0)
-    # For segments that meet, the hull is the union; for others the numerator is 0.
+    # The hull equals the union if the segments overlap; otherwise the numerator is 0.
     return shared / (max(a[1], b[1]) - min(a[0], b[0]))
 
 
@@ -84,24 +84,30 @@ def evaluate_predictions(
     *,
     bootstrap_samples: int = 0,
 ) -> dict[str, Any]:
-    """Scores predictions: the contents of a metrics file.
+    """Computes the metrics of predictions.
 
     Args:
-        ground_truth: every sentence that counts.
-        predictions: by sentence id. A sentence without one scores 0, one that is not in
-            `ground_truth` is left out; a warning counts both, and frames without a box.
-        protocol: a name in `PROTOCOLS`. To score boxes alone, predict with the true segments.
-        bootstrap_samples: how often videos are drawn anew for confidence intervals; 0 for none.
+        ground_truth: the sentences to score.
+        predictions: predicted tubes by sentence id. Missing predictions score 0; predictions for
+            unknown sentences are ignored. Both are counted in a warning, as are frames without a
+            box.
+        protocol: a name in `PROTOCOLS`.
+        bootstrap_samples: number of bootstrap samples for confidence intervals; 0 turns them off.
 
     Returns:
-        `protocol`; the counts `sentences`, `videos`, `missing_predictions`, `unknown_predictions`
-        and `frames_without_box`; for `overall` and for each of `tubes.QTYPES` the `METRICS`, in
-        `[0, 1]`, None if there are no such sentences; unless turned off `confidence_intervals`:
-        `level`, `samples`, and for each of those groups `[low, high]` of the `METRICS`, None if the
-        group has fewer than two videos; `per_sentence` the `tIoU`, `vIoU` and `sIoU` by id.
+        the content of a metrics file:
+
+        - `protocol`: name of the protocol;
+        - `sentences`, `videos`, `missing_predictions`, `unknown_predictions`,
+          `frames_without_box`: counts;
+        - `overall` and each of `tubes.QTYPES`: the `METRICS` in `[0, 1]`, None if the group has no
+          sentences;
+        - `confidence_intervals`: `level`, `samples`, and `[low, high]` of the `METRICS` by group,
+          None if the group has fewer than two videos; absent if turned off;
+        - `per_sentence`: `tIoU`, `vIoU` and `sIoU` by sentence id.
 
     Raises:
-        ValueError: no such protocol, or no sentences.
+        ValueError: the protocol is unknown, or `ground_truth` is empty.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: expected one of {list(PROTOCOLS)}, got {protocol!r}")
@@ -134,22 +140,22 @@ def evaluate_predictions(
 
 
 def _count_faults(ground_truth, predictions):
-    """Counts what the predictions lack or have too much, and warns of it."""
-    asked = {truth.id: predictions.get(truth.id) for truth in ground_truth}
-    missing = [name for name, tube in asked.items() if tube is None]
-    unknown = sorted(predictions.keys() - asked.keys())
+    """Counts missing and unknown predictions and frames without a box; warns of them."""
+    expected = {truth.id: predictions.get(truth.id) for truth in ground_truth}
+    missing = [name for name, tube in expected.items() if tube is None]
+    unknown = sorted(predictions.keys() - expected.keys())
     boxless = {
         name: np.count_nonzero(~tube.has_box)
-        for name, tube in asked.items()
+        for name, tube in expected.items()
         if tube is not None and not tube.has_box.all()
     }
-    for what, names in (
+    for problem, names in (
         ("sentence(s) have no prediction and score 0", missing),
-        ("prediction(s) are for no sentence of the ground truth and are left out", unknown),
+        ("prediction(s) are for unknown sentences and are ignored", unknown),
         ("prediction(s) have frames without a box, which score 0", list(boxless)),
     ):
         if names:
-            logging.warning("%d %s, such as %s", len(names), what, ", ".join(names[:10]))
+            logging.warning("%d %s, such as %s", len(names), problem, ", ".join(names[:10]))
     return {
         "missing_predictions": len(missing),
         "unknown_predictions": len(unknown),
@@ -158,7 +164,7 @@ def _count_faults(ground_truth, predictions):
 
 
 def _metric_values(scores):
-    """What the `METRICS` are means of: float64 `[sentences, metrics]`."""
+    """Values of each sentence, of which the `METRICS` are means: float64 `[sentences, metrics]`."""
     tiou, viou, siou = np.array([list(score.values()) for score in scores]).T
     return np.stack([tiou, viou, *(viou > level + _TIE for level in VIOU_THRESHOLDS), siou], axis=1)
 

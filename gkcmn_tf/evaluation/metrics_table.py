@@ -1,10 +1,11 @@
-r"""Markdown tables of metrics; as a program, one of several evaluations.
+r"""Prints a Markdown table of the metrics of several evaluations.
 
 Example:
     python -m gkcmn_tf.evaluation.metrics_table \
         GKCMN=runs/demo/metrics.json BM=runs/demo/bm/metrics.json
 
-Each argument is TITLE=FILE, a metrics.json of gkcmn_tf.evaluate. All must be of one protocol.
+Each argument is TITLE=FILE, where FILE is a metrics.json of gkcmn_tf.evaluate. All files must use
+the same protocol.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,10 @@ def main(argv):
 
 
 def table(arguments: list[str]) -> str:
-    """The table of `TITLE=FILE` arguments, over all sentences of each file.
+    """Creates the table from `TITLE=FILE` arguments.
 
     Raises:
-        ValueError: an argument is of another form, or protocols or numbers of sentences differ.
+        ValueError: an argument is malformed, or protocols or numbers of sentences differ.
     """
     rows, kinds = {}, {}
     for argument in arguments:
@@ -34,7 +35,7 @@ def table(arguments: list[str]) -> str:
         rows[title] = scores["overall"]
         kinds[path] = f"protocol {scores['protocol']}, {scores['sentences']} sentences"
     if len(set(kinds.values())) != 1:
-        raise ValueError(f"expected files of one protocol and one split, got {kinds}")
+        raise ValueError(f"expected files with the same protocol and split, got {kinds}")
     return f"{kinds.popitem()[1]}\n\n{format_table(rows)}"
 
 
@@ -44,13 +45,13 @@ def format_table(
     columns: Sequence[str] = TABLE_METRICS,
     intervals: Mapping[str, Mapping[str, Sequence[float]] | None] | None = None,
 ) -> str:
-    """A Markdown table of metrics in percent with two decimals, as papers print them.
+    """Formats a Markdown table of metrics in percent with two decimals.
 
     Args:
-        rows: metrics, such as `overall` of `evaluate_predictions`, by the row's title.
-        columns: the metrics to show.
-        intervals: `[low, high]` by metric, by the row's title, to show behind the metrics; None for
-            a row without.
+        rows: metrics by row title, such as `overall` of `evaluate_predictions`.
+        columns: names of the metrics to show.
+        intervals: confidence intervals `[low, high]` by row title and metric; None for a row
+            without intervals.
     """
     intervals = intervals or {}
     cells = [["%", *columns]]

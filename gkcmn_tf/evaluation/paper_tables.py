@@ -1,4 +1,4 @@
-r"""Trains and evaluates all that the paper's Tables 1 to 3 compare, and GKCMN+, and writes tables.
+r"""Trains and evaluates the models of Tables 1 to 3 of the paper and GKCMN+, and writes tables.
 
 Examples:
     python -m gkcmn_tf.evaluation.paper_tables --config_file=configs/shapes.yaml \
@@ -8,16 +8,16 @@ Examples:
         --params_override=data.records_dir=runs/demo/records,train.steps=600,train.decay_steps=400 \
         --output_dir=runs/open
 
-The study `open` compares what the paper leaves open instead: other ways to settle it, one at a
-time, with GKCMN as it is.
+The study `open` compares alternatives for details that the paper does not specify, one at a time,
+with the default GKCMN.
 
-Every variant is trained once a seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
-the temporal ground truth. A run that was stopped goes on where it was: give the same command again.
-Writes tables.md and tables.json: mean and standard deviation over the seeds, beside the paper's
-figures, which are of VidSTG whatever data set this is.
+Each variant is trained once per seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
+temporal ground truth. To resume an interrupted run, repeat the command. The program writes
+tables.md and tables.json with mean and standard deviation over the seeds, and the results that the
+paper reports for VidSTG.
 
-GKCMN+ needs mirrored views of the training split (data.prepare --mirror); --variants can leave it
-out.
+GKCMN+ requires mirrored views of the training split (data.prepare --mirror); use --variants to
+exclude it.
 """
 
 import dataclasses
@@ -41,15 +41,21 @@ FLAGS = flags.FLAGS
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A row of a table: how it is trained, and the paper's figures on VidSTG in percent.
+    """A model variant in a table, with the results of the paper on VidSTG in percent.
+
+    Example:
+        >>> from gkcmn_tf.evaluation.paper_tables import Variant
+        >>> Variant("sigma of 3 cells", settings={"sigma": 3.0}).experiment
+        'gkcmn'
 
     Attributes:
-        experiment: registered experiment.
-        config: file of changes to the data set's config.
-        settings: further changes, of the model's arguments.
-        length: how many times as many steps it is trained.
-        paper: of Tables 1 and 3: `TABLE_METRICS` in order.
-        paper_given: of Table 2, with the temporal ground truth: all of them but m_tIoU.
+        title: title of the row.
+        experiment: name of the registered experiment.
+        config: YAML file of config overrides.
+        settings: overrides of model arguments.
+        length: factor by which the number of training steps is multiplied.
+        paper: results in Tables 1 and 3, in the order of `TABLE_METRICS`.
+        paper_given: results in Table 2, with temporal ground truth; the same without m_tIoU.
     """
 
     title: str
@@ -98,7 +104,7 @@ OPEN = {"full": PAPER["full"]} | {
         ("box_smoothing", "boxes smoothed over time", {"box_smoothing": 0.5}),
     )
 }
-# What the paper's m_tIoU must be read beside.
+# Reference for m_tIoU in the paper.
 WHOLE_CLIP = (
     "**Whole clip as answer**, without a model: m_tIoU 39.45 / 39.81 (declarative / interrogative "
     "sentences) on VidSTG's test split, in a count that gave 40.47 / 40.55 on its validation "
@@ -114,17 +120,23 @@ ABLATED = ("without_sc", "without_pc", "without_mn", "without_ta", "without_sk",
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_multi_string("config_file", [], "YAML file of changes; several apply in order.")
-    flags.DEFINE_string("params_override", None, "Further changes: key.subkey=value,...")
-    flags.DEFINE_string("output_dir", None, "Folder of the runs and the tables.", required=True)
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of training.")
-    flags.DEFINE_enum("study", "paper", list(STUDIES), "What to compare.")
-    flags.DEFINE_list("variants", None, "Only these of the study; a table needs all of its own.")
+    flags.DEFINE_multi_string(
+        "config_file",
+        [],
+        "YAML file of config overrides; repeat the flag to apply several, in order.",
+    )
+    flags.DEFINE_string("params_override", None, "Config overrides: key.subkey=value,...")
+    flags.DEFINE_string("output_dir", None, "Output folder for runs and tables.", required=True)
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
+    flags.DEFINE_enum("study", "paper", list(STUDIES), "Study to run.")
+    flags.DEFINE_list(
+        "variants", None, "Variants to run; default: all. A table requires all of its variants."
+    )
     flags.DEFINE_string("split", "test", "Split to evaluate.")
 
 
 def main(argv):
-    """Trains and evaluates what is not done yet, then writes and prints the tables."""
+    """Trains and evaluates missing variants, then writes and prints the tables."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     study = STUDIES[FLAGS.study]
@@ -134,7 +146,7 @@ def main(argv):
     logging.set_verbosity(logging.INFO)
     seeds = [int(seed) for seed in FLAGS.seeds]
     check_records(names)
-    # Seed by seed, so that a run that is stopped early has compared all variants on some.
+    # Seed by seed, so that an interrupted run has results of all variants for some seeds.
     jobs = [(name, seed) for seed in seeds for name in names]
     start = time.monotonic()
     for number, (name, seed) in enumerate(jobs, 1):
@@ -152,7 +164,7 @@ def main(argv):
 
 
 def check_records(names: Sequence[str]) -> None:
-    """Raises, before the first training, if a variant's config or records are not there."""
+    """Raises an error before training if a config or records are missing."""
     # TensorFlow takes seconds to import, and --help does not need it.
     from gkcmn_tf.records import clip_records  # noqa: PLC0415
 
@@ -170,7 +182,7 @@ def check_records(names: Sequence[str]) -> None:
 def changes(
     variant: Variant, config_files: Sequence[str], params_override: str | None
 ) -> tuple[list[str], str]:
-    """The files and overrides of a variant, given those of the data set."""
+    """Config files and overrides of a variant, including those of the data set."""
     files = [*config_files, *([variant.config] if variant.config else [])]
     overrides = [params_override] if params_override else []
     overrides += [
@@ -187,16 +199,16 @@ def changes(
 
 
 def run_variant(name: str, seed: int) -> None:
-    """Trains and evaluates one variant, each step only if it is not done."""
+    """Trains and evaluates a variant; skips finished parts."""
     variant = VARIANTS[name]
     folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
     outputs = {False: folder, True: os.path.join(folder, "given")}
-    waiting = {
+    pending = {
         given: output
         for given, output in outputs.items()
         if not os.path.exists(os.path.join(output, "metrics.json"))
     }
-    if not waiting:
+    if not pending:
         return
     files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
     overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
@@ -208,7 +220,7 @@ def run_variant(name: str, seed: int) -> None:
         f"--model_dir={folder}",
         "--mode=train",
     )
-    for given, output in waiting.items():
+    for given, output in pending.items():
         call(
             "evaluate",
             f"--model_dir={folder}",
@@ -219,7 +231,7 @@ def run_variant(name: str, seed: int) -> None:
 
 
 def call(name: str, *arguments: str) -> None:
-    """Runs a program of the library in a process of its own; its failure is ours."""
+    """Runs a program of the library in a subprocess; raises `ProgramError` if it fails."""
     command = [sys.executable, "-m", f"gkcmn_tf.{name}", *arguments]
     done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode:
@@ -227,7 +239,7 @@ def call(name: str, *arguments: str) -> None:
 
 
 def read_scores(folder: str) -> dict:
-    """Metrics of a variant's run: `found` by itself, `given` with the temporal ground truth."""
+    """Metrics of a run: `found` without and `given` with temporal ground truth."""
     return {
         "found": read_json(os.path.join(folder, "metrics.json"))["overall"],
         "given": read_json(os.path.join(folder, "given", "metrics.json"))["overall"],
@@ -235,12 +247,12 @@ def read_scores(folder: str) -> dict:
 
 
 def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) -> str:
-    """The tables as Markdown.
+    """Formats the tables as Markdown.
 
     Args:
-        scores: what `read_scores` gives for each seed, by variant. A table is left out unless all
-            of its variants are there.
-        seeds: of the runs, in the same order.
+        scores: results of `read_scores` for each seed, by variant. Tables with missing variants are
+            omitted.
+        seeds: seeds of the runs, in the same order.
     """
     parts = []
     given_metrics = TABLE_METRICS[1:]
@@ -282,13 +294,13 @@ def _paper(name, key):
 
 
 def _spread(values):
-    """`mean ± standard deviation`, the latter of the sample and only if there are several."""
+    """Formats `mean ± sample standard deviation`; the latter only for several values."""
     mean = f"{values.mean():.2f}"
     return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
 
 
 def _change(scores, name, key):
-    """m_vIoU of a variant minus that of the full model with the same seed, in percent."""
+    """Differences in m_vIoU to the full model with the same seed, in percent."""
     ours, full = (
         np.array([run[key]["m_vIoU"] for run in scores[variant]]) for variant in (name, "full")
     )
@@ -296,19 +308,19 @@ def _change(scores, name, key):
 
 
 def _plus_change(scores):
-    """By how much m_vIoU of GKCMN+ differs from that of GKCMN."""
+    """Difference in m_vIoU between GKCMN+ and GKCMN."""
     change = _spread(_change(scores, "plus", "found"))
     return f"m_vIoU of GKCMN+ minus that of GKCMN with the same seed: {change}"
 
 
 def _ablation_changes(scores):
-    """By how much m_vIoU falls without each part; names those that do no worse."""
+    """Differences in m_vIoU for each ablation; marks those that are not worse."""
     names = [name for name in ABLATED if name != "full"]
     return _change_lines(scores, names, "not worse than the full model", lambda d: d.mean() >= 0)
 
 
 def _open_changes(scores):
-    """By how much m_vIoU differs when each is settled otherwise; names what always wins."""
+    """Differences in m_vIoU for each alternative; marks those better with every seed."""
     names = [name for name in OPEN if name != "full"]
     return _change_lines(scores, names, "better with every seed", lambda d: d.min() > 0)
 

@@ -1,4 +1,4 @@
-"""Tubes for every sentence of a split: a trained model's, and the true ones."""
+"""Predicted and true tubes of the sentences of a split."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,31 +18,31 @@ def predict(
     *,
     temporal_ground_truth: bool = False,
 ) -> dict[str, tubes.Tube]:
-    """Grounds every sentence of `clips`.
+    """Predicts a tube for each sentence of `clips`.
 
     Args:
-        model: built.
-        dataset: batches `(inputs, labels)` of the split that `clips` are.
-        clips: of that split as `records.read_clips` gives them; `labels["index"]` counts their
-            sentences.
-        temporal_ground_truth: take the true segment, and only the model's boxes (Table 2).
+        model: built model.
+        dataset: batches `(inputs, labels)` of the split.
+        clips: clips of the same split, in the order of `clip_records.read_clips`, which
+            `labels["index"]` refers to.
+        temporal_ground_truth: whether to use the true segments and predict boxes only (Table 2).
 
     Returns:
-        a tube for each sentence's id.
+        tubes by sentence id.
     """
-    asked = [(clip, sentence) for clip in clips for sentence in clip.sentences]
+    queries = [(clip, sentence) for clip in clips for sentence in clip.sentences]
 
     @tf.function
     def decode(inputs):
         return model.decode(inputs, model(inputs, training=False))
 
     predictions = {}
-    with tqdm.tqdm(total=len(asked), desc="grounding", unit="sentence") as progress:
+    with tqdm.tqdm(total=len(queries), desc="grounding", unit="sentence") as progress:
         for inputs, labels in dataset:
             decoded = {name: value.numpy() for name, value in decode(inputs).items()}
             num_steps = inputs["step_mask"].numpy().sum(axis=1)
             for row, query in np.argwhere(labels["query_mask"].numpy()):
-                clip, sentence = asked[int(labels["index"][row, query])]
+                clip, sentence = queries[int(labels["index"][row, query])]
                 tube = tubes.tube_from_steps(
                     decoded["segment"][row, query],
                     decoded["boxes"][row, query, : num_steps[row]],
@@ -59,7 +59,7 @@ def predict(
 
 
 def true_tubes(clips: Iterable[Clip]) -> list[tubes.GroundTruth]:
-    """The true tubes of all sentences of some clips, in their order."""
+    """True tubes of all sentences of `clips`, in order."""
     return [
         tubes.GroundTruth(
             id=sentence.id,
@@ -67,7 +67,7 @@ def true_tubes(clips: Iterable[Clip]) -> list[tubes.GroundTruth]:
             qtype=sentence.qtype,
             width=clip.width,
             height=clip.height,
-            # Records hold float32: the shortest number that reads so is the one annotated.
+            # Undo the float32 rounding of records: use the shortest decimal representation.
             fps=float(str(np.float32(clip.fps))),
             frame_count=clip.frame_count,
             clip_begin=clip.begin,

@@ -1,14 +1,14 @@
-"""Protocols: the frames of a sentence on which the metrics are computed. Papers differ in them.
+"""Evaluation protocols: the frames on which the metrics are computed, which differ between papers.
 
-- `all_frames`: every frame of the clip that is searched;
-- `sampled_5fps`: the frames of the clip sampled at 5 a second, at most 200, as TubeDETR does;
-- `hcstvg`: every frame, inside the clip or not, and tIoU counts the frames with both boxes / the
-  frames of the hull of the segments, as HC-STVG's official scorer does. (That scorer's ends are
-  inclusive, which changes no number.)
+- `all_frames`: every frame of the clip;
+- `sampled_5fps`: the frames of the clip sampled at 5 fps, at most 200, as in TubeDETR;
+- `hcstvg`: every frame, inside or outside the clip; tIoU is the number of frames with both boxes /
+  frames of the hull of the segments, as in the official HC-STVG scorer. (Its inclusive segment ends
+  do not change the results.)
 
 Predicted frames outside the clip count in tIoU under every protocol, in vIoU under `hcstvg` only.
 
-A new protocol is a new entry of `PROTOCOLS`.
+To add a protocol, add an entry to `PROTOCOLS`.
 """
 
 import dataclasses
@@ -24,13 +24,18 @@ MAX_SAMPLED_FRAMES = 200
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How the frames of a sentence count.
+    """Rules for scoring the frames of a sentence.
+
+    Example:
+        >>> from gkcmn_tf.evaluation.protocols import PROTOCOLS
+        >>> PROTOCOLS["hcstvg"]
+        Protocol(scored_frames=None, tiou_needs_boxes=True)
 
     Attributes:
-        scored_frames: the frames on which boxes are scored, int64 `[n]`, increasing; None scores
-            every frame of either segment.
-        tiou_needs_boxes: tIoU counts the frames in both segments with a predicted box, over the
-            scored frames of the segments' hull; otherwise it is the IoU of the segments.
+        scored_frames: returns the frames for scoring boxes, int64 `[n]`, in ascending order; None
+            scores all frames of both segments.
+        tiou_needs_boxes: if True, tIoU is the number of frames in both segments with a predicted
+            box / scored frames of the hull of the segments. Otherwise it is the segment IoU.
     """
 
     scored_frames: Callable[[GroundTruth], np.ndarray] | None
@@ -38,15 +43,15 @@ class Protocol:
 
 
 def every_clip_frame(truth: GroundTruth) -> np.ndarray:
-    """The frames of a sentence's clip: int64 `[n]`, increasing."""
+    """All frames of the clip of a sentence: int64 `[n]`, in ascending order."""
     return np.arange(truth.clip_begin, truth.clip_end)
 
 
 def sampled_clip_frames(truth: GroundTruth) -> np.ndarray:
-    """The frames of a sentence's clip at 5 a second, at most 200: int64 `[n]`, increasing.
+    """Frames of the clip sampled at 5 fps, at most 200: int64 `[n]`, in ascending order.
 
-    The first frame is taken, then every frame that begins a new fifth of a second of the video; of
-    more than 200, those at `j * n // 200`.
+    The samples are the first frame and each frame that begins a new fifth of a second of the video.
+    If there are more than 200, the samples at `j * n // 200` are used.
     """
     frames = every_clip_frame(truth)
     fifths = np.floor(SAMPLED_FPS * frames / truth.fps)

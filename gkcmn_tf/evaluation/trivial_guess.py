@@ -1,6 +1,6 @@
-"""The trivial guess: the whole clip with a mean box, whatever the sentence says.
+"""Trivial baseline: predicts the whole clip with a mean box for every sentence.
 
-What a model should beat. It needs no model and no TensorFlow.
+It requires neither a model nor TensorFlow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,29 +11,32 @@ from gkcmn_tf.tubes import GroundTruth, Tube
 
 
 def mean_box(ground_truth: Iterable[GroundTruth]) -> np.ndarray:
-    """The mean over sentences of each true tube's mean box: `[4]`, `x1 y1 x2 y2`, normalised.
+    """Mean box of the true tubes, averaged over frames, then sentences: `[4]`, normalised.
 
     Raises:
-        ValueError: there are no sentences.
+        ValueError: `ground_truth` is empty.
     """
     means = [
         (truth.tube.boxes / [truth.width, truth.height, truth.width, truth.height]).mean(axis=0)
         for truth in ground_truth
     ]
     if not means:
-        raise ValueError("the trivial guess needs a mean box, but there are no sentences")
+        raise ValueError("ground_truth: expected at least one sentence to compute a mean box")
     return np.mean(means, axis=0)
 
 
 def guess_tubes(
     ground_truth: Sequence[GroundTruth], box: np.ndarray, *, temporal_ground_truth: bool = False
 ) -> dict[str, Tube]:
-    """The whole clip with one box in every frame, by sentence id.
+    """Predicts the whole clip with the same box in each frame.
 
     Args:
-        ground_truth: the sentences; their true boxes are not looked at.
+        ground_truth: the sentences; their true boxes are not used.
         box: `[4]`, normalised, such as `mean_box` of the training split.
-        temporal_ground_truth: take the true segment in place of the clip (Table 2).
+        temporal_ground_truth: whether to use the true segment instead of the clip (Table 2).
+
+    Returns:
+        tubes by sentence id.
     """
     guesses = {}
     for truth in ground_truth:

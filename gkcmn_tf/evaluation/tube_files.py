@@ -1,25 +1,25 @@
-"""Files of tubes: predictions, ground truth, and submissions to HC-STVG.
+"""File formats of tubes: predictions, ground truth and HC-STVG submissions.
 
 Predictions file, one JSON object:
 
     {"ID": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}, "score": 0.9}}
 
-A sentence without a tube is null or absent, or its segment is empty (begin = end). A predicted
-segment may lie anywhere, even beyond the video, and frames of it may lack a box.
+Sentences without a tube are null or absent, or have an empty segment (begin = end). Predicted
+segments may extend beyond the video, and frames may have no box.
 
-Ground truth file, one JSON list; a box in every frame of a segment that lies in the clip:
+Ground truth file, one JSON list; segments lie inside the clip and have a box in every frame:
 
     [{"id": "ID", "vid": "VIDEO", "qtype": "declarative", "width": 640, "height": 360, "fps": 25.0,
       "frame_count": 400, "clip": {"begin": 0, "end": 300},
       "gt": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}}}]
 
-Ids are strings, as JSON's keys are. Segments are half-open, in frames; boxes are in pixels, in
-frames of the segment only. A missing field, or one of another form, is an error that names the
-file, the sentence and the field; so is a key that occurs twice in an object, and a frame number
-beyond `json_fields.MAX_NUMBER`. Further fields are left alone.
+Ids are strings. Segments are half-open, in frames. Boxes are in pixels, for frames inside the
+segment only. Missing or invalid fields, duplicate keys, and frame numbers above
+`json_fields.MAX_NUMBER` are errors; the message names file, sentence and field. Unknown fields are
+ignored.
 
-Submission to HC-STVG's challenge, one JSON object by the video's file name; frames count from 1, as
-in the data set's annotations, and `ed_frame` is the last one:
+Submission to the HC-STVG challenge, one JSON object by file name of the video. Frames count from 1,
+as in the annotations of the data set, and `ed_frame` is inclusive:
 
     {"VIDEO.mp4": {"st_frame": 4, "ed_frame": 5, "bbox": {"4": [x1, y1, x2, y2], "5": [...]}}}
 """
@@ -35,12 +35,12 @@ from gkcmn_tf.files import read_json
 from gkcmn_tf.json_fields import JsonObject
 from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
 
-# No picture is larger, and the areas of such boxes are still finite.
+# Upper bound of box coordinates, for which areas are finite.
 MAX_PIXELS = 1e9
 
 
 def predictions_to_json(predictions: Mapping[str, Tube | None]) -> dict[str, Any]:
-    """The contents of a predictions file, by sentence id."""
+    """Converts predictions by sentence id to the content of a predictions file."""
     return {
         sentence_id: None if tube is None else tube.to_json()
         for sentence_id, tube in predictions.items()
@@ -48,7 +48,7 @@ def predictions_to_json(predictions: Mapping[str, Tube | None]) -> dict[str, Any
 
 
 def ground_truth_to_json(entries: Iterable[GroundTruth]) -> list[dict[str, Any]]:
-    """The contents of a ground truth file."""
+    """Converts ground truth to the content of a ground truth file."""
     return [
         {
             "id": entry.id,
@@ -68,21 +68,22 @@ def ground_truth_to_json(entries: Iterable[GroundTruth]) -> list[dict[str, Any]]
 def hcstvg_submission(
     ground_truth: Iterable[GroundTruth], predictions: Mapping[str, Tube | None]
 ) -> dict[str, Any]:
-    """The contents of a submission to HC-STVG's challenge, in which a sentence is its video.
+    """Converts predictions to a submission to the HC-STVG challenge, by video.
 
     Args:
-        ground_truth: the sentences; their tubes are not looked at.
-        predictions: by sentence id. A video without one is left out, which the challenge scores 0.
+        ground_truth: the sentences; their tubes are not used.
+        predictions: tubes by sentence id. Videos without a prediction are omitted; the challenge
+            scores them 0.
 
     Raises:
-        ValueError: a video has several sentences, for which the form has no place.
+        ValueError: a video has several sentences, which the format does not support.
     """
     submission, ids = {}, {}
     for entry in ground_truth:
         if entry.vid in ids:
             raise ValueError(
                 f"video {entry.vid!r} has the sentences {ids[entry.vid]!r} and {entry.id!r}, but a "
-                "submission to HC-STVG holds one tube a video; leave one sentence out"
+                "submission to HC-STVG has one tube per video; remove one sentence"
             )
         ids[entry.vid] = entry.id
         if tube := predictions.get(entry.id):
@@ -91,7 +92,7 @@ def hcstvg_submission(
 
 
 def hcstvg_entry(tube: Tube) -> dict[str, Any]:
-    """A tube as a submission to HC-STVG's challenge has it."""
+    """Converts a tube to an entry of an HC-STVG submission."""
     return {
         "st_frame": tube.begin + 1,
         "ed_frame": tube.end,
@@ -105,11 +106,14 @@ def _true_segment(tube):
 
 
 def load_predictions(path: str) -> dict[str, Tube | None]:
-    """Reads a predictions file: tubes by sentence id, None where there is none.
+    """Reads a predictions file.
+
+    Returns:
+        tubes by sentence id; None for sentences without a tube.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is not a predictions file; names the file, the id and the field.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is invalid; the message names file, sentence and field.
     """
     content = read_json(path, object_pairs_hook=JsonObject)
     with json_fields.errors_in(path):
@@ -125,8 +129,8 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
     """Reads a ground truth file.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is not a ground truth file; names the file, the id and the field.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is invalid; the message names file, sentence and field.
     """
     content = read_json(path, object_pairs_hook=JsonObject)
     if not isinstance(content, list) or not content:
@@ -136,7 +140,7 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
         with json_fields.errors_in(f"{path}: entry {number}"):
             sentence_id = json_fields.text(json_fields.json_object(fields), "id")
             if sentence_id in entries:
-                raise ValueError(f"id {sentence_id!r} occurs twice; ids must differ")
+                raise ValueError(f"id {sentence_id!r} occurs twice; ids must be unique")
         with json_fields.errors_in(f"{path}: sentence {sentence_id!r}"):
             entries[sentence_id] = _ground_truth(fields)
     return list(entries.values())
@@ -150,7 +154,7 @@ def _predicted(fields):
 
 
 def _ground_truth(fields):
-    """The entry of an object with an `id`."""
+    """Parses an entry with a valid `id`."""
     video = {
         "vid": json_fields.text(fields, "vid"),
         "width": json_fields.integer(fields, "width", at_least=1),
@@ -175,7 +179,7 @@ def _ground_truth(fields):
     if not tube.has_box.all():
         frame = begin + int(tube.has_box.argmin())
         raise ValueError(
-            f"gt.boxes: frame {frame} has none; every frame of [{begin}, {end}) needs one"
+            f"gt.boxes: frame {frame}: missing box; every frame of [{begin}, {end}) needs one"
         )
     return GroundTruth(
         id=fields["id"],
@@ -197,14 +201,14 @@ def _segment(fields, *path):
 
 
 def _segment_and_boxes(fields, *path):
-    """Begin, end and boxes `[end - begin, 4]`, NaN in the frames without one."""
+    """Parses begin, end and boxes `[end - begin, 4]`; NaN for frames without a box."""
     begin, end = _segment(fields, *path)
     boxes = json_fields.json_object(fields, *path, "boxes")
     name = ".".join([*path, "boxes"])
-    if surplus := boxes.keys() - set(map(str, range(begin, end))):
+    if outside := boxes.keys() - set(map(str, range(begin, end))):
         raise ValueError(
-            f"{name}: key {min(surplus)!r} is no frame of [{begin}, {end}); a box outside the "
-            "segment cannot be scored"
+            f"{name}: key {min(outside)!r} is not a frame of [{begin}, {end}); remove boxes "
+            "outside the segment"
         )
     for frame, box in boxes.items():
         if not json_fields.is_box(box, most=MAX_PIXELS):

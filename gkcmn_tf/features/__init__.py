@@ -1,1 +1,1 @@
-"""I3D features of a video: made, rounded and stored."""
+"""I3D features: extraction, quantization and storage."""

@@ -1,4 +1,4 @@
-"""The stored features of a video: schema of the record, written and read.
+"""Reading and writing of the stored features of a video.
 
 `VideoFeatures` keys: `video_id` (bytes), `fps` (float), `width`, `height`, `frame_count` (int64, of
 the decoded video), `features`, `dtype` (bytes), `low`, `scale` (float `[channels]` or none): see
@@ -24,7 +24,25 @@ from gkcmn_tf.tf_examples import (
 
 @dataclasses.dataclass(frozen=True)
 class VideoFeatures:
-    """The features of one video: `features` is float16 `[windows, S, S, C]`."""
+    """The features of one video.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.features.feature_storage import VideoFeatures
+        >>> features = np.ones([2, 7, 7, 4], np.float16)
+        >>> video = VideoFeatures("park", 25.0, 640, 360, 8, features, storage_dtype="int8")
+        >>> video.as_stored().features.shape
+        (2, 7, 7, 4)
+
+    Attributes:
+        video_id: id of the video.
+        fps: frames per second.
+        width: width of the video in pixels.
+        height: height of the video in pixels.
+        frame_count: number of decoded frames.
+        features: float16 `[windows, S, S, C]`.
+        storage_dtype: one of `quantization.STORAGE_DTYPES`.
+    """
 
     video_id: str
     fps: float
@@ -35,18 +53,18 @@ class VideoFeatures:
     storage_dtype: str = dataclasses.field(default="float16", kw_only=True)
 
     def as_stored(self) -> "VideoFeatures":
-        """The same with the features that reading gives back after writing."""
+        """Returns a copy with the features rounded as by writing and reading them."""
         rounded = quantization.as_stored(self.features, self.storage_dtype)
         return dataclasses.replace(self, features=rounded)
 
 
 def features_file(video_id: str) -> str:
-    """Path of a video's features inside a records folder; any id gives a safe, unique name."""
+    """Relative path of the features of a video in a records folder; ids are URL-encoded."""
     return f"features/{urllib.parse.quote(video_id, safe='')}.tfrecord"
 
 
 def write_video_features(folder: str, video: VideoFeatures) -> str:
-    """Writes one video's features under `folder`; returns the path."""
+    """Writes the features of a video to a records folder; returns the path."""
     try:
         stored = quantization.encode(video.features, video.storage_dtype)
     except ValueError as error:
@@ -71,11 +89,11 @@ def write_video_features(folder: str, video: VideoFeatures) -> str:
 
 
 def parse_video_features(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parses a `VideoFeatures` record in graph.
+    """Parses a `VideoFeatures` record in a TensorFlow graph.
 
     Returns:
-        `video_id`, `fps`, `width`, `height`, `frame_count`, and `features` `[windows, S, S, C]` in
-        float16, whatever they are stored in.
+        `video_id`, `fps`, `width`, `height`, `frame_count`, and `features`, float16
+        `[windows, S, S, C]`, for every storage dtype.
     """
     scalar = {
         "video_id": tf.string,
@@ -97,7 +115,11 @@ def parse_video_features(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def read_video_features(folder: str, video_id: str) -> VideoFeatures:
-    """Reads one video's features; `FileNotFoundError` if the folder has none for it."""
+    """Reads the features of a video.
+
+    Raises:
+        FileNotFoundError: the folder has no features of the video.
+    """
     path = os.path.join(folder, features_file(video_id))
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no features for video {video_id}; run data.prepare")

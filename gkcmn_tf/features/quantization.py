@@ -1,8 +1,9 @@
-"""How features are held on disk: as they are (float16), or rounded to fewer bits.
+"""Storage formats of features: float16 (unchanged), bfloat16 or int8.
 
-`bfloat16` has the range of float32 and 8 significant bits, at the size of float16. `int8` halves
-that: each channel of a video is cut into 255 equal parts between its least and its greatest value.
-Whoever computes features afresh for a model trained on rounded ones must round them likewise.
+`bfloat16` has the range of float32, 8 significant bits and the size of float16. `int8` has half the
+size: each channel of a video is quantized linearly to 256 levels between its minimum and maximum.
+If a model was trained on quantized features, features for inference must be quantized too (see
+`as_stored`).
 """
 
 import dataclasses
@@ -16,13 +17,20 @@ _LEVELS = 255
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredFeatures:
-    """Features as bytes: little-endian, C order.
+    """Encoded features.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.features.quantization import encode
+        >>> stored = encode(np.array([[0.0], [2.0]], np.float16), "int8")
+        >>> len(stored.data), stored.low.tolist()
+        (2, [0.0])
 
     Attributes:
-        data: the numbers.
+        data: values as bytes, little-endian, in C order.
         dtype: one of `STORAGE_DTYPES`.
-        low: float32 `[C]`, the least value of each channel; empty unless `dtype` is `int8`.
-        scale: float32 `[C]`, the distance of two neighbouring values; likewise.
+        low: float32 `[C]`, minimum of each channel; empty unless `dtype` is `int8`.
+        scale: float32 `[C]`, quantization step of each channel; empty unless `dtype` is `int8`.
     """
 
     data: bytes
@@ -32,29 +40,33 @@ class StoredFeatures:
 
 
 def encode(features: np.ndarray, dtype: str) -> StoredFeatures:
-    """Stores float16 features `[..., C]`; `ValueError` for another kind of features or storage."""
+    """Encodes float16 features `[..., C]`.
+
+    Raises:
+        ValueError: `features` is not float16, or `dtype` is not in `STORAGE_DTYPES`.
+    """
     if dtype not in STORAGE_DTYPES or features.dtype != np.float16:
         raise ValueError(
             f"expected float16 features and a storage of {', '.join(STORAGE_DTYPES)}; got "
             f"{features.dtype} features and {dtype!r}"
         )
-    none = np.zeros(0, np.float32)
+    empty = np.zeros(0, np.float32)
     if dtype == "float16":
-        return StoredFeatures(np.ascontiguousarray(features).tobytes(), dtype, none, none)
+        return StoredFeatures(np.ascontiguousarray(features).tobytes(), dtype, empty, empty)
     values = features.astype(np.float32)
     if dtype == "bfloat16":
-        return StoredFeatures(values.astype(ml_dtypes.bfloat16).tobytes(), dtype, none, none)
+        return StoredFeatures(values.astype(ml_dtypes.bfloat16).tobytes(), dtype, empty, empty)
     axes = tuple(range(values.ndim - 1))
     low = values.min(axis=axes)
     scale = (values.max(axis=axes) - low) / np.float32(_LEVELS)
-    # A channel that never changes has a scale of 0, and any level gives its value.
+    # Constant channels have a scale of 0.
     levels = np.rint((values - low) / np.where(scale > 0, scale, 1))
     return StoredFeatures((levels - 128).astype(np.int8).tobytes(), dtype, low, scale)
 
 
 def decode(data, dtype, low, scale):
-    """The float16 features, flat, that the fields of a `StoredFeatures` stand for; in graph."""
-    import tensorflow as tf  # noqa: PLC0415 - export.run_tflite has none, and needs `as_stored`
+    """Decodes the fields of a `StoredFeatures` to flat float16 features, in a TensorFlow graph."""
+    import tensorflow as tf  # noqa: PLC0415 - `as_stored` must work without TensorFlow
 
     def from_int8():
         levels = tf.cast(tf.io.decode_raw(data, tf.int8), tf.float32) + 128
@@ -72,7 +84,7 @@ def decode(data, dtype, low, scale):
 
 
 def as_stored(features: np.ndarray, dtype: str) -> np.ndarray:
-    """The features that reading gives back after storing float16 `features`."""
+    """Rounds float16 `features` as by encoding and decoding them."""
     stored = encode(features, dtype)
     if dtype == "float16":
         return features

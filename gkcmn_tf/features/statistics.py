@@ -1,4 +1,4 @@
-"""How far a video's features lie from those that a model was trained on."""
+"""Distance of features from the training distribution."""
 
 from collections.abc import Mapping
 
@@ -6,21 +6,22 @@ import numpy as np
 
 
 def feature_distance(features: np.ndarray, statistics: Mapping) -> float:
-    """Distance of the mean feature from that of training, in standard deviations.
+    """Distance between the mean features of a video and of the training data.
 
-    The root mean square, over channels, of the difference of the means divided by the channel's
-    standard deviation over training.
+    This is the root mean square over channels of the difference of the means, divided by the
+    standard deviation of the channel in the training data.
 
     Args:
-        features: `[..., C]`, such as the features of a video, `[windows, S, S, C]`.
-        statistics: content of a run's `training_statistics.json` (see
+        features: `[..., C]`, for example the features of a video, `[windows, S, S, C]`.
+        statistics: content of the run's `training_statistics.json` (see
             `gkcmn_tf.training.statistics`).
 
     Returns:
-        the distance. `statistics["features"]["distance"]` holds those of training clips.
+        the distance, in standard deviations. For comparison, `statistics["features"]["distance"]`
+        has the distances of training clips.
 
     Raises:
-        ValueError: there are no features, or they have another number of channels.
+        ValueError: `features` is empty or has another number of channels.
     """
     channels = statistics["features"]
     mean, deviation = (np.array(channels[f"channel_{name}"]) for name in ("mean", "deviation"))

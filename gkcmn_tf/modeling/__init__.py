@@ -1,1 +1,1 @@
-"""The models: layers, losses and decoding, in `keras.ops` alone."""
+"""Models, layers, losses and decoding, written with `keras.ops` only."""

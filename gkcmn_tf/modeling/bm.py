@@ -10,17 +10,32 @@ from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 @keras.saving.register_keras_serializable("gkcmn")
 class BM(GroundingModel):
-    """The plainest anchor-free pair on GKCMN's encoders and fusion (section 3, "BM").
+    """Anchor-free baseline: GKCMN's encoders and fusion with two linear heads (section 3, "BM").
 
-    From the fused features, averaged over space, each step predicts a box, and how likely it is the
-    first and the last step of the segment. Inputs and labels are described in `GroundingModel`.
+    The fused features are averaged over space. Each step then predicts a box and the logits of
+    being the first and the last step of the segment. See `GroundingModel` for inputs and labels.
 
     Outputs, float32: `boxes`, normalised, `[B, Q, T, 4]`; `ends`, logits of first and last step,
     `[B, Q, T, 2]`.
 
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf import BM
+        >>> model = BM(vocabulary_size=50)
+        >>> outputs = model(
+        ...     {
+        ...         "features": np.zeros([1, 10, 7, 7, 64], "float32"),
+        ...         "step_mask": np.ones([1, 10], bool),
+        ...         "tokens": np.full([1, 2, 6], 3),
+        ...     }
+        ... )
+        >>> tuple(outputs["boxes"].shape), tuple(outputs["ends"].shape)
+        ((1, 2, 10, 4), (1, 2, 10, 2))
+
     Args:
-        vocabulary_size: see `GroundingModel`, as for the other arguments; `loss_weights` are those
-            of the box's GIoU loss and of the ends' cross-entropy.
+        vocabulary_size: number of tokens, as in `GroundingModel`.
+        loss_weights: weights of the GIoU loss of the boxes and of the cross-entropy of the ends.
+        **kwargs: further arguments of `GroundingModel`.
     """
 
     loss_names = ("box_loss", "end_loss")
@@ -31,14 +46,14 @@ class BM(GroundingModel):
         self.end = keras.layers.Dense(2, dtype="float32", name="end")
 
     def build_head(self, fused_shape):
-        """Creates the weights of both predictors."""
+        """Creates the weights of both heads."""
         pooled_shape = (*fused_shape[:2], fused_shape[-1])
         self.box.build(pooled_shape)
         self.end.build(pooled_shape)
 
     def head(self, fused, step_mask):
-        """Both predictors on `F2`."""
-        del step_mask  # steps do not see each other
+        """Applies both heads to `F2`."""
+        del step_mask  # each step is predicted on its own
         pooled = ops.mean(fused, axis=(2, 3))
         box = self.box(pooled)
         center, half = box[..., :2], box[..., 2:] / 2
@@ -48,7 +63,7 @@ class BM(GroundingModel):
         }
 
     def loss_samples(self, inputs, labels):
-        """Annotated steps; queries."""
+        """Masks: annotated steps for the boxes, valid queries for the ends."""
         del inputs
         query_mask = labels["query_mask"]
         return {"box_loss": labels["box_mask"] & query_mask[..., None], "end_loss": query_mask}
@@ -58,7 +73,7 @@ class BM(GroundingModel):
         box_loss = 1 - box_ops.giou(outputs["boxes"], labels["boxes"])
         step_mask = ops.expand_dims(inputs["step_mask"], 1)
         last = ops.sum(ops.cast(step_mask, "float32"), axis=-1, keepdims=True) - 1
-        # The step whose cell begins nearest the true begin, and the one that ends nearest its end.
+        # The step that begins closest to the true begin, and the step that ends closest to the end.
         ends = ops.round(labels["segment"] - ops.convert_to_tensor([0.0, 1.0]))
         ends = ops.cast(ops.maximum(ops.minimum(ends, last), 0), "int32")
         log_p = self._log_probabilities(inputs, outputs)
@@ -70,12 +85,12 @@ class BM(GroundingModel):
         }
 
     def _log_probabilities(self, inputs, outputs):
-        """Log-probability of each valid step to be the first and the last, `[B, Q, T, 2]`."""
+        """Log-probabilities of each step being the first and the last, `[B, Q, T, 2]`."""
         step_mask = inputs["step_mask"][:, None, :, None]
         return ops.log_softmax(ops.where(step_mask, outputs["ends"], -1e9), axis=-2)
 
     def decode(self, inputs, outputs):
-        """The most likely pair of first and last step, and the boxes; see `GroundingModel`."""
+        """Decodes the most likely pair of first and last step, and the boxes."""
         T = inputs["step_mask"].shape[-1]
         pairs = self._log_pairs(inputs, outputs)
         best = ops.squeeze(decoding.first_peak(pairs), -1)
@@ -87,7 +102,7 @@ class BM(GroundingModel):
         }
 
     def segments(self, inputs, outputs):
-        """All pairs of first and last step; see `GroundingModel`."""
+        """Returns all pairs of first and last step with their scores."""
         step_mask = inputs["step_mask"]
         T = step_mask.shape[-1]
         pairs = self._log_pairs(inputs, outputs)

@@ -4,7 +4,7 @@ from keras import ops
 
 
 def area(boxes):
-    """Areas `[...]` of boxes `[..., 4]`; a box whose ends are swapped has area 0."""
+    """Areas `[...]` of boxes `[..., 4]`; a box with `x2 < x1` or `y2 < y1` has area 0."""
     return ops.maximum(boxes[..., 2] - boxes[..., 0], 0) * ops.maximum(
         boxes[..., 3] - boxes[..., 1], 0
     )
@@ -22,20 +22,20 @@ def _intersection_and_union(a, b):
 
 
 def _ratio(numerator, denominator):
-    """`numerator / denominator`, and 0 with a zero gradient where the denominator is 0."""
+    """Safe division: 0, with gradient 0, where the denominator is 0."""
     positive = denominator > 0
     return ops.where(positive, numerator / ops.where(positive, denominator, 1), 0)
 
 
 def iou(a, b):
-    """Intersection over union `[...]` of boxes `[..., 4]`, aligned; 0 where both are empty."""
+    """Intersection over union `[...]` of paired boxes `[..., 4]`; 0 if both are empty."""
     return _ratio(*_intersection_and_union(a, b))
 
 
 def giou(a, b):
-    """Generalised IoU, `IoU - (hull - union) / hull`, in `[-1, 1]`, of aligned boxes `[..., 4]`.
+    """Generalised IoU, `IoU - (hull - union) / hull`, in `[-1, 1]`, of paired boxes `[..., 4]`.
 
-    Finite, with a finite gradient, for boxes without area.
+    Value and gradient are finite for boxes with zero area.
     """
     intersection, union = _intersection_and_union(a, b)
     hull = (ops.maximum(a[..., 2], b[..., 2]) - ops.minimum(a[..., 0], b[..., 0])) * (

@@ -1,4 +1,4 @@
-"""From the heads' outputs to a segment and a box per step."""
+"""Decodes the outputs of the heads into a segment and one box per step."""
 
 from keras import ops
 
@@ -7,19 +7,19 @@ from gkcmn_tf.modeling.losses import boxes_from_distances
 
 
 def decode_boxes(heatmaps, distances):
-    """The box that the heatmap's peak predicts, for each step.
+    """Decodes the box predicted at the peak of each heatmap.
 
     Args:
-        heatmaps: `[..., L, L]`, logits or heats.
+        heatmaps: `[..., L, L]`, logits or probabilities.
         distances: (left, top, right, bottom) in cells, `[..., L, L, 4]`.
 
     Returns:
-        boxes `[..., 4]`, normalised and inside `[0, 1]`, and the peaks' heat or logit `[...]`. Of
-        equal peaks the first in row order is taken.
+        boxes `[..., 4]`, normalised and clipped to `[0, 1]`, and the values of the peaks `[...]`.
+        Ties are resolved in favour of the first pixel in row-major order.
     """
     size = heatmaps.shape[-1]
     flat = ops.reshape(heatmaps, (*ops.shape(heatmaps)[:-2], size * size))
-    # All leading axes as one: TensorFlow Lite slices up to five.
+    # Merge the leading axes: TensorFlow Lite slices tensors of rank 5 at most.
     boxes = boxes_from_distances(ops.reshape(distances, (-1, size, size, 4))) / size
     boxes = ops.reshape(boxes, (*ops.shape(distances)[:-3], size * size, 4))
     peak = first_peak(flat)
@@ -28,16 +28,16 @@ def decode_boxes(heatmaps, distances):
 
 
 def smooth_boxes(boxes, heats, step_mask, sigma):
-    """Each step's box, averaged with those of the steps around it.
+    """Smooths boxes over time with a Gaussian window.
 
     Args:
         boxes: `[..., T, 4]`.
-        heats: `[..., T]` above 0, by which a step's box counts.
-        step_mask: bool `[..., T]`, True at the steps that count.
-        sigma: standard deviation in steps of the Gaussian weights.
+        heats: `[..., T]`, positive weights of the steps, such as peak heats.
+        step_mask: bool `[..., T]`, True at valid steps.
+        sigma: standard deviation of the Gaussian window, in steps.
 
     Returns:
-        `[..., T, 4]`; where no step counts, 0.
+        `[..., T, 4]`; 0 if no step is valid.
     """
     steps = ops.arange(boxes.shape[-2], dtype="float32")
     near = ops.exp(-ops.square((steps[:, None] - steps) / sigma) / 2)
@@ -47,35 +47,35 @@ def smooth_boxes(boxes, heats, step_mask, sigma):
 
 
 def first_peak(values):
-    """Where `values` `[..., M]` are greatest: `[..., 1]`, of equal ones the first.
+    """Index `[..., 1]` of the first maximum of `values` `[..., M]`.
 
-    Not `argmax`, which in Keras looks at the bits of a float, as TensorFlow Lite cannot.
+    Keras' `argmax` uses bit operations on floats that TensorFlow Lite does not support.
     """
     return ops.top_k(values, 1)[1]
 
 
 def decode_segments(scores, offsets, candidates, step_mask):
-    """The best candidate of each query, moved by its offset (section 2.4).
+    """Selects the candidate with the highest score and adds its offset (section 2.4).
 
     Args:
         scores: `[..., T, K]`.
         offsets: `(begin, end)` in steps, `[..., T, K, 2]`.
         candidates: candidate segments in step coordinates, `[..., T, K, 2]`.
-        step_mask: bool `[..., T]`, True at the `T'` valid steps; the first must be.
+        step_mask: bool `[..., T]`, True at the `T'` valid steps; the first step must be valid.
 
     Returns:
-        segments `[..., 2]` inside `[0, T']`, with begin <= end, and their scores `[...]`. Of equal
-        scores the earliest step's, then the first width's, is taken.
+        segments `[..., 2]` inside `[0, T']`, with begin <= end, and their scores `[...]`. Ties are
+        resolved in favour of the earliest step, then of the first width.
     """
     return _best(*scored_segments(scores, offsets, candidates, step_mask))
 
 
 def scored_segments(scores, offsets, candidates, step_mask):
-    """All segments that `decode_segments` chooses from, by the arguments of which they are made.
+    """All candidates with their offsets added; takes the arguments of `decode_segments`.
 
     Returns:
         segments `[..., T * K, 2]` inside `[0, T']`, with begin <= end, and their scores
-        `[..., T * K]`, below 0 at steps that are not valid.
+        `[..., T * K]`, negative at invalid steps.
     """
     shape = ops.shape(scores)
     flat = (*shape[:-2], shape[-2] * shape[-1])
@@ -86,26 +86,26 @@ def scored_segments(scores, offsets, candidates, step_mask):
 
 
 def distinct_segments(segments, scores, count, max_iou):
-    """The `count` best segments of which no two overlap much (greedy non-maximum suppression).
+    """Greedy non-maximum suppression of segments.
 
     Args:
-        segments: `[..., M, 2]`, none of them empty.
-        scores: `[..., M]`, below 0 for those that cannot be chosen.
-        count: how many.
-        max_iou: a segment whose IoU with a better one is higher is passed over.
+        segments: `[..., M, 2]`, not empty.
+        scores: `[..., M]`, negative for invalid segments.
+        count: number of segments to return.
+        max_iou: IoU threshold; a segment that overlaps a selected one by more is suppressed.
 
     Returns:
-        segments `[..., count, 2]` and scores `[..., count]`, best first; where there are fewer, the
-        rest are empty segments at 0, with scores of -1.
+        segments `[..., count, 2]` and scores `[..., count]`, best first; if fewer remain, padded
+        with segments `[0, 0]` and scores -1.
     """
     chosen = []
     for _ in range(count):
         segment, score = _best(segments, scores)
-        left = score >= 0
-        chosen.append((ops.where(left[..., None], segment, 0), ops.where(left, score, -1)))
-        # Also the chosen one itself.
-        near = targets.segment_iou(segments, ops.expand_dims(segment, -2)) > max_iou
-        scores = ops.where(near, -1.0, scores)
+        valid = score >= 0
+        chosen.append((ops.where(valid[..., None], segment, 0), ops.where(valid, score, -1)))
+        # This includes the selected segment itself.
+        suppressed = targets.segment_iou(segments, ops.expand_dims(segment, -2)) > max_iou
+        scores = ops.where(suppressed, -1.0, scores)
     best_segments, best_scores = zip(*chosen, strict=True)
     return ops.stack(best_segments, axis=-2), ops.stack(best_scores, axis=-1)
 
@@ -117,7 +117,7 @@ def _best(segments, scores):
 
 
 def clip_segments(segments, step_mask):
-    """Segments `[..., 2]` cut to `[0, T']`; one whose ends are swapped shrinks to its middle."""
+    """Clips segments `[..., 2]` to `[0, T']`; one with end < begin collapses to its centre."""
     num_steps = ops.sum(ops.cast(step_mask, segments.dtype), axis=-1)
     begin, end = segments[..., 0], segments[..., 1]
     middle = (begin + end) / 2

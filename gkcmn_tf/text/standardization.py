@@ -1,7 +1,7 @@
-"""Sentences in one form: lower case, words apart by single spaces.
+"""Text standardization: lower case, punctuation removed, words separated by single spaces.
 
-The same rules twice, in plain Python for what runs outside of a TensorFlow graph, and as a graph
-for data pipelines and SavedModels. Only the graph's function imports TensorFlow.
+There are two equivalent implementations: plain Python, and a TensorFlow graph for data pipelines
+and SavedModels. Only the latter imports TensorFlow.
 """
 
 import re
@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Characters that are read as an apostrophe, which stays inside of words.
+# Characters treated as an apostrophe; apostrophes inside words are kept.
 APOSTROPHES = "‘’ʼ`"
-# Unicode categories of the characters of words: letters, marks, numbers. All others are spaces.
+# Unicode categories of word characters: letters, marks, numbers. Others are replaced by spaces.
 WORD_CATEGORIES = "LMN"
 
 _APOSTROPHE = re.compile(f"[{APOSTROPHES}]")
 
 
 def standardize(sentence: str) -> str:
-    """Lower case, words apart by single spaces; only letters, digits and inner apostrophes stay.
+    """Converts to lower case and keeps only letters, digits and apostrophes inside words.
 
     Example:
         >>> from gkcmn_tf.text.standardization import standardize
         >>> standardize("Who plays(instrument) next_to the  child’s 'toy'?")
         "who plays instrument next to the child's toy"
     """
-    # TensorFlow's lower case ends at a NUL, as C strings do.
+    # `tf.strings.lower` stops at a NUL character.
     sentence = _APOSTROPHE.sub("'", sentence.partition("\0")[0].lower())
-    # The `re` module knows no categories.
+    # The `re` module does not support Unicode categories.
     kept = (
         c if c == "'" or unicodedata.category(c)[0] in WORD_CATEGORIES else " " for c in sentence
     )
@@ -39,19 +39,19 @@ def standardize(sentence: str) -> str:
 
 
 def standardize_tensor(sentences: "tf.Tensor") -> "tf.Tensor":
-    """`standardize` as a TensorFlow graph: strings `[...]` to strings `[...]`."""
+    """TensorFlow version of `standardize`: strings `[...]` to strings `[...]`."""
     import tensorflow as tf  # noqa: PLC0415
 
     kept = "".join(rf"\p{category}" for category in WORD_CATEGORIES)
     sentences = tf.strings.lower(sentences, encoding="utf-8")
     sentences = tf.strings.regex_replace(sentences, f"[{APOSTROPHES}]", "'")
     sentences = tf.strings.regex_replace(sentences, f"[^{kept}']+", " ")
-    # One side after the other, for both may lie at the same space: "dogs' 'cats".
+    # Two passes, since apostrophes may share a space: "dogs' 'cats".
     sentences = tf.strings.regex_replace(sentences, r"(^|\s)'+", " ")
     sentences = tf.strings.regex_replace(sentences, r"'+(\s|$)", " ")
     return tf.strings.strip(tf.strings.regex_replace(sentences, r"\s+", " "))
 
 
 def split_words(sentences: Sequence[str]) -> list[list[str]]:
-    """All the words of each sentence, however many."""
+    """Splits each sentence into its standardized words."""
     return [standardize(sentence).split() for sentence in sentences]

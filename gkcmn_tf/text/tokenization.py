@@ -1,4 +1,4 @@
-"""Sentences as tokens."""
+"""Word-level tokenizer."""
 
 import collections
 import functools
@@ -22,10 +22,10 @@ PADDING_TOKEN, UNKNOWN_TOKEN = 0, 1
 
 
 class Tokenizer:
-    """Maps sentences to tokens: 0 is padding, 1 an unknown word.
+    """Maps sentences to sequences of tokens; 0 is padding, 1 is an unknown word.
 
-    Called, it works in plain Python and needs no TensorFlow; `tokenize_tensor` is the same as a
-    TensorFlow graph, for data pipelines and for export with a model.
+    Calling the tokenizer needs no TensorFlow. `tokenize_tensor` is the equivalent TensorFlow graph
+    for data pipelines and for export with a model.
 
     Example:
         >>> from gkcmn_tf.text.tokenization import Tokenizer
@@ -35,15 +35,16 @@ class Tokenizer:
                [1, 2, 0, 0]], dtype=int32)
 
     Args:
-        vocabulary: the known words, in order of their tokens, from 2 on.
-        max_words: `N`; longer sentences are cut.
+        vocabulary: known words; the first one has token 2.
+        max_words: `N`, length of the token sequences; longer sentences are truncated.
 
     Attributes:
-        vocabulary: the words by token, with `PADDING` and `UNKNOWN` first.
+        vocabulary: words by token, with `PADDING` and `UNKNOWN` first.
         max_words: `N`.
 
     Raises:
-        ValueError: the vocabulary is empty, or has a word twice or one that no sentence can hold.
+        ValueError: the vocabulary is empty, or contains duplicates or words that are not in
+            standardized form.
     """
 
     def __init__(self, vocabulary: Sequence[str], max_words: int):
@@ -52,9 +53,9 @@ class Tokenizer:
         repeated = [word for word, n in collections.Counter(self.vocabulary).items() if n > 1]
         if repeated or not vocabulary:
             raise ValueError(f"vocabulary: expected distinct words, got {repeated or 'none'}")
-        if odd := [word for word in vocabulary if standardize(word) != word or " " in word]:
+        if invalid := [word for word in vocabulary if standardize(word) != word or " " in word]:
             raise ValueError(
-                f"vocabulary: expected single words in the form `standardize` gives, got {odd[:5]}"
+                f"vocabulary: expected single words in standardized form, got {invalid[:5]}"
             )
         self._tokens = {word: token for token, word in enumerate(self.vocabulary)}
 
@@ -62,25 +63,36 @@ class Tokenizer:
     def from_sentences(
         cls, sentences: Iterable[str], *, max_words: int, min_count: int = 1
     ) -> "Tokenizer":
-        """Knows the words that occur `min_count` times or more, frequent ones first."""
+        """Creates a tokenizer from the words of a corpus, ordered by frequency.
+
+        Args:
+            sentences: the corpus.
+            max_words: `N`, length of the token sequences.
+            min_count: minimum number of occurrences of a word.
+        """
         counts = collections.Counter(itertools.chain(*split_words(list(sentences))))
         known = sorted((-n, word) for word, n in counts.items() if n >= min_count)
         return cls([word for _, word in known], max_words)
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of tokens, padding and unknown included."""
+        """Number of tokens, including padding and unknown."""
         return len(self.vocabulary)
 
     def save(self, path: str) -> None:
-        """Writes the known words, one a line."""
+        """Writes the known words to a text file, one per line."""
         write_text(path, "".join(f"{word}\n" for word in self.vocabulary[2:]))
 
     @classmethod
     def load(cls, path: str, max_words: int) -> "Tokenizer":
-        """Reads what `save` wrote; errors name the file."""
+        """Loads a file written by `save`.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            ValueError: the file is not a vocabulary.
+        """
         if not os.path.exists(path):
-            raise FileNotFoundError(f"{path}: no vocabulary there")
+            raise FileNotFoundError(f"{path}: no such vocabulary file")
         try:
             with open(path, encoding="utf-8") as file:
                 return cls(file.read().splitlines(), max_words)
@@ -88,16 +100,16 @@ class Tokenizer:
             raise ValueError(f"{path}: {error}") from error
 
     def __call__(self, sentences: str | Sequence) -> np.ndarray:
-        """Tokens int32 `[..., N]` of a sentence `[]` or of nested lists of sentences `[...]`."""
+        """Tokenizes a sentence or nested lists of sentences `[...]` to int32 `[..., N]`."""
         sentences = np.array(sentences, dtype=object)
         tokens = np.full((*sentences.shape, self.max_words), PADDING_TOKEN, np.int32)
-        for place in np.ndindex(sentences.shape):
-            words = standardize(sentences[place]).split()[: self.max_words]
-            tokens[place][: len(words)] = [self._tokens.get(w, UNKNOWN_TOKEN) for w in words]
+        for index in np.ndindex(sentences.shape):
+            words = standardize(sentences[index]).split()[: self.max_words]
+            tokens[index][: len(words)] = [self._tokens.get(w, UNKNOWN_TOKEN) for w in words]
         return tokens
 
     def tokenize_tensor(self, sentences: "tf.Tensor") -> "tf.Tensor":
-        """The same as a TensorFlow graph: tokens int32 `[..., N]` of strings `[...]`."""
+        """TensorFlow version of `__call__`: strings `[...]` to tokens int32 `[..., N]`."""
         import tensorflow as tf  # noqa: PLC0415
 
         flat = standardize_tensor(tf.reshape(sentences, [-1]))
@@ -109,11 +121,11 @@ class Tokenizer:
 
     @functools.cached_property
     def layer(self) -> "keras.layers.TextVectorization":
-        """The table of words of `tokenize_tensor`, for a SavedModel to keep."""
+        """Lookup table of `tokenize_tensor`, to be tracked by a SavedModel."""
         import keras  # noqa: PLC0415
         import tensorflow as tf  # noqa: PLC0415
 
-        # The table outlives the graph that asks for it first.
+        # Create the table outside of the graph that first uses it.
         with tf.init_scope():
             return keras.layers.TextVectorization(
                 standardize=None,
@@ -123,6 +135,6 @@ class Tokenizer:
             )
 
     def unknown_words(self, sentence: str) -> list[str]:
-        """Those words of a sentence that are not in the vocabulary, each once."""
+        """Distinct words of a sentence that are not in the vocabulary."""
         words = dict.fromkeys(standardize(sentence).split())
         return [word for word in words if word not in self._tokens]

@@ -1,1 +1,1 @@
-"""Training: the steps, checkpoints, and the folder of a run."""
+"""Training: trainer, checkpoints and run folders."""

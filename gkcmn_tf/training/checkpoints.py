@@ -1,4 +1,4 @@
-"""What is saved of a run, the newest of which that can be read is restored."""
+"""Saving and restoring of checkpoints."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +10,24 @@ from orbit import actions
 
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 
-# Beside the newest checkpoints; a run's folder of its own.
+# Subfolder of a run for the checkpoint with the best metric.
 BEST_FOLDER = "best"
 BEST_FILE = "best_metric.json"
 
 
-def contents(
+def create_checkpoint(
     model: GroundingModel, *, step: tf.Variable, optimizer: keras.Optimizer | None = None
 ) -> tf.train.Checkpoint:
-    """The weights, the step, and for training the states of optimizer and random generators.
+    """Creates the checkpoint object of a run.
 
-    Weights are listed one by one, since TensorFlow does not see those of layers that a Keras layer
-    holds in a list or a dictionary.
+    It contains the weights and the step and, with `optimizer`, the states of the optimizer and of
+    random generators. Weights are stored in a list, since TensorFlow does not track layers in lists
+    and dictionaries of Keras layers.
+
+    Args:
+        model: the built model.
+        step: the global step.
+        optimizer: the built optimizer; None for inference.
     """
     saved = {"weights": [v.value for v in model.weights], "step": step}
     if optimizer is not None:
@@ -33,43 +39,52 @@ def contents(
 
 
 def restore_newest(checkpoint: tf.train.Checkpoint, paths: Sequence[str]) -> str:
-    """Restores the last of `paths` that can be read; warns of every later one.
+    """Restores the newest readable checkpoint; warns of each damaged one.
 
     Args:
-        checkpoint: what to restore; it may be less than what was saved.
-        paths: of checkpoints, oldest first; at least one.
+        checkpoint: the objects to restore; may be a subset of the saved objects.
+        paths: paths of checkpoints, oldest first; at least one.
 
     Returns:
-        the path.
+        the path of the restored checkpoint.
 
     Raises:
-        ValueError: none can be read.
+        ValueError: all checkpoints are damaged.
     """
     for path in reversed(paths):
         try:
             checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
-        # TensorFlow raises some of its errors as Python's, such as IndexError for a short file.
+        # TensorFlow raises some errors as Python errors, such as IndexError for a truncated file.
         except (tf.errors.OpError, LookupError, ValueError, AssertionError) as error:
-            logging.warning("%s: damaged, going back to the one before: %s", path, error)
+            logging.warning("%s: damaged, falling back to the previous checkpoint: %s", path, error)
         else:
             return path
-    raise ValueError(f"{', '.join(paths)}: damaged, not one checkpoint can be read")
+    raise ValueError(f"{', '.join(paths)}: all checkpoints are damaged")
 
 
 def paths(folder: str) -> list[str]:
-    """The checkpoints in a folder, oldest first."""
+    """Paths of the checkpoints in a folder, oldest first."""
     state = tf.train.get_checkpoint_state(folder)
     return [] if state is None else list(state.all_model_checkpoint_paths)
 
 
 class Manager(tf.train.CheckpointManager):
-    """Keeps the newest checkpoints in a folder, each written whole or not at all.
+    """Checkpoint manager that falls back to an older checkpoint if the newest is damaged.
+
+    Example:
+        >>> import os, tempfile
+        >>> import tensorflow as tf
+        >>> from gkcmn_tf.training.checkpoints import Manager
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manager = Manager(tf.train.Checkpoint(), folder, max_to_keep=3)
+        ...     os.path.basename(manager.save(checkpoint_number=10))
+        'ckpt-10'
 
     Args:
-        checkpoint: its contents.
-        folder: where.
-        writes: whether to; all workers restore, but only their chief saves.
-        **kwargs: of `tf.train.CheckpointManager`.
+        checkpoint: the objects to save.
+        folder: folder of the checkpoints.
+        writes: whether to save; with several workers, only the chief saves and all restore.
+        **kwargs: further arguments of `tf.train.CheckpointManager`.
     """
 
     def __init__(self, checkpoint: tf.train.Checkpoint, folder: str, *, writes=True, **kwargs):
@@ -77,10 +92,13 @@ class Manager(tf.train.CheckpointManager):
         self._writes = writes
 
     def restore_or_initialize(self):
-        """Restores the newest checkpoint that can be read; None if there is none at all.
+        """Restores the newest readable checkpoint.
+
+        Returns:
+            the path of the checkpoint; None if there are no checkpoints.
 
         Raises:
-            ValueError: there are checkpoints, but none can be read.
+            ValueError: all checkpoints are damaged.
         """
         if not self.checkpoints:
             return None
@@ -90,11 +108,11 @@ class Manager(tf.train.CheckpointManager):
         return path
 
     def save(self, *args, **kwargs):
-        """Saves, unless this worker is not the chief."""
+        """Saves a checkpoint if this worker is the chief."""
         return super().save(*args, **kwargs) if self._writes else None
 
 
-def keep_best(
+def best_checkpoint_action(
     checkpoint: tf.train.Checkpoint,
     model_dir: str,
     *,
@@ -102,17 +120,17 @@ def keep_best(
     step: tf.Variable,
     writes: bool = True,
 ) -> Callable[[Mapping[str, float]], None]:
-    """An action of Orbit's Controller: saves the checkpoint after the best evaluation so far.
+    """Creates an eval action for `orbit.Controller` that saves the best checkpoint.
 
     Args:
-        checkpoint: its contents.
-        model_dir: in whose `best/` it is kept.
-        metric: a key of the evaluation's results; the higher the better, but for losses.
-        step: the number of the checkpoint.
+        checkpoint: the objects to save.
+        model_dir: folder of the run; the checkpoint is saved in `best/`.
+        metric: key of the evaluation results; higher is better, unless the name contains "loss".
+        step: the global step.
         writes: whether this worker saves.
 
-    Raises:
-        ValueError: (when called) the results have no such metric.
+    Returns:
+        the action. It raises `ValueError` if the results do not contain `metric`.
     """
     folder = os.path.join(model_dir, BEST_FOLDER)
     manager = Manager(checkpoint, folder, writes=writes, max_to_keep=1)
@@ -126,11 +144,11 @@ def keep_best(
     def act(results):
         if metric not in results:
             raise ValueError(
-                f"train.best_metric: no {metric!r} among the evaluation's {', '.join(results)}"
+                f"train.best_metric: expected one of {', '.join(results)}, got {metric!r}"
             )
         if best.test(results):
             manager.save(int(step.numpy()))
-            # Afterwards, lest a run that dies here believes to have what it has not.
+            # After saving: an interruption in between must not record an unsaved checkpoint.
             best.commit(results)
 
     return act

@@ -294,11 +294,11 @@ def load(model_dir: str) -> Run:
     if config.train.ema_momentum:
         optimizer = trainer.create_optimizer(config, model)
         checkpoints.restore_newest(
-            checkpoints.contents(model, step=step, optimizer=optimizer), paths
+            checkpoints.create_checkpoint(model, step=step, optimizer=optimizer), paths
         )
         trainer.use_averaged_weights(optimizer, model)
     else:
-        checkpoints.restore_newest(checkpoints.contents(model, step=step), paths)
+        checkpoints.restore_newest(checkpoints.create_checkpoint(model, step=step), paths)
     return Run(
         config=config,
         tokenizer=tokenizer,

@@ -1,10 +1,10 @@
-"""Statistics of a run's training data, by which inference can tell data that differ from it.
+"""Statistics of the training data, used by inference to detect out-of-distribution videos.
 
-A run's `training_statistics.json` holds
+`training_statistics.json` of a run contains
 
     clips       `count` of training clips; `frames` and `seconds`, the `min`, `median` and `max` of
                 their lengths; `seconds_per_step`, the `max` length of a step
-    features    `channel_mean` and `channel_deviation`, by which the model standardises features;
+    features    `channel_mean` and `channel_deviation` of the model's feature standardisation;
                 `clips_sampled`, and the `median`, `p99` (99th percentile) and `max` of their
                 `distance` from that mean (see `gkcmn_tf.features.statistics.feature_distance`)
 """
@@ -19,11 +19,11 @@ from gkcmn_tf.video import steps
 
 STATISTICS_FILE = "training_statistics.json"
 MAX_BATCHES = 8
-DIGITS = 6  # significant ones, of the channels' statistics
+DIGITS = 6  # significant digits of the channel statistics
 
 
 def collect_clip_means(batches: Iterable, clip_means: list[np.ndarray]) -> Iterator:
-    """Passes `(inputs, labels)` batches on, and adds each clip's mean feature `[C]` to a list."""
+    """Yields the batches and appends the mean feature `[C]` of each clip to `clip_means`."""
     for inputs, labels in batches:
         features, mask = (np.asarray(inputs[name]) for name in ("features", "step_mask"))
         clip_means += [
@@ -42,18 +42,18 @@ def measure(
     channel_deviation: np.ndarray,
     max_steps: int,
 ) -> dict:
-    """The content of `training_statistics.json`.
+    """Computes the content of `training_statistics.json`.
 
     Args:
         clips: all training clips, at least one.
-        clip_means: mean features `[C]` of a sample of them, at least one; a clip that was sampled
-            twice counts once.
-        channel_mean: `[C]`, of the features of the sample.
-        channel_deviation: `[C]`, their standard deviations.
-        max_steps: `T`, the most steps of a clip.
+        clip_means: mean features `[C]` of a sample of the clips, at least one; duplicates count
+            once.
+        channel_mean: `[C]`, means of the sampled features.
+        channel_deviation: `[C]`, standard deviations of the sampled features.
+        max_steps: `T`, maximum number of steps of a clip.
 
     Returns:
-        see the module.
+        a dictionary as described in the module docstring.
     """
     frames = np.array([clip.end - clip.begin for clip in clips])
     seconds = frames / [clip.fps for clip in clips]

@@ -1,4 +1,4 @@
-"""The training and evaluation steps that Orbit's Controller drives, on any strategy."""
+"""Orbit trainer and evaluator of grounding models."""
 
 import time
 from collections.abc import Mapping
@@ -17,22 +17,28 @@ IMAGES_PER_EVALUATION = 4
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss, or its gradient, of step number `step` is not a finite number."""
+    """The loss or its gradient is not finite at step `step`."""
 
     def __init__(self, step: int):
-        super().__init__(f"the loss of step {step} is not finite, or its gradient is not")
+        super().__init__(f"the loss or its gradient is not finite at step {step}")
         self.step = step
 
 
 @keras.saving.register_keras_serializable("gkcmn")
 class WarmupThenLateDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises from 0 in a line, stays, and falls to 0 along half a cosine.
+    """Learning rate schedule: linear warmup, constant rate, cosine decay to 0 at the end.
+
+    Example:
+        >>> from gkcmn_tf.training.trainer import WarmupThenLateDecay
+        >>> schedule = WarmupThenLateDecay(0.8, steps=100, warmup_steps=1, decay_steps=50)
+        >>> [round(float(schedule(step)), 3) for step in (0, 1, 50, 75, 100)]
+        [0.4, 0.8, 0.8, 0.4, 0.0]
 
     Args:
-        peak: the highest rate.
-        steps: the step at which the fall ends.
-        warmup_steps: length of the rise.
-        decay_steps: length of the fall.
+        peak: maximum learning rate.
+        steps: total number of steps.
+        warmup_steps: number of warmup steps.
+        decay_steps: number of decay steps at the end.
     """
 
     def __init__(self, peak, steps, *, warmup_steps=0, decay_steps=0):
@@ -42,13 +48,13 @@ class WarmupThenLateDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.decay_steps = decay_steps
 
     def __call__(self, step):
-        """The rate at `step`, counted from 0."""
+        """Learning rate at `step`, counted from 0."""
         step = keras.ops.cast(step, "float32")
-        # The first step already learns something.
-        risen = (step + 1) / (self.warmup_steps + 1)
-        left = (self.steps - step) / max(self.decay_steps, 1)
-        fallen = (1 - keras.ops.cos(np.pi * keras.ops.clip(left, 0, 1))) / 2
-        return self.peak * keras.ops.minimum(risen, 1) * (fallen if self.decay_steps else 1)
+        # The rate of the first step is above 0.
+        warmup = (step + 1) / (self.warmup_steps + 1)
+        remaining = (self.steps - step) / max(self.decay_steps, 1)
+        decay = (1 - keras.ops.cos(np.pi * keras.ops.clip(remaining, 0, 1))) / 2
+        return self.peak * keras.ops.minimum(warmup, 1) * (decay if self.decay_steps else 1)
 
     def get_config(self):
         """Constructor arguments."""
@@ -61,7 +67,7 @@ class WarmupThenLateDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def create_optimizer(config: configs.Experiment, model: GroundingModel) -> keras.Optimizer:
-    """Adam as the config says, built for the model's weights; call it in the strategy's scope."""
+    """Creates the Adam optimizer, built for the model; call it in the scope of the strategy."""
     train = config.train
     rate = WarmupThenLateDecay(
         train.learning_rate,
@@ -79,23 +85,49 @@ def create_optimizer(config: configs.Experiment, model: GroundingModel) -> keras
 
 
 def use_averaged_weights(optimizer: keras.Optimizer, model: GroundingModel) -> None:
-    """Sets the model's weights to their moving averages, if the optimizer keeps any."""
+    """Sets the weights to their moving averages if the optimizer uses EMA."""
     optimizer.finalize_variable_values(model.trainable_variables)
 
 
 class Trainer(orbit.StandardTrainer):
-    """One optimisation step on a global batch.
+    """Orbit trainer that optimises a grounding model on global batches.
+
+    Example:
+        >>> import keras
+        >>> import tensorflow as tf
+        >>> from gkcmn_tf import BM
+        >>> from gkcmn_tf.training.trainer import Trainer
+        >>> inputs = {
+        ...     "features": tf.ones([1, 4, 2, 2, 8]),
+        ...     "step_mask": tf.ones([1, 4], tf.bool),
+        ...     "tokens": tf.ones([1, 1, 3], tf.int32),
+        ... }
+        >>> labels = {
+        ...     "boxes": tf.ones([1, 1, 4, 4]),
+        ...     "box_mask": tf.ones([1, 1, 4], tf.bool),
+        ...     "segment": tf.constant([[[0.0, 4.0]]]),
+        ...     "query_mask": tf.ones([1, 1], tf.bool),
+        ... }
+        >>> model = BM(vocabulary_size=10, word_width=8, attention_layers=0)
+        >>> model.build({name: value.shape for name, value in inputs.items()})
+        >>> optimizer = keras.optimizers.Adam()
+        >>> optimizer.build(model.trainable_variables)
+        >>> step = tf.Variable(0, dtype=tf.int64)
+        >>> batches = tf.data.Dataset.from_tensors((inputs, labels)).repeat()
+        >>> trainer = Trainer(model, optimizer, batches, tf.distribute.get_strategy(), step=step)
+        >>> sorted(trainer.train(tf.constant(2)))
+        ['box_loss', 'data_wait', 'end_loss', 'gradient_norm', 'learning_rate', 'loss']
 
     Args:
-        model: built in the strategy's scope.
-        optimizer: built, likewise.
-        dataset: distributed, of `(inputs, labels)`.
-        strategy: where the step runs.
-        step: counts the steps; int64.
-        clip_norm: bound of the global gradient's norm, or 0.
-        accumulation_steps: parts that each replica cuts its share of a batch into, to hold the
-            activations of only one of them at a time; the gradient is the same.
-        jit_compile: whether XLA compiles the model and its gradient.
+        model: model, built in the scope of the strategy.
+        optimizer: optimizer, built in the scope of the strategy.
+        dataset: distributed dataset of `(inputs, labels)`; see `GroundingModel` for shapes.
+        strategy: distribution strategy.
+        step: global step, an int64 variable.
+        clip_norm: maximum norm of the global gradient; 0 turns clipping off.
+        accumulation_steps: number of parts that each replica splits its batch into for gradient
+            accumulation, which reduces memory use.
+        jit_compile: whether to compile the model and its gradient with XLA.
     """
 
     def __init__(
@@ -124,23 +156,23 @@ class Trainer(orbit.StandardTrainer):
         with strategy.scope():
             names = [*model.loss_names, "loss", "gradient_norm"]
             self.means = {name: keras.metrics.Mean(name=name) for name in names}
-            # The first step whose loss was not finite. Read once a loop: to look at every step
-            # would make the host wait for the device.
+            # The first step with a non-finite loss. It is read once per loop, since reading it at
+            # every step would synchronise host and device.
             self.failed_step = tf.Variable(
                 -1, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
             )
-        # Steps are run one by one, so that the wait for data can be told from the rest.
+        # Steps run one by one in Python, to measure the time spent waiting for data.
         options = orbit.StandardTrainerOptions(use_tf_function=False, use_tf_while_loop=False)
         super().__init__(dataset, options)
 
     def train_loop_begin(self):
-        """Forgets the means of the loop before."""
+        """Resets the mean losses."""
         for mean in self.means.values():
             mean.reset_state()
         self._seconds_waited, self._began = 0.0, time.perf_counter()
 
     def train_step(self, iterator):
-        """Takes the next batch and updates the weights."""
+        """Updates the weights on the next batch."""
         began = time.perf_counter()
         inputs, labels = next(iterator)
         self._seconds_waited += time.perf_counter() - began
@@ -150,29 +182,29 @@ class Trainer(orbit.StandardTrainer):
     def _replica_step(self, inputs, labels):
         variables = self.model.trainable_variables
         counts = self.model.loss_counts(inputs, labels)
-        # Gradients come scaled if 16-bit floats ask for it, and the optimizer undoes that.
+        # With loss scaling, gradients are scaled; the optimizer divides by the scale.
         gradients, losses = self._gradients(inputs, labels, counts)
-        # The global gradient is the replicas' sum, and only that may be clipped. The optimizer sums
-        # over replicas once more, hence the division.
+        # The global gradient, the sum over replicas, is clipped. The optimizer sums over replicas
+        # again, hence the division.
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         gradients, losses = context.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, losses))
         norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0)
         factor = tf.minimum(self.clip_norm / norm, 1.0) if self.clip_norm else 1.0
-        # A clipped infinite gradient would be finite.
+        # Clipping must not hide an infinite gradient.
         factor = tf.where(tf.math.is_finite(norm), factor, np.nan)
         self.optimizer.apply([factor / replicas * gradient for gradient in gradients], variables)
-        self._note_failure(losses["loss"], norm)
+        self._record_failure(losses["loss"], norm)
         self.means["gradient_norm"].update_state(norm)
         for name, loss in losses.items():
             self.means[name].update_state(loss)
 
     def _accumulated_gradients(self, inputs, labels, counts):
-        """This replica's share of the gradients and losses."""
+        """Gradients and losses of this replica."""
         parts = self.accumulation_steps
         if parts == 1:
             return self._part_gradients(inputs, labels, counts)
-        # A true loop, whose turns cannot run side by side.
+        # A sequential loop, to keep the activations of only one part in memory.
         split = tf.nest.map_structure(
             lambda x: tf.reshape(x, (parts, -1, *x.shape[1:])), (inputs, labels)
         )
@@ -197,26 +229,26 @@ class Trainer(orbit.StandardTrainer):
             losses = self.model.normalized_losses(inputs, labels, outputs, counts)
             scaled = self.optimizer.scale_loss(losses["loss"])
         gradients = tape.gradient(scaled, variables)
-        # A weight that a clip does not need has no gradient; those of rows come as IndexedSlices.
+        # Unused weights have no gradient; gradients of embeddings are IndexedSlices.
         gradients = [
             tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
         return gradients, losses
 
-    def _note_failure(self, loss, norm):
+    def _record_failure(self, loss, norm):
         finite = tf.math.is_finite(loss)
-        # With loss scaling an infinite gradient is a matter of course: the step is skipped.
+        # With loss scaling, infinite gradients are expected; the optimizer skips the step.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             finite &= tf.math.is_finite(norm)
         first = ~finite & (self.failed_step < 0)
         self.failed_step.assign(tf.where(first, self.step, self.failed_step))
 
     def train_loop_end(self):
-        """Mean losses of the loop, learning rate, and the share of time spent waiting for data.
+        """Returns mean losses, learning rate and the fraction of time spent waiting for data.
 
         Raises:
-            NonFiniteLossError: a loss or a gradient of the loop was not finite.
+            NonFiniteLossError: a loss or gradient was not finite.
         """
         results = {
             name: float(tf.convert_to_tensor(mean.result())) for name, mean in self.means.items()
@@ -230,14 +262,36 @@ class Trainer(orbit.StandardTrainer):
 
 
 class Evaluator(orbit.StandardEvaluator):
-    """Loss terms and step-level metrics of a split; images of its first batch.
+    """Orbit evaluator: losses and step-level metrics of a split, and images of a sample batch.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from gkcmn_tf import BM
+        >>> from gkcmn_tf.training.trainer import Evaluator
+        >>> inputs = {
+        ...     "features": tf.ones([1, 4, 2, 2, 8]),
+        ...     "step_mask": tf.ones([1, 4], tf.bool),
+        ...     "tokens": tf.ones([1, 1, 3], tf.int32),
+        ... }
+        >>> labels = {
+        ...     "boxes": tf.ones([1, 1, 4, 4]),
+        ...     "box_mask": tf.ones([1, 1, 4], tf.bool),
+        ...     "segment": tf.constant([[[0.0, 4.0]]]),
+        ...     "query_mask": tf.ones([1, 1], tf.bool),
+        ... }
+        >>> model = BM(vocabulary_size=10, word_width=8, attention_layers=0)
+        >>> batches = tf.data.Dataset.from_tensors((inputs, labels))
+        >>> strategy = tf.distribute.get_strategy()
+        >>> evaluator = Evaluator(model, batches, strategy, sample=(inputs, labels))
+        >>> "m_vIoU" in evaluator.evaluate(tf.constant(-1))
+        True
 
     Args:
-        model: built in the strategy's scope.
-        dataset: distributed, of `(inputs, labels)`; finite.
-        strategy: where the steps run.
-        sample: one batch `(inputs, labels)` whose heatmaps and tubes are drawn.
-        optimizer: the one whose averaged weights are evaluated, if it averages.
+        model: model, built in the scope of the strategy.
+        dataset: finite distributed dataset of `(inputs, labels)`; see `GroundingModel` for shapes.
+        strategy: distribution strategy.
+        sample: one batch `(inputs, labels)` for the images of heatmaps and tubes.
+        optimizer: if given, its moving averages of the weights are evaluated.
     """
 
     def __init__(self, model, dataset, strategy, *, sample, optimizer=None):
@@ -254,7 +308,7 @@ class Evaluator(orbit.StandardEvaluator):
         super().__init__(dataset)
 
     def eval_begin(self):
-        """Forgets the evaluation before; puts averaged weights in place of the trained ones."""
+        """Resets the metrics; with `optimizer`, uses the moving averages of the weights."""
         for metric in (*self.losses.values(), *self.metrics.values()):
             metric.reset_state()
         if self.optimizer is not None:
@@ -262,14 +316,14 @@ class Evaluator(orbit.StandardEvaluator):
             use_averaged_weights(self.optimizer, self.model)
 
     def eval_step(self, iterator):
-        """Takes the next batch and updates the metrics."""
+        """Updates the metrics on the next batch."""
         self.strategy.run(self._replica_step, args=next(iterator))
 
     def _replica_step(self, inputs, labels):
         outputs = self.model(inputs, training=False)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        # Batches weigh by their queries. A weight that did not hang on the data would be counted
-        # once more at the dataset's end, before the graph finds that there is no further batch.
+        # Batches are weighted by their number of queries. The weight must depend on the data;
+        # otherwise it is counted once more at the end of the dataset, before the graph detects it.
         queries = global_sum(tf.reduce_sum(tf.cast(labels["query_mask"], tf.float32)))
         for name, loss in self.model.normalized_losses(inputs, labels, outputs).items():
             self.losses[name].update_state(loss * replicas, sample_weight=queries)
@@ -278,7 +332,7 @@ class Evaluator(orbit.StandardEvaluator):
         keras_metrics.update(self.metrics, values, labels["query_mask"])
 
     def eval_end(self):
-        """The metrics; writes the images to the summary writer in scope."""
+        """Returns the metrics; writes images to the current summary writer."""
         self._write_images()
         if self.optimizer is not None:
             for variable, value in zip(
@@ -290,7 +344,7 @@ class Evaluator(orbit.StandardEvaluator):
 
     def _write_images(self):
         inputs, labels = self.sample
-        # A small split leaves examples in its batch that only fill it up.
+        # Skip the padding examples of a small split.
         examples = np.flatnonzero(np.asarray(labels["query_mask"])[:, 0])[:IMAGES_PER_EVALUATION]
         outputs: Mapping[str, tf.Tensor] = self.model(inputs, training=False)
         self._write_tubes(inputs, labels, self.model.decode(inputs, outputs), examples)

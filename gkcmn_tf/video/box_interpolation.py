@@ -1,10 +1,10 @@
-"""Boxes at times between those at which they are known."""
+"""Linear interpolation of boxes over time."""
 
 import numpy as np
 
 
 def interpolate_boxes(wanted: np.ndarray, known: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Interpolates boxes linearly; before the first and after the last known one they are held.
+    """Interpolates boxes linearly; outside the known range the nearest known box is used.
 
     Example:
         >>> import numpy as np
@@ -15,10 +15,10 @@ def interpolate_boxes(wanted: np.ndarray, known: np.ndarray, boxes: np.ndarray) 
 
     Args:
         wanted: `[m]`, frame numbers or seconds, in any order.
-        known: `[n]`, increasing, in the same unit, at least one.
-        boxes: `[n, 4]`.
+        known: `[n]`, increasing, in the same unit; `n >= 1`.
+        boxes: `[n, 4]`, the boxes at `known`.
 
     Returns:
-        float64 `[m, 4]`.
+        float64 `[m, 4]`, the boxes at `wanted`.
     """
     return np.stack([np.interp(wanted, known, side) for side in boxes.T], axis=1)

@@ -1,14 +1,13 @@
-"""The one map between the frames of a video and those of the same video at another frame rate.
+"""Mapping between the frames of a video and the samples of the same video at another frame rate.
 
-At `fps` frames a second, *sample* `j` shows what is on the screen `j / fps` seconds after the
-video's first frame appears: the last frame that has appeared by then. There is a sample for every
-such moment up to the one at which the last frame appears. So a sparse sampling leaves frames out,
-a dense one repeats them, and each sample stands for the same time in every video, whether or not
-its own frames are evenly spaced. A frame may come a millisecond late, since containers round time
-stamps to milliseconds.
+At a target rate of `fps` frames per second, *sample* `j` is the frame shown `j / fps` seconds after
+the first frame appears, that is, the last frame with a time stamp up to that time. Samples
+end with the appearance of the last frame. A low rate skips frames and a high rate repeats them.
+Samples are evenly spaced in time even if the frames of the video are not. Time stamps are compared
+with a tolerance of one millisecond, since containers round them to milliseconds.
 
-Frames `[begin, end)` become the samples that show one of them, which may be none. Samples become
-the frames that appear from the first sample's moment up to that of the sample behind the last.
+Frames `[begin, end)` map to the samples that show one of them; there may be none. Samples
+`[begin, end)` map to the frames from that of sample `begin` up to that of sample `end` (exclusive).
 """
 
 import dataclasses
@@ -23,44 +22,57 @@ ROUNDING = fractions.Fraction(1, 1000)  # seconds
 
 
 def as_rate(fps: float) -> fractions.Fraction:
-    """`fps` as a fraction; `ValueError` unless it is a number greater than 0."""
+    """Converts `fps` to a fraction; raises `ValueError` unless it is finite and above 0."""
     rate = fractions.Fraction(fps).limit_denominator(1001) if math.isfinite(fps) else 0
     if rate <= 0:
-        raise ValueError(f"fps: expected frames a second, more than 0, got {fps}")
+        raise ValueError(f"fps: expected a frame rate above 0, got {fps}")
     return rate
 
 
 def first_sample(time: fractions.Fraction, rate: fractions.Fraction) -> int:
-    """The first sample that shows a frame which appears at `time` seconds, or a later one."""
+    """Index of the first sample at or after `time`, in seconds."""
     return max(math.ceil((time - ROUNDING) * rate), 0)
 
 
 def count_samples(last_time: fractions.Fraction, rate: fractions.Fraction) -> int:
-    """How many samples a video has whose last frame appears at `last_time` seconds."""
+    """Number of samples of a video with its last frame at `last_time` seconds."""
     return math.floor((last_time + ROUNDING) * rate) + 1
 
 
 def segment_in_samples(source_frames: np.ndarray, begin: int, end: int) -> tuple[int, int]:
-    """The samples `[begin, end)` that show one of the frames `[begin, end)`; may be empty.
+    """Maps frames `[begin, end)` to the samples that show one of them.
 
     Args:
-        source_frames: `[samples]`, the frame that each sample shows; it never decreases.
+        source_frames: `[samples]`, the frame that each sample shows, in ascending order.
         begin: first frame.
-        end: frame behind the last.
+        end: end frame (exclusive).
+
+    Returns:
+        the first sample and the end sample (exclusive); equal if no sample shows these frames.
     """
-    first, behind = np.searchsorted(source_frames, [begin, end]).tolist()
-    return first, behind
+    first_sample, end_sample = np.searchsorted(source_frames, [begin, end]).tolist()
+    return first_sample, end_sample
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Timeline:
-    """When the frames of a video appear, and which of them its samples show.
+    """Frame times of a video and, if it was resampled, the frame that each sample shows.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.video.frame_rates import Timeline
+        >>> # Four frames at 2 frames per second, resampled to 1 frame per second.
+        >>> timeline = Timeline(np.arange(4) / 2, 2.0, source_frames=np.array([0, 2]))
+        >>> timeline.seconds(1, 3)
+        (0.5, 1.5)
+        >>> timeline.to_samples(1, 3), timeline.to_frames(0, 1)
+        ((1, 2), (0, 2))
 
     Attributes:
-        times: float64 `[frames]`, in seconds after the first frame; never decreases.
-        end_time: when the last frame disappears.
-        source_frames: int64 `[samples]`, the frame that each sample shows; None if the samples
-            are the frames.
+        times: float64 `[frames]`, in seconds after the first frame, in ascending order.
+        end_time: end of the last frame, in seconds.
+        source_frames: int64 `[samples]`, the frame that each sample shows; None if the video was
+            not resampled.
     """
 
     times: np.ndarray
@@ -69,40 +81,39 @@ class Timeline:
 
     @property
     def frame_count(self) -> int:
-        """Frames of the video."""
+        """Number of frames of the video."""
         return len(self.times)
 
     def seconds(self, begin: int, end: int) -> tuple[float, float]:
-        """When the first of the frames `[begin, end)` appears, and when the last disappears."""
+        """Begin and end of the frames `[begin, end)`, in seconds."""
         bounds = np.append(self.times, self.end_time)
         return float(bounds[begin]), float(bounds[end])
 
     def to_samples(self, begin: int, end: int) -> tuple[int, int]:
-        """The samples `[begin, end)` that show one of the frames `[begin, end)`; may be empty."""
+        """Maps frames `[begin, end)` to the samples `[begin, end)` that show them; may be empty."""
         if self.source_frames is None:
             return begin, end
         return segment_in_samples(self.source_frames, begin, end)
 
     def to_frames(self, begin: int, end: int) -> tuple[int, int]:
-        """The frames `[begin, end)` of the samples `[begin, end)`: at least one."""
+        """Maps samples `[begin, end)` to frames `[begin, end)`; at least one frame."""
         if self.source_frames is None:
             return begin, end
         shown = np.append(self.source_frames, self.frame_count)
         return int(shown[begin]), int(max(shown[end], shown[end - 1] + 1))
 
     def boxes_in_frames(self, boxes: np.ndarray, begin: int, end: int) -> np.ndarray:
-        """Boxes of the samples `[begin, end)`, for each frame of `to_frames(begin, end)`.
+        """Interpolates the boxes of samples to the frames `to_frames(begin, end)`.
 
-        Between the frames that the samples show they are interpolated linearly in time; behind
-        the last one they are held.
+        Boxes are interpolated linearly in time; after the last sampled frame the last box is used.
 
         Args:
-            boxes: `[end - begin, 4]`.
+            boxes: `[end - begin, 4]`, one per sample.
             begin: first sample.
-            end: sample behind the last.
+            end: end sample (exclusive).
 
         Returns:
-            `[frames, 4]`.
+            `[frames, 4]`, one per frame.
         """
         if self.source_frames is None:
             return boxes
@@ -113,9 +124,21 @@ class Timeline:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceVideo:
-    """A video file: its path, upright size in pixels, frame rate, and when frames appear.
+    """Path, size and frame times of a video file.
 
-    `timeline.frame_count` is the number of frames that can be decoded.
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+        >>> video = SourceVideo("clip.mp4", 640, 360, 25.0, Timeline(np.arange(50) / 25, 2.0))
+        >>> video.timeline.frame_count
+        50
+
+    Attributes:
+        path: path of the file.
+        width: width in pixels after rotation to upright.
+        height: height in pixels after rotation to upright.
+        fps: frames per second.
+        timeline: times of the frames that can be decoded.
     """
 
     path: str

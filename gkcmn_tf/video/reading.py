@@ -1,9 +1,9 @@
-"""Video files in and out.
+"""Decodes videos into frames.
 
-This is the only place where videos are decoded and frames resized, so that features and pictures
-see the same frames whoever asks. Frames are numbered from 0 in the order in which they are shown,
-each one the file holds, whatever its time stamp; those that an edit list cuts away are not shown.
-On demand a video is resampled by its time stamps (`gkcmn_tf.video.frame_rates`).
+All decoding and resizing is done here, so that feature extraction and drawing use the same frames.
+Frames are numbered from 0 in presentation order. All frames of the file are counted, except those
+removed by an edit list. Optionally, a video is resampled to another frame rate by its time stamps
+(`gkcmn_tf.video.frame_rates`).
 """
 
 import dataclasses
@@ -21,28 +21,42 @@ from gkcmn_tf.video import frame_rates
 
 FRAME_SIZE = 224
 
-# Bilinear in swscale widens its kernel when it shrinks a picture, so it does not alias; the other
-# two flags take the same arithmetic on every CPU.
+# swscale's bilinear filter widens its kernel for downscaling, which avoids aliasing. The other two
+# flags make the results the same on every CPU.
 RESIZE = "swscale bilinear"
 RESIZE_FLAGS = int(Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT)
 
-# Codecs of which every packet holds one shown frame, so that a packet without a frame is a loss;
-# those that store frames in another order than shown may lack some in a sound file too: frames
-# that refer to what an edit cut away. With them it takes an error to call it a loss.
+# Codecs with one frame per packet: a packet without a frame is a lost frame. Intact files of codecs
+# that reorder frames may also miss frames, those that refer to frames removed by an edit list. For
+# these codecs, frames count as lost only after a decoding error.
 _REORDERED_FRAMES = ("h264", "hevc")
 _ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 
-# Resampling repeats a frame until the next one appears; a longer wait is a broken time stamp.
+# Resampling repeats a frame until the next one; a longer gap indicates a broken time stamp.
 MAX_FRAME_SECONDS = 600
 
 
 class VideoError(ValueError):
-    """A video cannot be used; the message names the file and the reason."""
+    """A video cannot be decoded; the message names the file and the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a file declares: upright size in pixels, frames a second, frames (0 if unknown)."""
+    """Properties declared by a video file.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> from gkcmn_tf.video.reading import probe
+        >>> info = probe(gkcmn_tf.samples()[0].video)
+        >>> info.width > 0 and info.fps > 0
+        True
+
+    Attributes:
+        width: width in pixels after rotation to upright.
+        height: height in pixels after rotation to upright.
+        fps: frames per second.
+        declared_frames: number of frames; 0 if unknown.
+    """
 
     width: int
     height: int
@@ -51,16 +65,36 @@ class VideoInfo:
 
 
 class FrameStream:
-    """The frames of a video, decoded one after the other as they are asked for; iterate once.
+    """Iterator over the frames of a video, decoded lazily; can be iterated once.
 
-    Frames are uint8 RGB `[height, width, 3]`, upright whatever way the camera was held. Only the
-    frame at hand and the few that the decoder needs are in memory.
+    Frames are uint8 RGB `[height, width, 3]`, rotated to upright. Memory use does not depend on the
+    length of the video.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> from gkcmn_tf.video.reading import FrameStream
+        >>> stream = FrameStream(gkcmn_tf.samples()[0].video, size=112, fps=2)
+        >>> {frame.shape for frame in stream}
+        {(112, 112, 3)}
+        >>> stream.count == len(stream.timeline.source_frames)
+        True
+
+    Args:
+        path: path of the video, in any format that FFmpeg reads.
+        size: frames are resized to `size x size` without cropping; None keeps their size.
+        fps: target frame rate; None yields every frame.
+        mirrored: whether to flip frames horizontally.
 
     Attributes:
-        info: what the file declares.
-        count: frames yielded so far.
-        damage: after the last frame, what could not be decoded; empty if all could. A frame lost
-            between others is replaced by the one before it, so that the others keep their number.
+        info: properties declared by the file.
+        count: number of frames yielded so far.
+        damage: description of decoding errors, available after the last frame; empty if there are
+            none. A lost frame is replaced by the previous one to keep frame numbers correct.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        VideoError: no frame can be decoded.
+        ValueError: `fps` is not above 0.
     """
 
     def __init__(
@@ -89,14 +123,14 @@ class FrameStream:
             self._container = av.open(path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
-        # The best stream is what players show: not the cover picture, however early it comes.
+        # The default stream of players, not a cover picture.
         self._stream = stream = self._container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
             raise VideoError(f"{path}: has no video stream")
         stream.thread_type = "AUTO"
-        # A damaged picture is better than none: without this, some decoders leave it out.
+        # Return damaged frames, which some decoders drop by default.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
-        # AVI stores no presentation times.
+        # AVI has no presentation time stamps.
         self._has_times = self._container.format.name != "avi"
         decoded = self._decode()
         first = next(decoded, None)
@@ -110,7 +144,7 @@ class FrameStream:
         self._declared_rate = fractions.Fraction(rate)
         frame, stamp = first
         self._first_stamp = stamp or 0
-        # The angle is anticlockwise; a quarter turn swaps width and height.
+        # The angle is counterclockwise; a quarter turn swaps width and height.
         self._quarter_turns = round(frame.rotation / 90) % 4
         width, height = frame.width, frame.height
         if self._quarter_turns % 2:
@@ -120,36 +154,36 @@ class FrameStream:
 
     @property
     def fps(self) -> float:
-        """Frames a second of what is yielded; complete after the last frame.
+        """Frame rate of the yielded frames; final after the last frame.
 
-        Without resampling that is what the file declares, unless its time stamps put the last
-        frame elsewhere by more than a frame: then it is their mean rate.
+        Without resampling, this is the declared frame rate, or the mean rate of the time stamps if
+        the two differ by more than one frame at the end of the video.
         """
         return float(self._rate or self._file_rate())
 
     @property
     def frame_time(self) -> fractions.Fraction:
-        """When the frame yielded last appears, in seconds after the first one."""
+        """Time of the last yielded frame, in seconds after the first frame."""
         return (self.count - 1) / self._rate if self._rate else self._times[-1]
 
     @property
     def frame_duration(self) -> fractions.Fraction:
-        """For how long the frame yielded last is shown by what the file says of it, in seconds."""
+        """Duration of the last yielded frame as declared by the file, in seconds."""
         return 1 / self._rate if self._rate else self._last_duration or 1 / self._declared_rate
 
     @property
     def start(self) -> fractions.Fraction:
-        """The first frame's time stamp in the file, in seconds; 0 if it has none."""
+        """Time stamp of the first frame in the file, in seconds; 0 if it has none."""
         return self._first_stamp * self._stream.time_base
 
     @property
     def time_base(self) -> fractions.Fraction:
-        """The unit of the file's time stamps, in seconds."""
+        """Unit of the time stamps in the file, in seconds."""
         return self._stream.time_base
 
     @property
     def pixel_aspect(self) -> fractions.Fraction:
-        """Width of a pixel by its height, in the upright picture; 1 if the file says nothing."""
+        """Pixel aspect ratio (width / height) of the upright frame; 1 if not declared."""
         aspect = self._stream.sample_aspect_ratio or fractions.Fraction(1)
         return 1 / aspect if self._quarter_turns % 2 else aspect
 
@@ -161,7 +195,7 @@ class FrameStream:
 
     @property
     def timeline(self) -> frame_rates.Timeline:
-        """When each frame appears, and which of them were yielded; after the last frame."""
+        """Frame times and sampled frames; available after the last frame."""
         end_time = self._times[-1] + (self._last_duration or 1 / self._file_rate())
         return frame_rates.Timeline(
             times=np.array(self._times, np.float64),
@@ -171,7 +205,7 @@ class FrameStream:
 
     @property
     def source(self) -> frame_rates.SourceVideo:
-        """The file as tubes refer to it; after the last frame."""
+        """Description of the file; available after the last frame."""
         return frame_rates.SourceVideo(
             self._path, self.info.width, self.info.height, float(self._file_rate()), self.timeline
         )
@@ -189,14 +223,14 @@ class FrameStream:
             yield self._convert(frame)
 
     def _resampled(self):
-        """Every frame as often as a sample shows it: it is known when the next one appears."""
+        """Yields each frame once per sample that shows it, when the next frame is known."""
         shown = None
         for frame in self._timed():
             time = self._times[-1]
             if len(self._times) > 1 and time - self._times[-2] > MAX_FRAME_SECONDS:
                 raise VideoError(
                     f"{self._path}: frame {len(self._times) - 1} appears {float(time):.0f} s after "
-                    f"the first and more than {MAX_FRAME_SECONDS} s after the one before it; its "
+                    f"the first and more than {MAX_FRAME_SECONDS} s after the previous frame; its "
                     "time stamps cannot be resampled"
                 )
             if shown is not None:
@@ -207,7 +241,7 @@ class FrameStream:
         yield from self._show(shown, number, samples)
 
     def _show(self, frame, number, until):
-        """Yields a frame for every sample from here to `until`."""
+        """Yields the frame for each sample up to `until` (exclusive)."""
         if self.count >= until:
             return
         converted = self._convert(frame)
@@ -217,7 +251,7 @@ class FrameStream:
             yield converted
 
     def _timed(self):
-        """Every frame; `_times` gets its time. One without a time stamp comes a frame later."""
+        """Yields frames and appends their times to `_times`; fills in missing time stamps."""
         start = None
         for frame, stamp in self._decoded:
             previous = self._times[-1] if self._times else fractions.Fraction(0)
@@ -232,15 +266,15 @@ class FrameStream:
             yield frame
 
     def _decode(self):
-        """Every frame with its time stamp in the stream's time base, None if there is none.
+        """Yields frames with their time stamp in the stream's time base, None if there is none.
 
-        Behind a packet that cannot be decoded, the time stamps of packets tell how many frames
-        are lost; without them decoding stops, since no later frame would have its right number.
+        After a decoding error, the number of lost frames is determined from the time stamps of the
+        packets. Without time stamps, decoding stops, as later frames could not be numbered.
         """
         codec = self._stream.codec.canonical_name
         certain = self._has_times and codec in _ONE_FRAME_PACKETS
         reordered = codec in _REORDERED_FRAMES
-        waiting = []  # stamps of packets whose frame has not come out yet
+        waiting = []  # time stamps of packets without a decoded frame so far
         previous = last = None
         packets = self._container.demux(self._stream)
         while True:
@@ -251,14 +285,14 @@ class FrameStream:
                     return
                 self._cut_away += packet.is_discard
                 if packet.pts is None:
-                    # The packet behind the last is empty, and has none either.
+                    # The final packet is empty and has no time stamp.
                     certain = certain and not packet.size
                 elif not packet.is_discard:
                     heapq.heappush(waiting, packet.pts)
                 frames = packet.decode()
             except av.FFmpegError as error:
                 self._error = self._error or error.strerror
-                if packet is None or not certain:  # nothing more can be read, or numbered
+                if packet is None or not certain:  # later frames cannot be read or numbered
                     self._stop = error.strerror
                     return
                 continue
@@ -266,13 +300,13 @@ class FrameStream:
                 stamp = frame.pts if self._has_times else frame.dts
                 self._damaged += frame.is_corrupt
                 if certain and stamp is not None:
-                    unsound = self._error or self._damaged
-                    if reordered and unsound and last is not None and stamp < last:
-                        # Out of order, since a key frame is missing; its place has been filled.
+                    has_errors = self._error or self._damaged
+                    if reordered and has_errors and last is not None and stamp < last:
+                        # Out of order due to a missing key frame; already replaced.
                         continue
                     while waiting and waiting[0] <= stamp:
                         lost = heapq.heappop(waiting)
-                        if lost < stamp and (unsound or not reordered):
+                        if lost < stamp and (has_errors or not reordered):
                             self._lost += 1
                             yield previous or frame, lost
                     last = stamp
@@ -288,7 +322,7 @@ class FrameStream:
         elif decoded < declared:
             found.append(f"{decoded} of {declared} frames can be decoded")
         if self._lost:
-            found.append(f"lost frames, each replaced by the one before it: {self._lost}")
+            found.append(f"lost frames, each replaced by the previous frame: {self._lost}")
         if self._damaged:
             found.append(f"damaged frames: {self._damaged}")
         if self._error and not found:
@@ -316,25 +350,23 @@ def decode_frames(
     fps: float | None = None,
     mirrored: bool = False,
 ) -> FrameStream:
-    """Opens a video for reading frame by frame.
+    """Opens a video for decoding frame by frame.
 
     Args:
-        path: any file that FFmpeg reads.
-        size: the whole frame, nothing cropped, is resized to `size x size`; None keeps its size.
-        fps: resample to so many frames a second, by the rule of `gkcmn_tf.video.frame_rates`; None
-            yields every frame.
-        mirrored: whether left and right of every frame are swapped.
+        path: path of the video, in any format that FFmpeg reads.
+        size: frames are resized to `size x size` without cropping; None keeps their size.
+        fps: target frame rate (see `gkcmn_tf.video.frame_rates`); None yields every frame.
+        mirrored: whether to flip frames horizontally.
 
     Raises:
-        FileNotFoundError: no such file.
-        VideoError: not one frame can be decoded, or, while resampling, a time stamp lies too far
-            ahead. A file that is damaged later yields what can be decoded and says so in
-            `FrameStream.damage`.
-        ValueError: `fps` is not more than 0.
+        FileNotFoundError: the file does not exist.
+        VideoError: no frame can be decoded, or, while resampling, the gap between two time stamps
+            is too large. Other damage is reported in `FrameStream.damage`.
+        ValueError: `fps` is not above 0.
     """
     return FrameStream(path, size, fps, mirrored=mirrored)
 
 
 def probe(path: str) -> VideoInfo:
-    """What a video declares, after decoding its first frame; raises as `decode_frames` does."""
+    """Reads the properties of a video; raises the same errors as `decode_frames`."""
     return decode_frames(path).info

@@ -1,4 +1,4 @@
-"""The sound of a video, put beside other pictures."""
+"""Adds the audio track of a video to another video."""
 
 import fractions
 import heapq
@@ -8,20 +8,26 @@ from dataclasses import dataclass
 import av
 from absl import logging
 
-# Codecs that players expect in MP4; others are encoded anew.
+# Codecs that players support in MP4; audio in other codecs is re-encoded.
 COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus")
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-# A decoder of sound needs a little of what comes before; players cut it away.
+# Audio decoders need a short preroll before the first sample; players skip it.
 PREROLL = fractions.Fraction(1, 10)  # seconds
 
 
 @dataclass(frozen=True)
 class SoundSource:
-    """A video file whose sound is wanted.
+    """A video file with an audio track.
+
+    Example:
+        >>> import fractions
+        >>> from gkcmn_tf.video.sound import SoundSource
+        >>> SoundSource("clip.mp4", start=fractions.Fraction(1, 25)).path
+        'clip.mp4'
 
     Attributes:
-        path: of the file.
-        start: when its first frame appears by the file's own time stamps, in seconds.
+        path: path of the file.
+        start: time stamp of the first video frame in the file, in seconds.
     """
 
     path: str
@@ -29,23 +35,23 @@ class SoundSource:
 
 
 def has_sound(path: str) -> bool:
-    """Whether a file has a sound track in a codec that can be decoded or copied."""
+    """Whether a file has an audio track in a known codec."""
     with av.open(path) as container:
         stream = container.streams.best("audio")
         return stream is not None and stream.codec_context is not None
 
 
 def add_sound(picture_path: str, source: SoundSource, output_path: str, options: dict) -> None:
-    """Writes an MP4 with the picture of one file and the sound of another, which stay in step.
+    """Writes an MP4 with the video stream of one file and the audio track of another, in sync.
 
-    The packets of the picture are copied, those of the sound too if MP4 players know its codec;
-    else it is encoded as AAC. If neither works, the sound is left out, and a warning says so.
+    Video packets are copied. Audio packets are copied if MP4 players support the codec; otherwise
+    audio is re-encoded as AAC. If both fail, the audio is omitted with a warning.
 
     Args:
-        picture_path: an MP4 without sound, whose first frame appears at time 0.
-        source: the other file.
-        output_path: of the MP4.
-        options: of the muxer.
+        picture_path: path of an MP4 without audio that starts at time 0.
+        source: the file with the audio track.
+        output_path: path of the MP4 to write.
+        options: options of the muxer.
     """
     with av.open(source.path) as container:
         codec = container.streams.best("audio").codec_context.codec.canonical_name
@@ -57,7 +63,7 @@ def add_sound(picture_path: str, source: SoundSource, output_path: str, options:
         except (av.FFmpegError, ValueError) as error:
             reason = error
     logging.warning(
-        "%s: its sound (%s) is left out, it cannot be written: %s", source.path, codec, reason
+        "%s: omitting its audio track (%s), which cannot be written: %s", source.path, codec, reason
     )
     _write(picture_path, None, output_path, options, None)
 
@@ -78,7 +84,7 @@ def _write(picture_path, source, output_path, options, sound_writer):
 
 
 def _mux(output, packets):
-    """Writes packets by their time, so that the muxer need not hold many."""
+    """Writes packets in order of time, which keeps the buffer of the muxer small."""
     for packet in heapq.merge(*packets, key=lambda packet: packet.dts * packet.time_base):
         output.mux(packet)
 
@@ -91,7 +97,7 @@ def _copy(container, stream, target) -> Iterator[av.Packet]:
 
 
 def _copied(output, container, start):
-    """A sound track of copied packets."""
+    """Packets of an audio track, copied."""
     stream = container.streams.best("audio")
     target = output.add_stream_from_template(stream)
 
@@ -101,7 +107,7 @@ def _copied(output, container, start):
                 continue
             shift = round(start / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            # What an edit list cuts away is not played, but may be needed before the beginning.
+            # Packets removed by an edit list are kept before the beginning, as preroll.
             cut_away = packet.is_discard and packet.pts >= 0
             if not cut_away and packet.pts * packet.time_base >= -PREROLL:
                 packet.stream = target
@@ -111,7 +117,7 @@ def _copied(output, container, start):
 
 
 def _encoded(output, container, start):
-    """A sound track encoded as AAC."""
+    """Packets of an audio track, re-encoded as AAC."""
     stream = container.streams.best("audio")
     rate = stream.codec_context.sample_rate
     rate = min((r for r in AAC_RATES if r >= rate), default=AAC_RATES[-1])
@@ -140,13 +146,13 @@ def _encoded(output, container, start):
 
 
 def _demux(container, stream):
-    """Packets up to where the file is damaged, with a warning."""
+    """Yields packets; stops with a warning where the file is damaged."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            logging.warning("%s: its sound stops early: %s", container.name, error.strerror)
+            logging.warning("%s: the audio track ends early: %s", container.name, error.strerror)
             return
         if packet is None:
             return
@@ -154,7 +160,7 @@ def _demux(container, stream):
 
 
 def _decoded(container, stream):
-    """Frames of sound; a packet that cannot be decoded is silence."""
+    """Yields decoded audio frames; skips packets that cannot be decoded."""
     for packet in _demux(container, stream):
         try:
             yield from packet.decode()

@@ -1,9 +1,9 @@
-"""Feature windows: which frames each one sees, and how they are cut from a stream of frames.
+"""Feature windows: their frames, and batches of windows from a stream of frames.
 
 Features belong to a *video*: window `w` is the 8 frames `[4w - 2, 4w + 6)`, centred on the cell
 `[4w, 4w + 4)`, so the cells tile the video.
 
-The functions that take arrays are written in plain operators, so they serve NumPy and tensors.
+Array functions use Python operators only, so that they accept NumPy arrays and tensors.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,25 +16,26 @@ WINDOW_LEAD = (WINDOW_FRAMES - WINDOW_STRIDE) // 2  # frames of a window before 
 
 
 def windows_in(num_frames):
-    """`ceil(num_frames / 4)`, the cells that tile `num_frames` frames (integers, any shape)."""
+    """Number of cells that cover `num_frames` frames, `ceil(num_frames / 4)` (any shape)."""
     return -(-num_frames // WINDOW_STRIDE)
 
 
 def count_windows(num_frames: int) -> int:
     """Number of feature windows of a video of `num_frames` frames."""
     if num_frames < 1:
-        raise ValueError(f"a video needs at least one frame, got num_frames={num_frames}")
+        raise ValueError(f"num_frames: expected at least 1, got {num_frames}")
     return windows_in(num_frames)
 
 
 def window_frames(num_frames: int) -> np.ndarray:
-    """Frame numbers that each window sees.
+    """Frame numbers of each window.
 
     Args:
-        num_frames: frames in the video, at least 1.
+        num_frames: number of frames in the video, at least 1.
 
     Returns:
-        int64 `[count_windows(num_frames), 8]`; frames beyond either end repeat the edge frame.
+        int64 `[count_windows(num_frames), 8]`; windows that extend beyond
+        the video repeat its first or last frame.
     """
     starts = WINDOW_STRIDE * np.arange(count_windows(num_frames)) - WINDOW_LEAD
     frames = starts[:, None] + np.arange(WINDOW_FRAMES)
@@ -42,23 +43,23 @@ def window_frames(num_frames: int) -> np.ndarray:
 
 
 def frame_windows(frames):
-    """The feature window whose cell holds each frame (integers, any shape)."""
+    """Index of the window whose cell contains each frame (integers, any shape)."""
     return frames // WINDOW_STRIDE
 
 
 def window_batches(
     frames: Iterable[np.ndarray], batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Cuts a stream of frames into batches of windows; holds the frames of one batch at most.
+    """Groups a stream of frames into batches of windows; keeps only one batch in memory.
 
     Args:
-        frames: `[H, W, 3]` each, at least one.
-        batch_size: windows a batch.
+        frames: frames `[H, W, 3]`, at least one.
+        batch_size: number of windows per batch.
 
     Yields:
-        frames `[4 * batch_size + 4, H, W, 3]`, each once though windows share it, with zeros behind
-        the last; windows int32 `[batch_size, 8]`, rows of those frames; and how many of the
-        windows are real: the last batch is filled by repeating its last window.
+        frames `[4 * batch_size + 4, H, W, 3]`, padded with zeros; windows int32 `[batch_size, 8]`,
+        indices into these frames; and the number of valid windows, as the last batch is padded
+        with its last window.
     """
     held, offset, count, first = [], 0, 0, 0
 
@@ -79,7 +80,7 @@ def window_batches(
     for frame in frames:
         held.append(frame)
         count += 1
-        # Now no later frame belongs to the batch's last window.
+        # All frames of the last window of the batch are present.
         if count == WINDOW_STRIDE * (first + batch_size) + WINDOW_LEAD:
             yield batch()
             first += batch_size

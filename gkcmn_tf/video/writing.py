@@ -1,4 +1,4 @@
-"""Video files written, whole or not at all."""
+"""Writes H.264 videos atomically."""
 
 import contextlib
 import dataclasses
@@ -15,21 +15,29 @@ from gkcmn_tf.video import sound
 from gkcmn_tf.video.reading import RESIZE_FLAGS
 
 MP4_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
-# x264's output depends on how many threads share the work, and with its macroblock tree now and
-# then differs for no known reason.
+# For deterministic output: no macroblock tree, with which the output of x264 varies at times. It
+# also depends on the number of threads, hence `thread_count = 1` below.
 X264_PARAMETERS = "no-mbtree=1"
-TICKS_PER_SECOND = 90_000  # at least; a multiple of the source's, so that its time stamps are kept
-MAX_TICKS_PER_SECOND = 1_000_000  # more do not fit a long frame into MP4's 32 bits
+TICKS_PER_SECOND = 90_000  # minimum; a multiple of the source's keeps its time stamps exact
+MAX_TICKS_PER_SECOND = 1_000_000  # limit for long frames in the 32-bit fields of MP4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TimedFrame:
-    """A frame and when it is shown.
+    """A frame with its presentation time.
+
+    Example:
+        >>> import fractions
+        >>> import numpy as np
+        >>> from gkcmn_tf.video.writing import TimedFrame
+        >>> second = fractions.Fraction(1)
+        >>> TimedFrame(np.zeros([4, 6, 3], np.uint8), 2 * second, second / 25).duration
+        Fraction(1, 25)
 
     Attributes:
         pixels: uint8 RGB `[height, width, 3]`.
-        time: when it appears, in seconds after the first frame.
-        duration: for how long it is shown, in seconds; matters for the last frame only.
+        time: presentation time, in seconds after the first frame.
+        duration: duration in seconds; used for the last frame only.
     """
 
     pixels: np.ndarray
@@ -38,16 +46,17 @@ class TimedFrame:
 
 
 def write_video(path: str, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Writes an H.264 MP4, whole or not at all; the same frames give the same bytes.
+    """Writes an H.264 MP4 atomically; the output is deterministic.
 
     Args:
-        path: ends in `.mp4` by custom.
-        frames: uint8 RGB `[height, width, 3]`, all of one size. An odd width or height, which
-            H.264 with halved colour cannot hold, is padded by one repeated column or row.
-        fps: frames a second.
+        path: output path, usually `*.mp4`.
+        frames: uint8 RGB `[height, width, 3]`, all of the same size. Odd widths and heights, which
+            4:2:0 chroma subsampling does not support, are padded by repeating the last column or
+            row.
+        fps: frame rate.
 
     Raises:
-        ValueError: no frames, or one that is not such an array or differs in size.
+        ValueError: there are no frames, or a frame has another dtype or size.
     """
     rate = fractions.Fraction(fps).limit_denominator(65535)
     numbered = ((frame, number, 1) for number, frame in enumerate(frames))
@@ -65,23 +74,23 @@ def write_timed_video(
     sound_source: sound.SoundSource | None = None,
     max_bit_rate: int | None = None,
 ) -> None:
-    """Writes an H.264 MP4 whose frames are shown at their own times, whole or not at all.
+    """Writes an H.264 MP4 with a variable frame rate atomically.
 
     Args:
-        path: ends in `.mp4` by custom.
-        frames: of one size, as in `write_video`, in the order in which they are shown.
-        fps: the mean frame rate, which the encoder allots bits by.
-        time_base: of the source; frame times that are multiples of it are kept exactly.
-        pixel_aspect: width of a pixel by its height.
-        sound_source: whose sound goes with the frames.
-        max_bit_rate: of the picture, in bits a second; None for what the quality takes.
+        path: output path, usually `*.mp4`.
+        frames: frames of the same size, as in `write_video`, in presentation order.
+        fps: mean frame rate, used for the rate control of the encoder.
+        time_base: unit of the source's time stamps in seconds; multiples of it are kept exactly.
+        pixel_aspect: pixel aspect ratio (width / height).
+        sound_source: video file with the audio track to add; None for no audio.
+        max_bit_rate: maximum video bit rate in bits per second; None for no limit.
 
     Raises:
-        ValueError: as in `write_video`.
+        ValueError: see `write_video`.
     """
     rate = fractions.Fraction(fps).limit_denominator(65535)
     ticks = _ticks_per_second(time_base)
-    # MP4 stores for how long packets last; with B-frames that is not how long pictures are shown.
+    # MP4 stores packet durations, which differ from frame durations if there are B-frames.
     parameters = [X264_PARAMETERS, "bframes=0"]
     if max_bit_rate is not None:
         kilobits = max(max_bit_rate // 1000, 1)
@@ -105,7 +114,7 @@ def write_timed_video(
 
 @contextlib.contextmanager
 def _removed(path):
-    """Yields `path`, and removes the file at the end."""
+    """Yields `path`; removes the file on exit."""
     try:
         yield path
     finally:
@@ -121,7 +130,7 @@ def _ticks_per_second(time_base):
 
 
 def _in_ticks(frames, ticks) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Frames with their time stamp and duration; each comes at least a tick after the other."""
+    """Yields frames with time stamp and duration in ticks; time stamps strictly increase."""
     last = -1
     for frame in frames:
         last = max(round(frame.time * ticks), last + 1)
@@ -153,7 +162,7 @@ def _encode(
                 stream.codec_context.flags |= av.codec.context.Flags.frame_duration
                 stream.options = {"x264-params": parameters}
             padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            # Left to the encoder, the conversion would use several threads, and vary.
+            # The conversion inside the encoder is multi-threaded and not deterministic.
             converted = reformatter.reformat(
                 av.VideoFrame.from_ndarray(padded, format="rgb24"),
                 format=stream.pix_fmt,

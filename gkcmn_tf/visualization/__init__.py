@@ -1,1 +1,1 @@
-"""Pictures: tubes drawn into videos, panels for TensorBoard."""
+"""Visualization: overlays on videos and panels for TensorBoard."""

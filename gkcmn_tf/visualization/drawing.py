@@ -1,4 +1,4 @@
-"""What overlays and panels are drawn with: colours, boxes, text, files."""
+"""Drawing primitives of overlays and panels: colours, boxes, text."""
 
 import typing
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
 
 Color = tuple[int, int, int]
 
-# Told apart by colour-blind people too; the dark edge shows on any background.
+# Colours for colour-blind viewers; the dark edge is visible on any background.
 PREDICTED = (255, 159, 28)
 TRUE = (86, 200, 255)
 MORE_PREDICTED = ((204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
@@ -25,13 +25,26 @@ TRACK = (70, 70, 70)
 BAND = (0, 0, 0, 160)
 
 
-def evenly(first, last, count):
-    """At most `count` different integers, evenly spaced from `first` to `last`."""
+def evenly_spaced(first, last, count):
+    """At most `count` distinct integers, evenly spaced from `first` to `last` (inclusive)."""
     return np.unique(np.linspace(first, last, count).round().astype(int))
 
 
 class DrawnTube(NamedTuple):
-    """A tube, its name in pictures, and its colour."""
+    """A tube with its label and colour.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf import Tube
+        >>> from gkcmn_tf.visualization.drawing import PREDICTED, DrawnTube
+        >>> DrawnTube("predicted", Tube(3, 5, np.zeros([2, 4])), PREDICTED).name
+        'predicted'
+
+    Attributes:
+        name: label of the tube.
+        tube: the tube.
+        color: RGB colour, 0 to 255.
+    """
 
     name: str
     tube: "Tube"
@@ -41,13 +54,13 @@ class DrawnTube(NamedTuple):
 def draw_boxes(
     image: Image.Image, drawn: Sequence[DrawnTube], number: int, scale: Sequence[float] = (1, 1)
 ) -> None:
-    """Draws the boxes of frame `number` into a picture.
+    """Draws the boxes of a frame.
 
     Args:
-        image: the frame.
-        drawn: the tubes; the first goes on top.
-        number: of the frame.
-        scale: width and height of the picture by those that boxes are in.
+        image: the frame, modified in place.
+        drawn: the tubes; the first one is drawn on top.
+        number: frame number.
+        scale: scale factors from box coordinates to image pixels along x and y.
     """
     draw = ImageDraw.Draw(image)
     thickness = max(image.height // 90, 2)
@@ -61,7 +74,7 @@ def draw_boxes(
 
 
 def draw_text(image: Image.Image, lines: Sequence[tuple[str, Color]]) -> None:
-    """Writes lines over a dark band at the top; long ones are wrapped."""
+    """Draws lines of text on a dark band at the top; wraps long lines."""
     draw = ImageDraw.Draw(image, "RGBA")
     size = max(image.height / 24, 10)
     placed, bottom = [], 0
@@ -78,9 +91,10 @@ def draw_text(image: Image.Image, lines: Sequence[tuple[str, Color]]) -> None:
 
 
 def wrap(line: str, font, width: float) -> str:
-    """`line` broken between words, so that no part is wider than `width` pixels.
+    """Wraps `line` to a width of `width` pixels.
 
-    A word that is wider, as a sentence of a language without spaces is, is broken anywhere.
+    Lines break between words. Words wider than `width`, such as sentences in languages without
+    spaces, break between characters.
     """
     lines = [""]
     for word in line.split():
@@ -98,7 +112,7 @@ def wrap(line: str, font, width: float) -> str:
 
 
 def draw_bar(image: Image.Image, drawn: Sequence[DrawnTube], number: int, num_frames: int) -> None:
-    """A bar along the bottom that stands for the whole video, a lane for each tube."""
+    """Draws a timeline of the video at the bottom, with one row per tube."""
     draw = ImageDraw.Draw(image)
     lane = max(image.height // 50, 4)
     scale = image.width / num_frames
@@ -114,7 +128,7 @@ def draw_bar(image: Image.Image, drawn: Sequence[DrawnTube], number: int, num_fr
 
 
 def title_bar(text: str, width: int) -> np.ndarray:
-    """A title: white text on black, `[height, width, 3]`."""
+    """Renders white text on black: uint8 RGB `[height, width, 3]`."""
     font, text = font_for(text, 14)
     wrapped = wrap(text, font, width - 8)
     blank = Image.new("RGB", (1, 1))
@@ -125,6 +139,6 @@ def title_bar(text: str, width: int) -> np.ndarray:
 
 
 def write_png(path: str, image: np.ndarray) -> None:
-    """Writes a PNG, whole or not at all."""
+    """Writes a PNG atomically; `image` is uint8 `[height, width, 3]`."""
     with whole_file(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")

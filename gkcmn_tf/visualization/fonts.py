@@ -1,4 +1,4 @@
-"""Fonts that have a text's characters: Pillow's own, or one that the system has."""
+"""Font selection: the default font of Pillow, or a system font that covers the text."""
 
 import functools
 import os
@@ -24,15 +24,22 @@ FONT_FOLDERS = {
 )
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 _UPRIGHT_STYLES = ("Regular", "Book", "Roman", "Normal", "Medium")
-_NO_CHARACTER = "\uffff"  # which Unicode keeps free, so that no font has it
+_NO_CHARACTER = "\uffff"  # a noncharacter, which no font contains
 _TEST_SIZE = 16
 
 
 def font_for(text: str, size: float) -> tuple[ImageFont.FreeTypeFont, str]:
-    """A font of `size` pixels for a text, and the text without characters that it does not have.
+    """Selects a font for a text.
 
-    Pillow's own font if it has all of them, else the system's font that has most. What is left out
-    is logged once.
+    This is the default font of Pillow if it covers the text, otherwise the system font that covers
+    most characters. Missing characters are removed and logged once.
+
+    Args:
+        text: the text to draw.
+        size: font size in pixels.
+
+    Returns:
+        the font, and the text without missing characters.
     """
     path, missing = _font_and_missing("".join(sorted(set(text))))
     return _load(path, size), "".join(c for c in text if c not in missing)
@@ -45,10 +52,10 @@ def _load(path, size):
 
 @functools.lru_cache
 def _font_and_missing(characters):
-    """The path of a font, None for Pillow's own, and which of the characters it does not have."""
+    """Path of a font, None for the default font of Pillow, and the missing characters."""
     path, missing = None, _missing(ImageFont.load_default(_TEST_SIZE), characters)
     if missing:
-        # Pillow's own wins over a font that has no more.
+        # The default font is preferred at equal coverage.
         best = (len(missing), False, False)
         for candidate in _system_fonts():
             try:
@@ -56,30 +63,30 @@ def _font_and_missing(characters):
                     candidate, _TEST_SIZE, layout_engine=ImageFont.Layout.BASIC
                 )
                 without = _missing(font, characters)
-            except OSError:  # no font, or one of bitmaps of another size
+            except OSError:  # not a font, or a bitmap font of another size
                 continue
             family, style = font.getname()
-            # Less is better: first the characters, then a plain style.
+            # Lower is better: number of missing characters first, then the style.
             rank = (len(without), style not in _UPRIGHT_STYLES, "Sans" not in (family or ""))
             if rank < best:
                 best, path, missing = rank, candidate, without
     if missing:
         logging.warning(
-            "no font has the characters %s, pictures are drawn without them; install one that has "
-            "them, such as Noto",
+            "no font covers the characters %s, which are not drawn; install a font for them, such "
+            "as Noto",
             " ".join(sorted(missing)),
         )
     return path, missing
 
 
 def _missing(font, characters):
-    """The characters that a font draws as it draws one that it does not have."""
+    """Characters that are rendered like a missing glyph."""
     unknown = _glyph(font, _NO_CHARACTER)
     return {c for c in characters if _is_drawn(c) and _glyph(font, c) == unknown}
 
 
 def _is_drawn(character):
-    """Not spaces, and not characters that only tell how others are drawn."""
+    """Whether a character is visible, that is, not a space or control character."""
     return unicodedata.category(character) not in ("Zs", "Zl", "Zp", "Cc", "Cf")
 
 

@@ -1,4 +1,4 @@
-"""Tubes shown in notebooks."""
+"""Tubes as HTML, for notebooks."""
 
 import base64
 import html
@@ -15,20 +15,20 @@ if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
 
 MAX_SIDE = 480  # pixels
 MAX_BYTES = 3_000_000
-WHOLE_SECONDS = 60  # of a longer video, only what is around the tube is shown
+WHOLE_SECONDS = 60  # of longer videos, only an excerpt around the tube is shown
 AROUND_SECONDS = 5
 
 
 def tube_html(tube: "Tube") -> str:
-    """A tube drawn into its video, scaled down and without sound, as a page shows it.
+    """Draws a tube into its video, scaled down and without audio, for display in a page.
 
-    Of a video of more than a minute, only the frames around the tube are shown.
+    Videos longer than a minute are cut to an excerpt around the tube.
 
     Returns:
-        a `<video>` element that holds an MP4 of about 3 MB.
+        a `<video>` element with an embedded MP4 of at most about 3 MB.
 
     Raises:
-        FileNotFoundError: the video's file is not there.
+        FileNotFoundError: the video file does not exist.
     """
     timeline = tube.video.timeline
     begin, end = 0, timeline.frame_count

@@ -1,4 +1,4 @@
-"""Tubes drawn into a copy of their video, and into a strip of stills."""
+"""Draws tubes into a copy of their video and into a strip of still images."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ from gkcmn_tf.visualization.drawing import (
     draw_bar,
     draw_boxes,
     draw_text,
-    evenly,
+    evenly_spaced,
     title_bar,
     write_png,
 )
@@ -48,38 +48,39 @@ def draw_tubes(
     max_bit_rate: int | None = None,
     excerpt: tuple[int, int] | None = None,
 ) -> None:
-    """Draws tubes into a copy of their video, a strip of stills, or both while decoding it once.
+    """Draws tubes into a copy of their video, a strip of still images, or both.
 
-    The copy (H.264 in MP4) has the size, the pixel aspect ratio, the frame times and the sound of
-    the video. At the top stand the query and the frame's number; at the bottom a bar shows each
-    tube's segment, and the current frame. The strip has stills evenly spaced from a little before
-    the tubes to a little after.
+    The copy (H.264 in MP4) keeps size, pixel aspect ratio, frame times and audio of the video. It
+    shows the query and the frame number at the top, and a timeline with the segments and the
+    current frame at the bottom. The strip has evenly spaced still images from shortly before to
+    shortly after the tubes. The video is decoded once.
 
     Args:
-        video_path: the video.
-        predicted: one tube or several, each in a colour of its own; may be empty beside a true one.
-        num_frames: frames of the video, for the bar.
-        overlay_path: the MP4 to write, whole or not at all.
-        strip_path: the PNG to write, whole or not at all.
-        query: the sentence; by default those of the tubes, in the tubes' colours if they differ.
-        true_tube: drawn in another colour.
-        fps: target frame rate, if tubes count frames of the resampled video.
-        mirrored: swap left and right of the video, if tubes are of the mirrored one.
-        num_stills: how many stills; fewer if there are not so many frames.
-        max_side: scale a larger copy down to so many pixels on its longer side.
-        max_bit_rate: of the copy's picture, in bits a second; None for what its quality takes.
-        excerpt: copy frames `[begin, end)` only, without sound.
+        video_path: path of the video.
+        predicted: one or several predicted tubes, drawn in different colours; may be empty if
+            `true_tube` is given.
+        num_frames: number of frames of the video, for the timeline.
+        overlay_path: path of the MP4 to write.
+        strip_path: path of the PNG to write.
+        query: the sentence; default: the sentences of the tubes, in their colours if they differ.
+        true_tube: true tube, drawn in another colour.
+        fps: target frame rate if the tubes refer to a resampled video.
+        mirrored: whether to flip the video horizontally if the tubes refer to the mirrored video.
+        num_stills: maximum number of still images.
+        max_side: maximum size of the longer side of the copy, in pixels; None for no limit.
+        max_bit_rate: maximum video bit rate of the copy in bits per second; None for no limit.
+        excerpt: range of frames `[begin, end)` to copy, without audio; None copies all frames.
 
     Raises:
-        FileNotFoundError: no such video.
-        video.VideoError: not one frame can be decoded.
-        ValueError: no tube; nothing to write; the copy would replace the video; or a strip is
-            wanted, and the tubes begin after the video's end.
+        FileNotFoundError: the video does not exist.
+        reading.VideoError: no frame can be decoded.
+        ValueError: there is no tube or no output path, `overlay_path` is the video itself, or a
+            tube begins after the end of the video.
     """
     if overlay_path is None and strip_path is None:
         raise ValueError("expected overlay_path, strip_path, or both")
     if overlay_path and os.path.realpath(overlay_path) == os.path.realpath(video_path):
-        raise ValueError(f"{overlay_path}: is the video itself; choose another name")
+        raise ValueError(f"{overlay_path}: is the video itself; choose another path")
     predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
@@ -87,7 +88,7 @@ def draw_tubes(
     first, end = (0, num_frames) if excerpt is None else excerpt
     stream = reading.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
     last = max(end - 1 if overlay_path else 0, stills.wanted[-1] if stills else 0)
-    # A whole copy has all frames, also those that the caller does not know of.
+    # A full copy includes all decoded frames, even if there are more than `num_frames`.
     whole = overlay_path is not None and excerpt is None
     decoded = stream if whole else itertools.islice(stream, int(last) + 1)
     progress = tqdm.tqdm(decoded, desc="drawing", unit="frame", total=int(last) + 1)
@@ -130,18 +131,20 @@ def draw_tubes(
 
 
 class _Stills:
-    """The frames of a strip, taken as they come by."""
+    """Collects the still images of a strip from a stream of frames."""
 
     def __init__(self, video_path, drawn, num_frames, count):
         if any(tube.begin >= num_frames for _, tube, _ in drawn):
-            raise ValueError(f"{video_path}: a tube begins after the video's {num_frames} frames")
+            raise ValueError(
+                f"{video_path}: a tube begins after the end of the video at frame {num_frames}"
+            )
         self._drawn = drawn
         self._taken = []
         begin = min(tube.begin for _, tube, _ in drawn)
         end = max(tube.end for _, tube, _ in drawn)
         margin = max((end - begin) // 6, 1)
         last = min(end + margin, num_frames) - 1
-        self.wanted = evenly(max(begin - margin, 0), last, count)
+        self.wanted = evenly_spaced(max(begin - margin, 0), last, count)
 
     @property
     def complete(self):
@@ -158,7 +161,7 @@ class _Stills:
         self._taken.append(np.asarray(still.resize((width, STILL_HEIGHT))))
 
     def write(self, path, title):
-        """Stills of one size in rows of four, with a gap between them, below the title."""
+        """Writes a grid of still images with four columns below the title."""
         stills = [np.pad(still, ((2, 2), (2, 2), (0, 0))) for still in self._taken]
         columns = min(STILLS_PER_ROW, len(stills))
         stills += [np.zeros_like(stills[0])] * (-len(stills) % columns)
@@ -185,7 +188,7 @@ def _drawn_tubes(predicted, true_tube):
 
 
 def _captions(drawn, query):
-    """Lines of text with their colour: the query, or each tube's sentence."""
+    """Lines of text with their colour: the query, or the sentences of the tubes."""
     if query is not None:
         return [(query, TEXT)]
     sentences = [(tube.sentence, color) for _, tube, color in drawn if tube.sentence]

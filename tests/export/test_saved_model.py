@@ -172,6 +172,6 @@ def write_run(model_dir):
     model = run_folder.build_model(config, tokenizer.vocabulary_size)
     step = tf.Variable(7, dtype=tf.int64)
     checkpoints.Manager(
-        checkpoints.contents(model, step=step), str(model_dir), max_to_keep=1
+        checkpoints.create_checkpoint(model, step=step), str(model_dir), max_to_keep=1
     ).save()
     return model_dir

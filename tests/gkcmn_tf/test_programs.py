@@ -247,7 +247,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
         ({"preset": "none"}, "--preset=none: neither a folder nor a preset"),
         ({"preset": "gkcmn_shape"}, "did you mean gkcmn_shapes?"),
         ({"queries_file": "none.txt"}, "none.txt: No such file"),
-        ({"format": "hcstvg", "top_k": "2"}, "--format=hcstvg holds one tube a video"),
+        ({"format": "hcstvg", "top_k": "2"}, "--format=hcstvg has one tube per video"),
     ],
 )
 def test_ground_refuses_bad_input(change, message, folder, example):
@@ -325,7 +325,7 @@ def test_evaluate_on_resampled_records_says_so(folder, resampled_run):
     arguments = (f"--model_dir={resampled_run}", resampled)
     submission = f"--hcstvg_submission={folder}/results.json"
     error = call("gkcmn_tf.evaluate", *arguments, submission, fails=True)
-    assert "resampled to 10.0 frames a second" in error
+    assert "resampled to 10.0 fps" in error
     scores = read_json(str(resampled_run / "metrics.json"))
     assert scores["resampled_fps"] == 10 and scores["missing_predictions"] == 0
     tubes = read_json(str(resampled_run / "predictions.json")).values()

@@ -85,7 +85,7 @@ def test_a_stretch_outside_the_video_is_an_error(timeline, begin, end):
 
 
 def test_a_stretch_that_resampling_leaves_out_is_an_error(timeline):
-    with pytest.raises(ValueError, match=r"--begin=0\.3 --end=0\.4: so short that"):
+    with pytest.raises(ValueError, match=r"--begin=0\.3 --end=0\.4: contains no frames"):
         queries.clip_frames(timeline, 0.3, 0.4)
 
 
@@ -111,14 +111,14 @@ def encoded(seconds, mean=(1.0, 2.0)):
     [
         (encoded(3), []),
         (encoded(1.4), []),
-        (encoded(1.3), ["it lasts 1.3 s, clips of training 2.0 to 4.0 s"]),
+        (encoded(1.3), ["it lasts 1.3 s, training clips 2.0 to 4.0 s"]),
         (encoded(6.1), ["it lasts 6.1 s"]),
         # (0.75 / 0.5, 3 / 4): the root mean square is sqrt((2.25 + 0.5625) / 2) = 1.19.
-        (encoded(3, (1.75, 5.0)), ["its features lie 1.19 standard deviations from"]),
+        (encoded(3, (1.75, 5.0)), ["its features are 1.19 standard deviations from"]),
         # 8 steps for 12 s.
         (
             encoded(12),
-            ["each of the 8 steps that the model sees", "it lasts 12.0 s"],
+            ["each of the 8 steps of the model", "it lasts 12.0 s"],
         ),
     ],
 )
@@ -141,5 +141,5 @@ def test_the_warning_says_what_the_model_knows(caplog):
     queries.warn_unfamiliar(encoded(3), (0, 30), 8, about)
     assert not caplog.text
     queries.warn_unfamiliar(encoded(12), (0, 120), 8, about)
-    assert "v.mp4: unlike the training data of shapes" in caplog.text
+    assert "v.mp4: differs from the training data of shapes" in caplog.text
     assert "Knows shapes only." in caplog.text

@@ -183,7 +183,7 @@ def test_a_run_without_statistics_gets_those_of_its_start(folder, one_replica, t
 def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
     model_dir = tmp_path / "run"
     output = Process(command(folder, model_dir, override="runtime.num_gpus=64")).finish(code=1)
-    assert "runtime.num_gpus: 64 asked for, but TensorFlow sees" in output
+    assert "runtime.num_gpus: 64 requested, but TensorFlow finds" in output
     assert not model_dir.exists()
 
 
@@ -193,9 +193,9 @@ def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
         (
             0,
             1,
-            r"num_gpus: 1 asked for, but TensorFlow sees 0 on .*num_gpus=0 to train on the CPU",
+            r"num_gpus: 1 requested, but TensorFlow finds 0 on .*num_gpus=0 to train on the CPU",
         ),
-        (1, 2, r"num_gpus: 2 asked for, but TensorFlow sees 1 on .*num_gpus=1, or install"),
+        (1, 2, r"num_gpus: 2 requested, but TensorFlow finds 1 on .*num_gpus=1, or install"),
     ],
 )
 def test_missing_gpus_are_counted(present, wanted, message, monkeypatch):
@@ -274,7 +274,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
     (data,) = tmp_path.glob("ckpt-20.data*")
     data.write_bytes(data.read_bytes()[:500])
     output = Process(command(folder, tmp_path)).finish()
-    assert "ckpt-20: damaged, going back to the one before" in output
+    assert "ckpt-20: damaged, falling back to the previous checkpoint" in output
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
 
@@ -289,7 +289,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_sentences(folder,
     arguments = command(folder, tmp_path, override="train.learning_rate=1e30,train.clip_norm=0")
     output = Process(arguments).finish(code=1)
     failure = read_json(str(tmp_path / train.FAILURE_FILE))
-    assert f"the loss of step {failure['step']} is not finite" in output
+    assert f"not finite at step {failure['step']}" in output
     assert failure["sentences"]
     assert set(failure["sentences"]) <= {f"s{i}" for i in range(18)}
     assert all(step <= failure["step"] for step in saved_steps(tmp_path))

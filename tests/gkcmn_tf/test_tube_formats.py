@@ -213,12 +213,12 @@ def test_no_answers_at_all(name):
 @pytest.mark.parametrize("name", ["webvtt", "mot", "cvat"])
 def test_two_videos_in_a_format_for_one_are_an_error(answers, name):
     other = moving_tube(make_video("b.mp4"))
-    with pytest.raises(ValueError, match=rf"format {name} holds one video, got .*b\.mp4, clips"):
+    with pytest.raises(ValueError, match=rf"format {name} supports one video, got .*b\.mp4, clips"):
         format_answers([*answers, other], name)
 
 
 def test_two_sentences_of_one_video_are_an_error_in_hcstvg(answers):
-    with pytest.raises(ValueError, match=r"'park\.mp4' has the answers to .*one tube a video"):
+    with pytest.raises(ValueError, match=r"'park\.mp4' has the answers to .*one tube per video"):
         format_answers(answers, "hcstvg")
 
 

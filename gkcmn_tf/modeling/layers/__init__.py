@@ -1,1 +1,1 @@
-"""The paper's modules, one Keras layer each."""
+"""Keras layers of the modules in the paper."""

@@ -16,16 +16,26 @@ def mask_steps(x, step_mask):
 class ConvolutionBlock(keras.layers.Layer):
     """Convolution, group normalisation, ReLU: one block of the mixed network (section 2.2).
 
-    With `rank=2` every frame is convolved by itself (`reshape` and `reshape'` of Eq. 2 are in
-    here); with `rank=3` the kernel spans time too. Padded steps enter a temporal kernel as the
-    zeros that stand beyond a clip's end, and the statistics of the normalisation not at all: they
-    cannot change a result.
+    With `rank=2` each step is convolved separately (this includes `reshape` and `reshape'` of
+    Eq. 2). With `rank=3` the kernel also spans time. Padded steps are set to zero before a temporal
+    convolution, like the zero padding at the end of a clip, and are excluded from the statistics of
+    the normalisation. Their content does not affect valid steps.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.convolution import ConvolutionBlock
+        >>> layer = ConvolutionBlock(8, rank=3)
+        >>> x = np.ones([2, 5, 4, 4, 3], "float32")
+        >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+        >>> tuple(layer(x, step_mask).shape)
+        (2, 5, 4, 4, 8)
 
     Args:
-        filters: channels out.
+        filters: number of output channels.
         rank: 2 (space) or 3 (space and time).
-        kernel_size: cells along each axis.
-        max_groups: groups of the normalisation; the largest divisor of `filters` up to it is used.
+        kernel_size: kernel size along each axis.
+        max_groups: maximum number of groups of the normalisation; the largest divisor of `filters`
+            up to this value is used.
 
     Call arguments:
         x: `[B, T, H, W, C]`.
@@ -47,7 +57,7 @@ class ConvolutionBlock(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.max_groups = max_groups
         convolution = keras.layers.Conv2D if rank == 2 else keras.layers.Conv3D
-        # The normalisation's shift stands in for the bias.
+        # No bias: the normalisation adds `beta`.
         self.convolution = convolution(
             filters,
             kernel_size,

@@ -13,7 +13,7 @@ def masked_mean(x, mask):
 
 
 def masked_max(x, mask):
-    """Like `masked_mean`, but the greatest value of each channel; at least one must be True."""
+    """Maximum of `x` `[B, M, C]` over valid positions, at least one per row: `[B, C]`."""
     return ops.max(ops.where(ops.expand_dims(mask, -1), x, -1e9), axis=1)
 
 
@@ -24,13 +24,21 @@ class CrossModalInteraction(keras.layers.Layer):
         F1 = g(V Wv1) * g(Sr Ws1)
         F2 = concat(g(F1 Wf2), g(V Wv2))
 
-    What the repeated sentence tensor `Sr` is of the sentence's words, the paper leaves open. Their
-    mean or maximum is the same at every cell, so its product with `Ws1` is taken once and
-    broadcast. With attention each cell has a mean of its own, with weights from scaled dot products
-    of its `V` and the words.
+    The paper does not specify how the words are pooled into the sentence tensor `Sr`. With `mean`
+    and `max`, `Sr` is the same at every cell; its product with `Ws1` is computed once and
+    broadcast. With `attention`, each cell computes a weighted mean of the words, with weights from
+    scaled dot products of `V` and the words.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.cross_modal_interaction import CrossModalInteraction
+        >>> fusion = CrossModalInteraction(16)
+        >>> video, words = np.ones([1, 5, 4, 4, 8], "float32"), np.ones([1, 6, 12], "float32")
+        >>> tuple(fusion(video, words, np.ones([1, 6], bool)).shape)
+        (1, 5, 4, 4, 16)
 
     Args:
-        fusion_width: `D'`, channels of `F2`; even, half for each part of the concatenation.
+        fusion_width: `D'`, channels of `F2`; must be even.
         sentence_pooling: `mean`, `max` or `attention`.
 
     Call arguments:
@@ -40,6 +48,9 @@ class CrossModalInteraction(keras.layers.Layer):
 
     Returns:
         `F2`, `[B, T, S, S, D']`.
+
+    Raises:
+        ValueError: `fusion_width` is odd, or `sentence_pooling` is unknown.
     """
 
     def __init__(self, fusion_width, *, sentence_pooling="mean", **kwargs):
@@ -92,7 +103,7 @@ class CrossModalInteraction(keras.layers.Layer):
         return ops.concatenate([self.w_f2(f1), self.w_v2(video)], axis=-1)
 
     def _attend(self, video, words, word_mask):
-        """`g(Sr Ws1)` with a mean over words for each cell, `[B, T, S, S, D' / 2]`."""
+        """`g(Sr Ws1)` with attention over words at each cell, `[B, T, S, S, D' / 2]`."""
         logits = ops.einsum("btyxc,bnc->btyxn", self.cell_query(video), self.word_key(words))
         logits = ops.cast(logits, "float32") / (self.fusion_width // 2) ** 0.5
         logits = ops.where(word_mask[:, None, None, None, :], logits, -1e9)

@@ -1,4 +1,4 @@
-"""Group normalisation of clips that may be padded."""
+"""Group normalisation of padded clips."""
 
 import keras
 from keras import ops
@@ -8,13 +8,22 @@ from keras import ops
 class ClipGroupNormalization(keras.layers.Layer):
     """Group normalisation with statistics over the valid steps of each clip.
 
-    They are taken over time and space together: normalised frame by frame, all frames would be
-    equally strong, and whether anything happens in one would be lost. Neither other samples, other
-    replicas nor padded steps take part.
+    Statistics are computed per clip over time and space. Statistics per step would remove
+    differences in magnitude between steps. Other clips, other replicas and padded steps have no
+    influence.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.group_normalization import ClipGroupNormalization
+        >>> layer = ClipGroupNormalization(groups=2)
+        >>> x = np.ones([2, 5, 4, 4, 6], "float32")
+        >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+        >>> tuple(layer(x, step_mask).shape)
+        (2, 5, 4, 4, 6)
 
     Args:
-        groups: into which the channels are cut; must divide their number.
-        epsilon: added to the variance.
+        groups: number of channel groups; must divide the number of channels.
+        epsilon: small constant added to the variance.
 
     Call arguments:
         x: `[B, T, H, W, C]`.
@@ -49,7 +58,7 @@ class ClipGroupNormalization(keras.layers.Layer):
         count = ops.maximum(ops.sum(mask, axis=(1, 2, 3)) * (H * W * members), 1)
 
         def mean(values):
-            """Means of the groups, at each of their channels: `[B, 1, 1, 1, C]`."""
+            """Group means, repeated for each channel of the group: `[B, 1, 1, 1, C]`."""
             sums = ops.reshape(ops.sum(values * mask, axis=(1, 2, 3)), (-1, self.groups, members))
             means = ops.repeat(ops.sum(sums, axis=-1) / count, members, axis=-1)
             return means[:, None, None, None, :]
@@ -60,7 +69,7 @@ class ClipGroupNormalization(keras.layers.Layer):
         return ops.cast(centered * (scale * gamma) + beta, self.compute_dtype)
 
     def compute_output_shape(self, x_shape):
-        """That of the input."""
+        """Same as the input shape."""
         return x_shape
 
     def get_config(self):

@@ -7,10 +7,19 @@ from gkcmn_tf.modeling.layers.convolution import ConvolutionBlock
 
 @keras.saving.register_keras_serializable("gkcmn")
 class SerialConnection(keras.layers.Layer):
-    """2D convolution of every frame, then 3D convolution: `M_ser` of Eq. 2.
+    """2D convolution of each step, followed by a 3D convolution: `M_ser` of Eq. 2.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.mixed_convolution import SerialConnection
+        >>> layer = SerialConnection(8)
+        >>> x = np.ones([2, 5, 4, 4, 8], "float32")
+        >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+        >>> tuple(layer(x, step_mask).shape)
+        (2, 5, 4, 4, 8)
 
     Args:
-        filters: channels out, `D'`.
+        filters: number of output channels, `D'`.
 
     Call arguments:
         x: `F2`, `[B, T, S, S, C]`.
@@ -50,12 +59,21 @@ class SerialConnection(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("gkcmn")
 class ParallelConnection(keras.layers.Layer):
-    """3D and 2D convolution side by side, summed: `M_par` of Eq. 3.
+    """Sum of parallel 3D and 2D convolutions: `M_par` of Eq. 3.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.mixed_convolution import ParallelConnection
+        >>> layer = ParallelConnection(8, spatial=False)
+        >>> x = np.ones([2, 5, 4, 4, 8], "float32")
+        >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+        >>> tuple(layer(x, step_mask).shape)
+        (2, 5, 4, 4, 8)
 
     Args:
-        filters: channels out, `D'`.
-        spatial: whether the 2D branch takes part. Eq. 4 has the 3D branch alone, since there the
-            serial network brings the 2D convolution.
+        filters: number of output channels, `D'`.
+        spatial: whether to include the 2D branch. Eq. 4 uses the 3D branch only, as the serial
+            network already contains a 2D convolution.
 
     Call arguments:
         x: `F2`, `[B, T, S, S, C]`.
@@ -98,11 +116,21 @@ class ParallelConnection(keras.layers.Layer):
 class MixedConvolution(keras.layers.Layer):
     """The mixed network, `M_mix = K3 (x) F2 + M_ser + F2` (Eq. 4), and its ablations.
 
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.mixed_convolution import MixedConvolution
+        >>> layer = MixedConvolution()
+        >>> x = np.ones([2, 5, 4, 4, 8], "float32")
+        >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+        >>> tuple(layer(x, step_mask).shape)
+        (2, 5, 4, 4, 8)
+
     Args:
-        serial: False removes `M_ser` (Table 3, w/o SC).
-        parallel: False removes `K3 (x) F2` (w/o PC). With both False the layer is the identity
-            (w/o MN).
-        parallel_spatial: True takes the whole `M_par` of Eq. 3 where Eq. 4 has its 3D branch.
+        serial: whether to include `M_ser`; False is ablation w/o SC of Table 3.
+        parallel: whether to include `K3 (x) F2`; False is ablation w/o PC. If both are False, the
+            layer is the identity (w/o MN).
+        parallel_spatial: whether the parallel part is `M_par` of Eq. 3 with its 2D branch; Eq. 4
+            uses the 3D branch only.
 
     Call arguments:
         x: `F2`, `[B, T, S, S, D']`.
@@ -142,7 +170,7 @@ class MixedConvolution(keras.layers.Layer):
         return sum((network(x, step_mask) for network in self.networks), start=x)
 
     def compute_output_shape(self, x_shape):
-        """That of the input."""
+        """Same as the input shape."""
         return x_shape
 
     def get_config(self):

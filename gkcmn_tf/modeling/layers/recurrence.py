@@ -4,13 +4,16 @@ import keras
 
 
 def create_bigru(width: int) -> keras.layers.Bidirectional:
-    """A BiGRU over `[B, T, C]`, float32 whatever the precision of the layers around it.
+    """Creates a BiGRU over `[B, T, C]` that always computes in float32.
 
-    In reduced precision cuDNN's backward pass of the GRU now and then gives NaN gradients, and
-    errors add up over the steps. The GRU is a small share of the computation.
+    In reduced precision, the backward pass of cuDNN's GRU occasionally returns NaN gradients, and
+    rounding errors accumulate over the steps. The GRU is a small part of the computation.
 
     Args:
-        width: of the output `[B, T, width]`, half for each direction.
+        width: width of the output `[B, T, width]`; each direction has half of it.
+
+    Returns:
+        the layer, which maps `[B, T, C]` to `[B, T, width]`.
     """
     return keras.layers.Bidirectional(
         keras.layers.GRU(width // 2, return_sequences=True, dtype="float32", name="gru"),

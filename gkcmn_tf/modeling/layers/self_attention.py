@@ -6,14 +6,22 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("gkcmn")
 class SelfAttention(keras.layers.Layer):
-    """One self-attention layer with residual connection and layer normalisation.
+    """Multi-head self-attention with a residual connection and layer normalisation.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.self_attention import SelfAttention
+        >>> layer = SelfAttention(num_heads=4)
+        >>> mask = np.array([[True, True, False]])
+        >>> tuple(layer(np.ones([1, 3, 16], "float32"), mask).shape)
+        (1, 3, 16)
 
     Args:
-        num_heads: attention heads; must divide the width of the input.
+        num_heads: number of attention heads; must divide the input width `C`.
 
     Call arguments:
         x: `[B, M, C]`.
-        mask: bool `[B, M]`, False at positions that nothing may attend to.
+        mask: bool `[B, M]`, False at padding, which is not attended to.
 
     Returns:
         `[B, M, C]`.
@@ -46,7 +54,7 @@ class SelfAttention(keras.layers.Layer):
         return self.normalization(x + attended)
 
     def compute_output_shape(self, x_shape):
-        """That of the input."""
+        """Same as the input shape."""
         return x_shape
 
     def get_config(self):

@@ -9,22 +9,34 @@ from gkcmn_tf.modeling.layers.self_attention import SelfAttention
 
 @keras.saving.register_keras_serializable("gkcmn")
 class SentenceEncoder(keras.layers.Layer):
-    """Word vectors, self-attention among words, BiGRU: `S = {s_n}` of section 2.1.
+    """Word embedding, self-attention layers and a BiGRU: `S = {s_n}` of section 2.1.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.sentence_encoder import SentenceEncoder
+        >>> encoder = SentenceEncoder(vocabulary_size=50, word_width=16, sentence_width=32)
+        >>> tokens = np.array([[7, 3, 9, 0]])
+        >>> tuple(encoder(tokens, tokens != 0).shape)
+        (1, 4, 32)
 
     Args:
-        vocabulary_size: rows of the embedding, padding (0) and unknown (1) included.
+        vocabulary_size: number of tokens, including padding (0) and unknown (1).
         word_width: width of a word vector.
-        sentence_width: `D`, width of a word feature; even, half for each direction of the BiGRU.
-        attention_layers: self-attention layers before the BiGRU.
-        attention_heads: heads in each.
-        train_word_vectors: whether the embedding is trained; False keeps GloVe vectors as they are.
+        sentence_width: `D`, width of the word features; must be even, as each direction of the
+            BiGRU has half of it.
+        attention_layers: number of self-attention layers before the BiGRU.
+        attention_heads: number of heads of each self-attention layer.
+        train_word_vectors: whether the embedding is trainable; False freezes it.
 
     Call arguments:
-        tokens: int `[B, N]`, 0 where there is no word.
-        mask: bool `[B, N]`, True where there is a word.
+        tokens: int `[B, N]`, 0 is padding.
+        mask: bool `[B, N]`, True at words.
 
     Returns:
-        word features `[B, N, D]`, float32; those of padding are meaningless.
+        word features `[B, N, D]`, float32; undefined at padding.
+
+    Raises:
+        ValueError: `sentence_width` is odd.
     """
 
     def __init__(
@@ -50,7 +62,7 @@ class SentenceEncoder(keras.layers.Layer):
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             word_width,
-            # A trained embedding starts at the scale at which layer normalisation leaves it.
+            # The scale of a trained embedding after layer normalisation.
             embeddings_initializer=keras.initializers.RandomNormal(stddev=0.5),
             trainable=train_word_vectors,
             dtype=self.dtype_policy,
@@ -82,7 +94,11 @@ class SentenceEncoder(keras.layers.Layer):
         return (*tokens_shape, self.sentence_width)
 
     def set_word_vectors(self, vectors):
-        """Fills the embedding of a built layer with `vectors` `[vocabulary_size, word_width]`."""
+        """Sets the embedding of a built layer to `vectors` `[vocabulary_size, word_width]`.
+
+        Raises:
+            ValueError: `vectors` has another shape.
+        """
         expected = (self.vocabulary_size, self.word_width)
         if tuple(ops.shape(vectors)) != expected:
             raise ValueError(f"word vectors have shape {ops.shape(vectors)}, expected {expected}")

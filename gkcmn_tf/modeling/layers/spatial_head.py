@@ -7,22 +7,29 @@ from keras import ops
 
 from gkcmn_tf.modeling.layers.convolution import ConvolutionBlock
 
-# Sigmoid of this is 0.1: nearly all pixels are negative, and a head that starts by saying so does
-# not spend its first epoch unlearning (CenterNet's value).
+# Initial bias, as in CenterNet: sigmoid(-2.19) = 0.1, since nearly all pixels are negative.
 HEATMAP_BIAS = -2.19
 
 
 @keras.saving.register_keras_serializable("gkcmn")
 class SpatialHead(keras.layers.Layer):
-    """Heatmap and box size at every pixel of an `L x L` grid (section 2.3).
+    """Predicts a heatmap and box distances on an `L x L` grid (section 2.3).
 
-    `M_mix` is up-sampled bilinearly to `M_up`; from it one branch predicts the heatmap of Eq. 5 and
-    another the four positive distances from the pixel's centre to the box's edges.
+    `M_mix` is up-sampled bilinearly to `M_up`. One branch predicts the heatmap of Eq. 5, another
+    the four positive distances from the pixel centre to the box edges.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.spatial_head import SpatialHead
+        >>> head = SpatialHead(16, width=8)
+        >>> logits, distances = head(np.ones([1, 5, 7, 7, 8], "float32"), np.ones([1, 5], bool))
+        >>> tuple(logits.shape), tuple(distances.shape)
+        ((1, 5, 16, 16), (1, 5, 16, 16, 4))
 
     Args:
-        heatmap_size: `L`.
-        width: channels between the two convolutions of each branch.
-        initial_distance: distances that the size branch predicts before training, in cells.
+        heatmap_size: `L`, height and width of the heatmap.
+        width: hidden channels of each branch.
+        initial_distance: initial prediction of the size branch, in cells.
 
     Call arguments:
         x: `M_mix`, `[B, T, S, S, D']`.
@@ -73,7 +80,7 @@ class SpatialHead(keras.layers.Layer):
         x = ops.image.resize(ops.reshape(x, (-1, S, S, channels)), (L, L), "bilinear")
         x = ops.reshape(ops.cast(x, self.compute_dtype), (-1, T, L, L, channels))
         heatmap = self.heatmap(self.blocks["heatmap"](x, step_mask))
-        # Softplus, not exp: a clipped exp has no gradient once it saturates, and never recovers.
+        # Softplus instead of exp: a clipped exp has no gradient once it saturates.
         size = ops.softplus(self.size(self.blocks["size"](x, step_mask)))
         return ops.squeeze(heatmap, -1), size
 

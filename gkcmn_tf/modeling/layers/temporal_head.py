@@ -12,11 +12,20 @@ EMBEDDING_KERNELS = (1, 3, 5)
 
 @keras.saving.register_keras_serializable("gkcmn")
 class RecurrentBranch(keras.layers.Layer):
-    """BiGRU and 1D convolution: the score and the boundary heads of section 2.4.
+    """BiGRU followed by a 1D convolution: the score and boundary heads of section 2.4.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.temporal_head import RecurrentBranch
+        >>> layer = RecurrentBranch(3, width=8)
+        >>> x = np.ones([2, 5, 16], "float32")
+        >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+        >>> tuple(layer(x, step_mask).shape)
+        (2, 5, 3)
 
     Args:
-        filters: values predicted at each step.
-        width: width of the BiGRU's output, half for each direction.
+        filters: number of outputs per step.
+        width: output width of the BiGRU; each direction has half of it.
 
     Call arguments:
         x: `[B, T, C]`.
@@ -55,22 +64,30 @@ class RecurrentBranch(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("gkcmn")
 class TemporalHead(keras.layers.Layer):
-    """Scores and offsets of the `K` candidate segments at every step (section 2.4, Fig. 4).
+    """Predicts scores and offsets of `K` candidate segments per step (section 2.4, Fig. 4).
 
-    The embedding layer is three 3D convolutions side by side (kernels 1, 3 and 5), a further 3D
-    convolution, the average over space, and self-attention among steps; each head then is a
-    BiGRU and a 1D convolution.
+    The embedding consists of three parallel 3D convolutions (kernel sizes 1, 3 and 5), another 3D
+    convolution, average pooling over space, and self-attention over steps. Each head is a BiGRU
+    followed by a 1D convolution.
 
-    With attention pooling, which is not in the paper, a mean over space whose weights depend on
-    what a cell holds takes the place of the average: the small part of the picture that the
-    sentence is about need not drown in the rest.
+    Attention pooling, which is not in the paper, replaces the average over space with a weighted
+    mean. The weights are predicted from the features of each cell, so that small objects are not
+    averaged out.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.temporal_head import TemporalHead
+        >>> head = TemporalHead(num_widths=7, width=8)
+        >>> logits, offsets = head(np.ones([1, 5, 4, 4, 8], "float32"), np.ones([1, 5], bool))
+        >>> tuple(logits.shape), tuple(offsets.shape)
+        ((1, 5, 7), (1, 5, 7, 2))
 
     Args:
-        num_widths: `K`, candidates at each step.
+        num_widths: `K`, number of candidates per step.
         width: channels of the embedding.
-        attention_heads: heads of the self-attention.
-        self_attention: False removes it (Table 3, w/o TA).
-        attention_pooling: True weighs the cells.
+        attention_heads: number of heads of the self-attention.
+        self_attention: whether to use self-attention; False is ablation w/o TA of Table 3.
+        attention_pooling: whether to pool over space with attention.
 
     Call arguments:
         x: `M_mix`, `[B, T, S, S, D']`.
@@ -138,7 +155,7 @@ class TemporalHead(keras.layers.Layer):
         return self.score(steps, step_mask), ops.reshape(offsets, (-1, T, self.num_widths, 2))
 
     def _pool(self, x):
-        """`[B, T, S, S, C]` to `[B, T, C]`."""
+        """Pools over space: `[B, T, S, S, C]` to `[B, T, C]`."""
         if not self.attention_pooling:
             return ops.mean(x, axis=(2, 3))
         weights = ops.softmax(ops.cast(self.cell_score(x), "float32"), axis=(2, 3))

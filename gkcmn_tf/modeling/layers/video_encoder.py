@@ -7,16 +7,23 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("gkcmn")
 class VideoEncoder(keras.layers.Layer):
-    """Standardises stored I3D features and projects them to the visual width `d` (section 2.1).
+    """Standardises I3D features and projects them to width `d` (section 2.1).
 
-    I3D's features follow a ReLU: each channel has a mean of its own, far from 0, in which all that
-    differs between objects would drown. Means and deviations are those of the training features;
-    `adapt` sets them, and they are saved with the weights.
+    I3D features are outputs of a ReLU with a large mean per channel, compared to which differences
+    between objects are small. `adapt` sets the mean and standard deviation of each channel to those
+    of the training features; they are saved with the weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.modeling.layers.video_encoder import VideoEncoder
+        >>> encoder = VideoEncoder(32)
+        >>> tuple(encoder(np.ones([1, 5, 7, 7, 64], "float16")).shape)
+        (1, 5, 7, 7, 32)
 
     Args:
-        width: `d`.
-        dropout: share of the channels that training leaves out, other ones for each clip, the same
-            at all of its steps and cells. Against overfitting where videos are few.
+        width: `d`, number of output channels.
+        dropout: dropout rate of whole channels, which are dropped at all steps and cells of a
+            clip; reduces overfitting on small data sets.
 
     Call arguments:
         features: `[B, T, S, S, C]`, any float type.
@@ -46,10 +53,10 @@ class VideoEncoder(keras.layers.Layer):
         self.projection.build(features_shape)
 
     def adapt(self, features):
-        """Sets the statistics of a built layer to those of `features`, `[..., C]`."""
+        """Sets mean and standard deviation of a built layer to those of `features` `[..., C]`."""
         features = np.asarray(features, np.float32).reshape(-1, self.mean.shape[0])
         self.mean.assign(features.mean(axis=0))
-        # A channel that never fires stays as it is.
+        # Channels with zero deviation are not scaled.
         deviation = features.std(axis=0)
         self.deviation.assign(np.where(deviation > 0, deviation, 1))
 

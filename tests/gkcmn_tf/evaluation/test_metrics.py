@@ -163,7 +163,7 @@ def test_missing_and_unknown_predictions_are_counted_and_named(caplog):
     assert results["sentences"] == 3
     assert (results["missing_predictions"], results["unknown_predictions"]) == (2, 1)
     assert "2 sentence(s) have no prediction and score 0, such as b, c" in caplog.text
-    assert "1 prediction(s) are for no sentence" in caplog.text
+    assert "1 prediction(s) are for unknown sentences" in caplog.text
 
 
 def test_faulty_arguments_are_errors():

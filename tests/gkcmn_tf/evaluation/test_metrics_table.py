@@ -21,7 +21,7 @@ def test_table(tmp_path):
 def test_only_like_is_compared(tmp_path):
     one = write(tmp_path / "a.json")
     two = write(tmp_path / "b.json", protocol="sampled_5fps")
-    with pytest.raises(ValueError, match="expected files of one protocol"):
+    with pytest.raises(ValueError, match="expected files with the same protocol"):
         metrics_table.table([f"GKCMN={one}", f"BM={two}"])
     with pytest.raises(ValueError, match=r"x\.json: expected TITLE=FILE"):
         metrics_table.table(["x.json"])

@@ -28,5 +28,5 @@ def test_it_is_the_whole_clip_with_the_mean_box():
 
 
 def test_a_mean_box_needs_sentences():
-    with pytest.raises(ValueError, match="there are no sentences"):
+    with pytest.raises(ValueError, match="expected at least one sentence"):
         trivial_guess.mean_box([])

@@ -155,14 +155,14 @@ PREDICTION_FAULTS = [
     (lambda p: p.update(begin=3.5), "begin: expected an integer, got 3.5"),
     (lambda p: p.update(begin=True), "begin: expected an integer, got True"),
     (lambda p: p.update(end=2), r"end: expected begin <= end, got \[3, 2\)"),
-    (lambda p: p.update(end=3), r"boxes: key '3' is no frame of \[3, 3\)"),
+    (lambda p: p.update(end=3), r"boxes: key '3' is not a frame of \[3, 3\)"),
     (
         lambda p: p.update(end=10**15),
         "end: expected an integer of at most 1000000, got 1000000000000000",
     ),
     (lambda p: p.update(end=None), "end: expected an integer, got None"),
     (lambda p: p.update(boxes=[[0, 0, 1, 1]]), "boxes: expected an object"),
-    (lambda p: p["boxes"].update({"7": [0, 0, 1, 1]}), "boxes: key '7' is no frame"),
+    (lambda p: p["boxes"].update({"7": [0, 0, 1, 1]}), "boxes: key '7' is not a frame"),
     (lambda p: p["boxes"].update({"4": [0, 0, 1]}), r"frame 4: expected \[x1, y1, x2, y2\]"),
     (lambda p: p["boxes"].update({"4": [5, 0, 1, 1]}), "frame 4: expected .* x1 <= x2"),
     (lambda p: p["boxes"].update({"4": [0, 0, 1, None]}), "frame 4: expected"),
@@ -172,7 +172,7 @@ PREDICTION_FAULTS = [
     (lambda p: p["boxes"].update({"4": [0, 0, 1, 10**400]}), "frame 4: expected"),
     (lambda p: p["boxes"].update({"4": [False, 0, 1, 1]}), "frame 4: expected"),
     (lambda p: p["boxes"].update({"4": None}), "frame 4: expected"),
-    (lambda p: p["boxes"].update({"04": [0, 0, 1, 1]}), "boxes: key '04' is no frame"),
+    (lambda p: p["boxes"].update({"04": [0, 0, 1, 1]}), "boxes: key '04' is not a frame"),
 ]
 
 
@@ -200,7 +200,7 @@ GROUND_TRUTH_FAULTS = [
     (lambda g: g["gt"].update(begin=6), r"gt.end: expected begin <= end, got \[6, 5\)"),
     (lambda g: g.update(gt=None), "gt: expected an object, got None"),
     (lambda g: g.update(fps=float("nan")), "fps: expected a positive number, got nan"),
-    (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3 has none"),
+    (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3: missing box"),
 ]
 
 

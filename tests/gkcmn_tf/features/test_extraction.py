@@ -121,7 +121,7 @@ def test_a_long_video_is_never_held_whole(tmp_path, monkeypatch, fps):
 
 
 def test_an_impossible_frame_rate_is_an_error():
-    with pytest.raises(ValueError, match="fps: expected frames a second, more than 0, got 0"):
+    with pytest.raises(ValueError, match="fps: expected a frame rate above 0, got 0"):
         extraction.FeatureExtractor(mean_network(), WEIGHTS, fps=0)
 
 

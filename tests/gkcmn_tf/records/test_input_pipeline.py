@@ -259,7 +259,7 @@ def test_features_that_end_before_the_clip_are_named(clips, videos, tokenizer, t
 
 def test_a_split_without_sentences_is_an_error(tokenizer, tmp_path):
     clip_records.write_clips(str(tmp_path), "train", [], 2)
-    with pytest.raises(ValueError, match="split 'train' holds no sentence"):
+    with pytest.raises(ValueError, match="split 'train' has no sentences"):
         batches(str(tmp_path), tokenizer)
 
 

@@ -75,7 +75,7 @@ def test_bad_glove_files(lines, message, tmp_path):
         glove.load_glove(path, VOCABULARY, dim=3)
     assert "bad.txt" in str(error.value)
     with pytest.raises(
-        FileNotFoundError, match=r"data\.word_vectors: .*none\.txt; .*glove\.6B\.50d"
+        FileNotFoundError, match=r"data\.word_vectors: .*none\.txt: .*glove\.6B\.50d"
     ):
         glove.load_glove(str(tmp_path / "none.txt"), VOCABULARY, dim=3)
 
@@ -130,7 +130,9 @@ def test_coverage_names_the_first_missing_words():
 
 def test_vectors_of_another_width_say_what_to_set(install):
     install()
-    with pytest.raises(ValueError, match=r"have 3 numbers, .* 300; set model\.gkcmn\.word_width=3"):
+    with pytest.raises(
+        ValueError, match=r"vectors of width 3, .* 300; set model\.gkcmn\.word_width=3"
+    ):
         glove.load_glove(PACKAGE, VOCABULARY, dim=300)
 
 
@@ -164,7 +166,7 @@ def test_damaged_packages(install):
     with pytest.raises(ValueError, match=r"glove_6B_index\.parquet: .*Parquet"):
         glove.load_glove(PACKAGE, VOCABULARY, dim=3)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"has no file glove_6B_index\.parquet; install"):
+    with pytest.raises(FileNotFoundError, match=r"has no file glove_6B_index\.parquet; reinstall"):
         glove.load_glove(PACKAGE, VOCABULARY, dim=3)
 
 

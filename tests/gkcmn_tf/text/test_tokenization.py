@@ -101,7 +101,7 @@ def test_save_and_load(tokenizer, tmp_path):
     tokenizer.save(path)
     loaded = tokenization.Tokenizer.load(path, 4)
     assert loaded.vocabulary == tokenizer.vocabulary
-    with pytest.raises(FileNotFoundError, match=r"missing.txt: no vocabulary"):
+    with pytest.raises(FileNotFoundError, match=r"missing.txt: no such vocabulary"):
         tokenization.Tokenizer.load(str(tmp_path / "missing.txt"), 4)
     (tmp_path / "vocabulary.txt").write_text("a\nb\na\n")
     with pytest.raises(ValueError, match=r"vocabulary.txt: vocabulary: expected distinct words"):

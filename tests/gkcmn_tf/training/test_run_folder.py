@@ -40,7 +40,7 @@ def save(experiment, model_dir):
     model.set_weights([w + rng.normal(size=w.shape) for w in model.get_weights()])
     optimizer = trainer.create_optimizer(experiment, model)
     step = tf.Variable(7, dtype=tf.int64)
-    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
     tf.train.CheckpointManager(saved, model_dir, max_to_keep=1).save(7)
     return model, optimizer
 
@@ -66,7 +66,7 @@ def test_without_a_val_split_training_is_evaluated_on_its_own_split(experiment, 
     clip_records.write_clips(experiment.data.records_dir, "val", clips, 1)
     assert run_folder.evaluation_split(experiment.data) == "val"
     experiment.data.eval_split = "test"  # asked for by name
-    with pytest.raises(FileNotFoundError, match="no complete set of shards of split 'test'"):
+    with pytest.raises(FileNotFoundError, match="incomplete shards of split 'test'"):
         run_folder.evaluation_split(experiment.data)
 
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_restores_the_optimizer(experiment, tmp_path):
     path = tf.train.latest_checkpoint(model_dir)
     before = [variable.numpy() - 3 for variable in optimizer.variables]
     step = tf.Variable(0, dtype=tf.int64)
-    status = checkpoints.contents(model, step=step, optimizer=optimizer).restore(path)
+    status = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer).restore(path)
     status.assert_consumed()
     for a, b in zip(before, optimizer.variables, strict=True):
         np.testing.assert_allclose(a, b.numpy(), atol=1e-6)
@@ -228,13 +228,13 @@ def test_a_damaged_checkpoint_is_passed_over(experiment, tmp_path, caplog):
     model_dir = tmp_path / "run"
     model, optimizer = save(experiment, str(model_dir))
     step = tf.Variable(8, dtype=tf.int64)
-    saved = checkpoints.contents(model, step=step, optimizer=optimizer)
+    saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
     checkpoints.Manager(saved, str(model_dir), max_to_keep=3).save(8)
     assert run_folder.load(str(model_dir)).step == 8
     (data,) = model_dir.glob("ckpt-8.data*")
     data.write_bytes(data.read_bytes()[:1000])
     assert run_folder.load(str(model_dir)).step == 7
-    assert "ckpt-8: damaged, going back to the one before" in caplog.text
+    assert "ckpt-8: damaged, falling back to the previous checkpoint" in caplog.text
     (model_dir / "ckpt-7.index").unlink()
-    with pytest.raises(ValueError, match="not one checkpoint can be read"):
+    with pytest.raises(ValueError, match="all checkpoints are damaged"):
         run_folder.load(str(model_dir))

@@ -130,7 +130,7 @@ def test_the_first_loss_that_is_not_finite_is_reported(batch):
     training = create_trainer(batch)
     training.train(tf.constant(2))
     training.model.trainable_variables[0].assign(training.model.trainable_variables[0] * np.nan)
-    with pytest.raises(trainer.NonFiniteLossError, match="loss of step 2 is not finite"):
+    with pytest.raises(trainer.NonFiniteLossError, match="not finite at step 2"):
         training.train(tf.constant(3))
 
 

@@ -161,5 +161,5 @@ def test_seconds_are_those_of_the_time_stamps():
 
 @pytest.mark.parametrize("fps", [0, -5, 1e-9, float("nan"), float("-inf")])
 def test_an_impossible_rate_is_an_error(fps):
-    with pytest.raises(ValueError, match="fps: expected frames a second, more than 0, got"):
+    with pytest.raises(ValueError, match="fps: expected a frame rate above 0, got"):
         frame_rates.as_rate(fps)

@@ -199,7 +199,7 @@ def test_frames_behind_a_hole_keep_their_numbers(path):
         assert found[order[place]] == found[order[place] - 1]
         assert found[: intact + 1] == list(range(intact + 1))
         assert found[40:] == list(range(40, 60))
-        assert stream.damage == f"lost frames, each replaced by the one before it: {lost}"
+        assert stream.damage == f"lost frames, each replaced by the previous frame: {lost}"
 
 
 def test_frames_behind_a_broken_beginning_keep_their_numbers(path):
@@ -208,7 +208,7 @@ def test_frames_behind_a_broken_beginning_keep_their_numbers(path):
     damage_packet(path, damaged, 0, lambda data: b"\xff" * len(data))
     found, stream = read_numbers(damaged)
     assert len(found) == 60 and found[10:] == list(range(10, 60))
-    assert "before it: 1; damaged frames: " in stream.damage
+    assert "previous frame: 1; damaged frames: " in stream.damage
 
 
 def test_hevc_frames_behind_a_hole_keep_their_numbers(tmp_path):
@@ -229,7 +229,7 @@ def test_vp9_frames_behind_a_hole_keep_their_numbers(tmp_path):
     found, stream = read_numbers(damaged)
     assert len(found) == 60 and found[40:] == list(range(40, 60))
     assert found[:20] == list(range(20)) and found[20] == 19
-    assert "lost frames, each replaced by the one before it: 1" in stream.damage
+    assert "lost frames, each replaced by the previous frame: 1" in stream.damage
 
 
 @pytest.mark.parametrize("place", [5, 20, 30])
@@ -244,7 +244,7 @@ def test_av1_frames_behind_a_hole_keep_their_numbers(path, place):
     found, stream = read_numbers(path)
     assert len(found) == 60 and found[place] == place - 1
     assert found[:place] == list(range(place)) and found[40:] == list(range(40, 60))
-    assert "lost frames, each replaced by the one before it: " in stream.damage
+    assert "lost frames, each replaced by the previous frame: " in stream.damage
 
 
 def test_without_time_stamps_a_hole_ends_the_video_so_that_no_frame_is_misnumbered(tmp_path):
@@ -270,7 +270,7 @@ def test_a_scratched_file_loses_frames_but_not_their_count(path):
     stream = reading.decode_frames(str(path))
     frames = np.stack(list(stream))
     assert len(frames) == stream.count == 40
-    assert "lost frames, each replaced by the one before it:" in stream.damage
+    assert "lost frames, each replaced by the previous frame:" in stream.damage
     np.testing.assert_array_equal(frames[:5], whole[:5])
 
 
@@ -493,7 +493,7 @@ def test_a_time_stamp_far_ahead_cannot_be_resampled(tmp_path):
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
 def test_an_impossible_frame_rate_is_an_error(path, fps):
     writing.write_video(str(path), [quarters()] * 2, 25)
-    with pytest.raises(ValueError, match="fps: expected frames a second, more than 0"):
+    with pytest.raises(ValueError, match="fps: expected a frame rate above 0"):
         reading.decode_frames(str(path), fps=fps)
 
 

@@ -37,7 +37,7 @@ def test_window_frames_follow_the_definition(num_frames):
 
 @pytest.mark.parametrize("call", [lambda: count_windows(0), lambda: window_frames(0)])
 def test_a_video_without_frames_is_an_error(call):
-    with pytest.raises(ValueError, match="at least one frame, got num_frames=0"):
+    with pytest.raises(ValueError, match="num_frames: expected at least 1, got 0"):
         call()
 
 

@@ -63,7 +63,7 @@ def test_what_no_font_has_is_left_out_and_logged_once(folder, caplog):
     for _ in range(3):
         font, text = fonts.font_for("a 红色 square", 20)
     assert text == "a  square" and font.getlength(text) > 0
-    assert caplog.text.count("no font has the characters") == 1
+    assert caplog.text.count("no font covers the characters") == 1
     assert "红 色" in caplog.text
 
 
@@ -72,7 +72,7 @@ def test_the_font_that_has_most_is_taken(folder, caplog):
     write_font(folder / "b.ttf", "abcd 红色")
     font, text = fonts.font_for("abcd 红色方", 20)
     assert text == "abcd 红色" and font.path.endswith("b.ttf")
-    assert "no font has the characters 方" in caplog.text
+    assert "no font covers the characters 方" in caplog.text
 
 
 def test_a_plain_style_is_preferred(folder):

@@ -57,7 +57,7 @@ def test_a_tube_is_drawn_into_its_video(tube, tmp_path):
 
 def test_a_tube_without_a_video_cannot_be_drawn(tube, tmp_path):
     bare = Tube(tube.begin, tube.end, tube.boxes)
-    with pytest.raises(ValueError, match="the tube has no video to draw it into"):
+    with pytest.raises(ValueError, match="the tube has no video; create it with"):
         bare.draw(str(tmp_path / "drawn.mp4"))
     assert bare._repr_html_() is None
     os.remove(tube.video.path)

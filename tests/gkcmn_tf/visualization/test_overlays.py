@@ -128,7 +128,7 @@ def test_a_strip_of_fewer_frames_has_fewer_stills(grey_video, tmp_path):
 @pytest.mark.parametrize(
     ("begin", "num_frames", "message"),
     [
-        (50, 20, "a tube begins after the video's 20 frames"),
+        (50, 20, "a tube begins after the end of the video at frame 20"),
         (18, 30, "has 20 frames, expected 30"),
     ],
 )
@@ -227,7 +227,7 @@ def test_a_copy_is_scaled_down_with_its_boxes(grey_video, tmp_path):
 
 def test_the_video_itself_is_never_replaced(grey_video):
     before = pathlib.Path(grey_video).read_bytes()
-    with pytest.raises(ValueError, match="is the video itself; choose another name"):
+    with pytest.raises(ValueError, match="is the video itself; choose another path"):
         overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=grey_video)
     assert pathlib.Path(grey_video).read_bytes() == before
 
@@ -389,7 +389,7 @@ def test_sound_that_cannot_be_written_is_left_out_with_a_warning(tmp_path, monke
     write_source(tmp_path / "v.mkv", sound="pcm_s16le")
     output = str(tmp_path / "drawn.mp4")
     drawn_copy(tmp_path / "v.mkv", output)
-    assert "its sound (pcm_s16le) is left out" in caplog.text
+    assert "omitting its audio track (pcm_s16le)" in caplog.text
     assert len(read_stamps(output)) == len(UNEVEN)
     with av.open(output) as container:
         assert not container.streams.audio
