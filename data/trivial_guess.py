@@ -53,7 +53,7 @@ def main(argv):
     for split in FLAGS.split:
         segments, skipped = READERS[FLAGS.dataset].read_segments(split, FLAGS.annotation_dir)
         for sentence in skipped:
-            logging.warning("%s is left out: %s", sentence.id, sentence.reason)
+            logging.warning("%s is skipped: %s", sentence.id, sentence.reason)
         if not segments:
             raise ValueError(f"{FLAGS.annotation_dir}: split {split!r} holds no sentence")
         scores = score_whole_clips(segments, bootstrap_samples=FLAGS.bootstrap_samples)
