@@ -120,12 +120,12 @@ BAD = [
     ({"begin": None}, "begin: missing field"),
     ({"begin": -1}, "begin: expected an integer of at least 0, got -1"),
     ({"begin": "ten"}, "begin: expected an integer of at least 0, got 'ten'"),
-    ({"end": 10}, "begin, end: [10, 10) holds no frame"),
+    ({"end": 10}, "begin, end: [10, 10) contains no frame"),
     ({"end": 20.5}, "end: expected an integer of at least 0, got 20.5"),
     ({"end": 10**9}, "end: expected an integer of at least 0 and at most 1000000, got 1000000000"),
     ({"end": float("nan")}, "end: expected an integer of at least 0, got"),
     ({"clip_begin": 20}, "begin, end: [10, 20) lies outside the clip [20, "),
-    ({"clip_begin": 9, "clip_end": 9}, "clip_begin, clip_end: [9, 9) holds no frame"),
+    ({"clip_begin": 9, "clip_end": 9}, "clip_begin, clip_end: [9, 9) contains no frame"),
     ({"boxes": [[0, 0, 8, 8]] * 9}, "boxes: 9 for the 10 frames [10, 20); give a box for each"),
     ({"boxes": 7}, "boxes: expected a list or an object, got 7"),
     ({"boxes": {}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
@@ -248,7 +248,7 @@ def test_an_id_that_is_taken_is_skipped(folder):
     found = read(folder)
     assert list(sentences_of(found)) == ["dog", "cat", "7"]
     assert [(skipped.id, skipped.reason) for skipped in found.skipped] == [
-        ("val-00002", "val.jsonl: line 3: id: 'dog' is taken by line 1"),
+        ("val-00002", "val.jsonl: line 3: id: 'dog' is already used by line 1"),
         ("val-00004", "val.jsonl: line 5: id: expected a name in UTF-8, got [7]"),
     ]
 
@@ -289,8 +289,8 @@ def test_the_limit_counts_videos(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("video,sentence,begin,end\n", r"val\.csv: has no column boxes; expected video, sentence,"),
-        ("", r"val\.csv: has no column video, .*, found nothing"),
+        ("video,sentence,begin,end\n", r"val\.csv: missing column boxes; expected video, sentence,"),
+        ("", r"val\.csv: missing column video, .*, found nothing"),
         ("video,sentence,begin,end,boxes,end\n", r"val\.csv: has a column twice"),
         ('video,sentence,begin,end,boxes\na.mp4,"a dog', r"val\.csv: line 2: not valid CSV"),
     ],
@@ -307,7 +307,7 @@ def test_a_split_of_both_forms_or_none_is_an_error(folder):
         custom.account_split("val", str(folder.annotation_dir))
     folder.add_line()
     folder.write("csv")
-    with pytest.raises(ValueError, match=r"holds both val\.jsonl and val\.csv"):
+    with pytest.raises(ValueError, match=r"contains both val\.jsonl and val\.csv"):
         read(folder)
 
 

@@ -105,7 +105,7 @@ def damage_vidstg(folder, steady):
     add(vid="short", truth=(20, 30))
     add("[30, 35) begins behind the 24 frames that can be decoded", vid="short", truth=(30, 35))
     add(vid="other_size")
-    add("video unknown: has no VidOR annotation", vid="unknown", vidor=False)
+    add("video unknown: no VidOR annotation", vid="unknown", vidor=False)
     add("trajectories: expected a list, got None", vid="no_tracks")
     folder.vidor["training", "no_tracks"]["trajectories"] = None
     add("trajectory 7 has no box in the video", target=7)
@@ -116,7 +116,7 @@ def damage_vidstg(folder, steady):
     add(captions=("a " * 25 + "dog runs.",))
     add("temporal_gt: [50, 60) lies outside the clip [0, 40)", truth=(50, 60))
     add(truth=(30, 60))
-    add("temporal_gt: holds no frame", truth=(20, 20))
+    add("temporal_gt: contains no frame", truth=(20, 20))
     del add("fps: missing field; expected a positive number")["fps"]
     add("fps: expected a positive number, got nan")["fps"] = float("nan")
     add("used_segment.end_fid: expected an integer", clip=(0, 39.5))
@@ -173,7 +173,7 @@ def damage_hcstvg(hcstvg_folder):
     negative[:2] = [[-4, -4, 16, 24], [-40, 0, -27, -47]]
     add("all_negative.mp4", "bbox: none of its 10 boxes")["bbox"] = [[-40, 0, -27, -47]] * 10
     add("short_boxes.mp4")["bbox"] = [[8, 8, 16, 24]] * 4
-    add("no_boxes.mp4", "bbox: expected a list of boxes, got an empty one", boxes=0)
+    add("no_boxes.mp4", "bbox: expected a list of boxes, got an empty list", boxes=0)
     add("nan.mp4")["bbox"][3] = [float("nan"), 0, 1, 1]
     del add("no_size.mp4", "width: missing field; expected an integer of at least 1")["width"]
     add("text_size.mp4", "height: expected an integer of at least 1, got '48'")["height"] = "48"
@@ -187,7 +187,7 @@ def damage_hcstvg(hcstvg_folder):
     path = hcstvg_folder.annotation_dir / "train.json"
     once_more = json.dumps(hcstvg_folder.files["train.json"]["sound.mp4"])
     path.write_text(f'{path.read_text()[:-1]}, "sound.mp4": {once_more}}}')
-    expected[f"train-{number:05d}"] = "'sound.mp4': occurs twice; record 0 is taken"
+    expected[f"train-{number:05d}"] = "'sound.mp4': duplicate name; record 0 is used"
     return number + 1, expected
 
 
@@ -216,7 +216,7 @@ def test_hcstvg(hcstvg_folder, tmp_path):
     assert notices["unusable_boxes"] == 2
     # Of the short list of boxes, and of the frame rates that the wrong img_num imply.
     assert notices["times_unlike_boxes"] == 3
-    assert notices["segments_behind_img_num"] == 3
+    assert notices["segments_beyond_img_num"] == 3
 
 
 def damage_custom(custom_folder):
@@ -253,7 +253,7 @@ def damage_custom(custom_folder):
     add(sentence="a " * 25 + "dog runs.")
     add("qtype: expected one of", qtype="exclamation")
     add(id="mine")
-    add(f"id: 'mine' is taken by line {number}", id="mine")
+    add(f"id: 'mine' is already used by line {number}", id="mine")
     add_text("not valid JSON: Unterminated string", '{"video": "sound.m')
     add_text("expected an object, got 'a dog runs'", '"a dog runs"')
     add_text("video: missing field", "{}")
@@ -281,7 +281,7 @@ def test_custom(custom_folder, tmp_path):
 def test_a_table_that_lacks_a_column_is_refused_as_a_whole(custom_folder):
     custom_folder.add_line(boxes=None)
     custom_folder.write("csv")
-    with pytest.raises(ValueError, match=r"val\.csv: has no column boxes; expected video, "):
+    with pytest.raises(ValueError, match=r"val\.csv: missing column boxes; expected video, "):
         custom.read_split("val", str(custom_folder.annotation_dir), str(custom_folder.video_dir))
 
 

@@ -157,7 +157,7 @@ def test_a_video_is_found_by_its_id(tmp_path, video_id, found):
 
 
 def test_no_video_or_several_are_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file a\.\* there or below \(--video_dir\)"):
+    with pytest.raises(FileNotFoundError, match=r"no file a\.\* in or below it \(--video_dir\)"):
         inspect.find_video(str(tmp_path), "a")
     for name in ("a.mp4", "x/a.avi"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

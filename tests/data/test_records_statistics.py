@@ -18,7 +18,7 @@ def manifest(train=(2, 3), val=(0, 0)):
     """What `data.prepare` would have written, of (clips, sentences)."""
     skipped = [
         {"id": "s9", "reason": "video 12: no such file"},
-        {"id": "s8", "reason": "record 3: holds no frame"},
+        {"id": "s8", "reason": "record 3: contains no frame"},
         {"id": "s7", "reason": "video 7: no such file"},
     ]
     splits = {
@@ -89,7 +89,7 @@ def test_the_summary(folder):
     assert val["segment_frames"] is None
     assert train["notices"] == {"held_boxes": 2}
     # Reasons that differ in numbers only count as one.
-    assert train["skipped"] == {"video #: no such file": 2, "record #: holds no frame": 1}
+    assert train["skipped"] == {"video #: no such file": 2, "record #: contains no frame": 1}
 
 
 def test_clips_other_than_the_manifest_counts_are_an_error(folder):

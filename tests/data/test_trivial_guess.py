@@ -101,7 +101,7 @@ def test_sentences_that_are_left_out_are_named(by_hand, run, caplog):
 
 def test_a_split_without_sentences_is_an_error(folder, run):
     folder.add_record("a", captions=(), questions=())
-    with pytest.raises(ValueError, match="split 'val' holds no sentence"):
+    with pytest.raises(ValueError, match="split 'val' has no sentences"):
         run("--split=val")
 
 
