@@ -89,7 +89,10 @@ def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {name for name in names if name.endswith(".py")} == expected
-    assert {name.partition("/")[0] for name in names} == {"gkcmn_tf", f"gkcmn_tf-{gkcmn_tf.__version__}.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {
+        "gkcmn_tf",
+        f"gkcmn_tf-{gkcmn_tf.__version__}.dist-info",
+    }
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert {f"gkcmn_tf/{path}" for path in configs} < set(names)
     assert {"gkcmn_tf/py.typed", "gkcmn_tf/export/serving/compose.yaml"} < set(names)

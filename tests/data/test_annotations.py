@@ -38,7 +38,7 @@ def test_clip_segments_and_boxes_follow_the_frames():
     np.testing.assert_array_equal(clip.sentences[1].boxes, [[15, 0, 25, 10]])
     assert [s.id for s in skipped] == ["1"]
     assert skipped[0].reason == (
-        "video v: its segment [11, 15) holds none of the frames at 5 frames a second"
+        "video v: segment [11, 15) contains no frame at 5 frames per second"
     )
 
 

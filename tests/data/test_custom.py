@@ -115,8 +115,8 @@ def test_a_segment_that_leaves_its_clip_is_cut_and_counted(folder):
 
 
 BAD = [
-    ({"video": None}, "video: missing field; needed are video, sentence, begin, end, boxes"),
-    ({"video": "a" * 300}, "video: too long a path for the name of its features"),
+    ({"video": None}, "video: missing field; required: video, sentence, begin, end, boxes"),
+    ({"video": "a" * 300}, "video: path too long for the name of its feature file"),
     ({"begin": None}, "begin: missing field"),
     ({"begin": -1}, "begin: expected an integer of at least 0, got -1"),
     ({"begin": "ten"}, "begin: expected an integer of at least 0, got 'ten'"),
@@ -126,13 +126,13 @@ BAD = [
     ({"end": float("nan")}, "end: expected an integer of at least 0, got"),
     ({"clip_begin": 20}, "begin, end: [10, 20) lies outside the clip [20, "),
     ({"clip_begin": 9, "clip_end": 9}, "clip_begin, clip_end: [9, 9) contains no frame"),
-    ({"boxes": [[0, 0, 8, 8]] * 9}, "boxes: 9 for the 10 frames [10, 20); give a box for each"),
+    ({"boxes": [[0, 0, 8, 8]] * 9}, "boxes: 9 boxes for 10 frames [10, 20); give a box for each"),
     ({"boxes": 7}, "boxes: expected a list or an object, got 7"),
-    ({"boxes": {}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
-    ({"boxes": {"10": [9, 0, 8, 8]}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
-    ({"boxes": {"ten": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'ten'"),
-    ({"boxes": {"9.5": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got '9.5'"),
-    ({"boxes": {"inf": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'inf'"),
+    ({"boxes": {}}, "boxes: no valid box; expected numbers [x1, y1, x2, y2]"),
+    ({"boxes": {"10": [9, 0, 8, 8]}}, "boxes: no valid box; expected numbers [x1, y1, x2, y2]"),
+    ({"boxes": {"ten": [0, 0, 8, 8]}}, "boxes: expected a frame number as key, got 'ten'"),
+    ({"boxes": {"9.5": [0, 0, 8, 8]}}, "boxes: expected a frame number as key, got '9.5'"),
+    ({"boxes": {"inf": [0, 0, 8, 8]}}, "boxes: expected a frame number as key, got 'inf'"),
     ({"qtype": "question"}, "qtype: expected one of declarative | interrogative, got 'question'"),
     ({"units": "minutes"}, "units: expected one of frames | seconds, got 'minutes'"),
 ]
@@ -164,9 +164,9 @@ def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, r
     ("changes", "reason"),
     [
         ({"boxes": {"30": [0, 0, 8, 8]}}, "boxes: the target has no box in frames [10, 20)"),
-        ({"units": "seconds", "begin": 0.41, "end": 0.42}, "begin, end: [0.41, 0.42) holds no"),
-        ({"units": "seconds", "begin": "0:10"}, "begin: expected a number of seconds"),
-        ({"units": "seconds", "begin": 0.4, "end": 1e5}, "end: expected a number of seconds"),
+        ({"units": "seconds", "begin": 0.41, "end": 0.42}, "begin, end: [0.41, 0.42) contains no"),
+        ({"units": "seconds", "begin": "0:10"}, "begin: expected a time in seconds"),
+        ({"units": "seconds", "begin": 0.4, "end": 1e5}, "end: expected a time in seconds"),
         (
             {"units": "seconds", "begin": 0.4, "end": 0.8, "boxes": {"-1": [0, 0, 8, 8]}},
             "boxes: expected a time in seconds as key, got '-1'",
@@ -274,7 +274,7 @@ def test_fields_without_a_meaning_are_named(folder, caplog):
         found = read(folder)
     absl_logging.get_absl_logger().removeHandler(caplog.handler)
     assert found.kept == 1
-    assert "fields without a meaning here: notes, qtpye" in caplog.text
+    assert "unknown fields are ignored: notes, qtpye" in caplog.text
 
 
 def test_the_limit_counts_videos(folder):
@@ -289,9 +289,12 @@ def test_the_limit_counts_videos(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("video,sentence,begin,end\n", r"val\.csv: missing column boxes; expected video, sentence,"),
+        (
+            "video,sentence,begin,end\n",
+            r"val\.csv: missing column boxes; expected video, sentence,",
+        ),
         ("", r"val\.csv: missing column video, .*, found nothing"),
-        ("video,sentence,begin,end,boxes,end\n", r"val\.csv: has a column twice"),
+        ("video,sentence,begin,end,boxes,end\n", r"val\.csv: duplicate column"),
         ('video,sentence,begin,end,boxes\na.mp4,"a dog', r"val\.csv: line 2: not valid CSV"),
     ],
 )

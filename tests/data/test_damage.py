@@ -108,7 +108,7 @@ def damage_vidstg(folder, steady):
     add("video unknown: no VidOR annotation", vid="unknown", vidor=False)
     add("trajectories: expected a list, got None", vid="no_tracks")
     folder.vidor["training", "no_tracks"]["trajectories"] = None
-    add("trajectory 7 has no box in the video", target=7)
+    add("trajectory 7 has no valid box video", target=7)
     add("trajectory 1: the target has no box in frames [10, 20)", target=1)
     add("captions[0].target_id: expected an integer, got '0'", target="0")
     add("captions[0].description: expected a sentence, got ''", captions=("",))
@@ -167,7 +167,7 @@ def damage_hcstvg(hcstvg_folder):
     add("img_num_too_small.mp4", img_num=12)
     add("behind.mp4", "[45, 55) begins behind the 40 frames that can be decoded", st_frame=46)
     add("over_the_end.mp4", st_frame=36)
-    add("twice.mp4", "video twice.mp4: is there 2 times, as 1/twice.mp4, 2/twice.mp4")
+    add("twice.mp4", "video twice.mp4: found 2 files: 1/twice.mp4, 2/twice.mp4")
     hcstvg_folder.add_video("twice.mp4", part="2")
     negative = add("negative.mp4")["bbox"]
     negative[:2] = [[-4, -4, 16, 24], [-40, 0, -27, -47]]
@@ -244,7 +244,7 @@ def damage_custom(custom_folder):
     add("[40, 50) begins behind the 40 frames", begin=40, end=50, boxes=[[1, 1, 8, 8]] * 10)
     add(begin=35, end=45, boxes=[[1, 1, 8, 8]] * 10)
     add("begin, end: [10, 20) lies outside the clip [20, 30)", clip_begin=20, clip_end=30)
-    add("boxes: 9 for the 10 frames", boxes=[[1, 1, 8, 8]] * 9)
+    add("boxes: 9 boxes for 10 frames", boxes=[[1, 1, 8, 8]] * 9)
     add(boxes={"9": [-8, -8, 99, 99], "12": [1, 2, float("nan"), 4], "15": [8, 8, 24, 32]})
     add("end: missing field", end=None)
     add("begin: expected an integer of at least 0, got '10'", begin="10")

@@ -135,7 +135,7 @@ def test_what_is_odd_but_usable_is_counted(hcstvg_folder, changes, notice):
         (
             "bbox",
             [[0, 0, -1, 5], [1, 2, 3]],
-            "bbox: none of its 2 boxes is [x, y, w, h] of numbers",
+            "bbox: none of the 2 boxes is valid; expected numbers [x, y, w, h]",
         ),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_video_that_is_there_twice_is_skipped(hcstvg_folder):
     assert [(skipped.id, skipped.reason) for skipped in found.skipped] == [
         (
             "train-00000",
-            "video a.mp4: is there 2 times, as 1/a.mp4, 2/a.mp4; remove all but one",
+            "video a.mp4: found 2 files: 1/a.mp4, 2/a.mp4; remove all but one",
         )
     ]
     assert found.videos == {"b.mp4": "2/b.mp4"}

@@ -93,7 +93,7 @@ def test_the_summary(folder):
 
 
 def test_clips_other_than_the_manifest_counts_are_an_error(folder):
-    message = "'train' holds 2 clips with 3 sentences, manifest.json counts 2 with 4"
+    message = "'train' has 2 clips with 3 sentences, manifest.json counts 2 with 4"
     with pytest.raises(ValueError, match=message):
         records_statistics.measure(folder, manifest(train=(2, 4)))
 

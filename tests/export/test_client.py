@@ -63,7 +63,7 @@ def test_several_queries_share_the_work_on_the_video(grpc_address, service, vide
 
 
 def test_what_the_graph_refuses_is_told(connect, video_path):
-    with pytest.raises(client.ServingError, match="sentence: holds no word"):
+    with pytest.raises(client.ServingError, match="sentence: contains no word"):
         client.ground_video(connect(), video_path, ["?!"])
 
 
@@ -90,7 +90,7 @@ def test_another_model(connect, video_path):
 
 def test_no_server(connect, video_path):
     server = connect(address="localhost:1", retries=0)
-    with pytest.raises(client.ServingError, match=r"localhost:1.*does a server listen there"):
+    with pytest.raises(client.ServingError, match=r"localhost:1.*check that the server is running"):
         client.ground_video(server, video_path, QUERIES[:1])
 
 
