@@ -335,12 +335,12 @@ def _nearest_frames(segments, begin, end, step_mask):
         num_steps,
     )
     nearest = tf.clip_by_value(tf.cast(tf.floor(times + 0.5), tf.int64), begin, end)
-    first, last = nearest[..., :1], nearest[..., 1:]
+    first, stop = nearest[..., :1], nearest[..., 1:]
     middle = tf.cast(tf.floor(tf.reduce_mean(times, axis=-1, keepdims=True)), tf.int64)
     middle = tf.clip_by_value(middle, begin, end - 1)
-    empty = last <= first
+    empty = stop <= first
     first = tf.where(empty, middle, first)
-    return tf.concat([first, tf.where(empty, middle + 1, last)], axis=-1)
+    return tf.concat([first, tf.where(empty, middle + 1, stop)], axis=-1)
 
 
 def _frame_boxes(boxes, begin, end, step_frames):

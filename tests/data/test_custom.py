@@ -1,4 +1,4 @@
-"""Reading one's own data: both forms, and each thing that can be wrong."""
+"""Reader of custom annotations: both file formats and all validation errors."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ def sentences_of(found):
 
 @pytest.fixture
 def folder(custom_folder):
-    """A folder with one sound video of 40 frames, 64x48, 25 frames a second."""
+    """A folder with one valid video of 40 frames, 64x48 pixels, 25 frames per second."""
     custom_folder.add_video("a.mp4")
     return custom_folder
 
@@ -262,7 +262,7 @@ def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
     gone, text = found.skipped
     assert gone.reason == f"video gone.mp4: {folder.video_dir}/gone.mp4: no such file"
     assert "text.mp4: cannot be opened as a video" in text.reason
-    # They stay listed, so that a wrong folder of videos is told from an empty split.
+    # They stay listed, to distinguish a wrong video folder from an empty split.
     assert list(found.videos) == ["a.mp4", "gone.mp4", "text.mp4"]
     assert account(folder)["kept"] == 3
 

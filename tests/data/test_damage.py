@@ -1,6 +1,6 @@
-"""A small data set in each layout, damaged in every way we know, becomes records.
+"""Records of a small data set in each format with all known kinds of damage.
 
-Every sentence is accounted for, each one left out with its own reason, and the sound ones are kept.
+Every sentence is counted, each skipped one has its reason, and valid ones are kept.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from tests.data.mean_extractor import make_extractor
 
 
 def damage_videos(folder, sound):
-    """Videos of one and the same sound file, but for their damage, below `sound`'s folder."""
+    """Writes damaged copies of the valid video `sound` into its folder."""
     content = sound.read_bytes()
     directory = sound.parent
     (directory / "empty.mp4").write_bytes(b"")
@@ -36,7 +36,7 @@ VIDEO_REASONS = {
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a split: its part of the manifest, and what is in the records."""
+    """Result for a split: its part of the manifest and the written records."""
 
     manifest: dict
     reasons: dict[str, str]
@@ -67,7 +67,7 @@ def make_records(annotations, split, dataset, video_dir, output_dir):
 
 
 def check_account(outcome, total, expected):
-    """`kept + skipped = total`, and each sentence left out has the reason that it should."""
+    """`kept + skipped = total`, and each skipped sentence has the expected reason."""
     counts = outcome.manifest["sentences"]
     assert (counts["total"], counts["kept"] + counts["skipped"]) == (total, total)
     assert counts["kept"] == len(outcome.sentences) == total - len(expected)
@@ -82,14 +82,14 @@ def check_account(outcome, total, expected):
 
 
 def damage_vidstg(folder, steady):
-    """Writes the data set; returns the number of sentences, and the reason of each bad one."""
+    """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(folder, folder.add_video("sound"))
     folder.add_video("short", frame_count=24)
     folder.add_video("other_size", width=48, height=64)
     expected, number = {}, 0
 
     def add(reason=None, *, vid="sound", vidor=True, **changes):
-        """Adds a record with one sentence, that has to be skipped if there is a reason."""
+        """Adds a record with one sentence, which must be skipped if `reason` is given."""
         nonlocal number
         if vidor and ("training", vid) not in folder.vidor:
             folder.add_vidor(vid, {0: steady, 1: {30: (1, 1, 2, 2)}})
@@ -144,12 +144,12 @@ def test_vidstg(folder, steady, tmp_path):
 
 
 def damage_hcstvg(hcstvg_folder):
-    """Writes the data set; returns the number of sentences, and the reason of each bad one."""
+    """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(hcstvg_folder, hcstvg_folder.add_video("sound.mp4"))
     expected, number = {}, 0
 
     def add(name, reason=None, **changes):
-        """Adds a record of a sound video, unless it names another one."""
+        """Adds a record, by default of a valid video."""
         nonlocal number
         if not (hcstvg_folder.video_dir / "1" / name).exists() and name not in VIDEO_REASONS:
             hcstvg_folder.add_video(name)
@@ -171,7 +171,7 @@ def damage_hcstvg(hcstvg_folder):
     hcstvg_folder.add_video("twice.mp4", part="2")
     negative = add("negative.mp4")["bbox"]
     negative[:2] = [[-4, -4, 16, 24], [-40, 0, -27, -47]]
-    add("all_negative.mp4", "bbox: none of its 10 boxes")["bbox"] = [[-40, 0, -27, -47]] * 10
+    add("all_negative.mp4", "bbox: none of the 10 boxes")["bbox"] = [[-40, 0, -27, -47]] * 10
     add("short_boxes.mp4")["bbox"] = [[8, 8, 16, 24]] * 4
     add("no_boxes.mp4", "bbox: expected a list of boxes, got an empty list", boxes=0)
     add("nan.mp4")["bbox"][3] = [float("nan"), 0, 1, 1]
@@ -202,7 +202,7 @@ def test_hcstvg(hcstvg_folder, tmp_path):
         annotations, "train", "hcstvg", hcstvg_folder.video_dir, tmp_path / "records"
     )
     check_account(outcome, total, expected)
-    # The clip is what can be decoded, whatever the annotation says.
+    # The clip is the decodable part, regardless of the annotation.
     assert outcome.notices["img_num_too_large.mp4"] == "40 of 48 frames can be decoded"
     assert outcome.notices["img_num_too_small.mp4"] == "has 40 frames, annotated as 12"
     for name in ("img_num_too_large.mp4", "img_num_too_small.mp4"):
@@ -220,7 +220,7 @@ def test_hcstvg(hcstvg_folder, tmp_path):
 
 
 def damage_custom(custom_folder):
-    """Writes the data set; returns the number of sentences, and the reason of each bad one."""
+    """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(custom_folder, custom_folder.add_video("sound.mp4"))
     expected, number = {}, 0
 

@@ -1,4 +1,4 @@
-"""Flags that name a data set, and what is read for them."""
+"""Data set flags and the annotations read for them."""
 
 import pytest
 from absl import flags

@@ -1,4 +1,4 @@
-"""Reading HC-STVG: frames, boxes, and each thing that can be wrong."""
+"""Reader of HC-STVG: frames, boxes and all validation errors."""
 
 import json
 import math

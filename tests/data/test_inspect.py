@@ -1,4 +1,4 @@
-"""What people are shown of a records folder."""
+"""Statistics, plots and drawn tubes of a records folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Numbers of a small records folder, checked by hand."""
+"""Statistics of a small records folder, computed by hand."""
 
 import numpy as np
 import pytest
@@ -108,16 +108,16 @@ def test_a_folder_that_is_no_records_folder_is_an_error(tmp_path):
     begin=st.integers(0, 50),
     before=st.integers(0, 20),
     length=st.integers(1, 60),
-    behind=st.integers(0, 20),
+    after=st.integers(0, 20),
     box=st.tuples(*[st.floats(0, 1, width=32)] * 4),
 )
-def test_shares_lie_between_0_and_1(tmp_path_factory, begin, before, length, behind, box):
+def test_shares_lie_between_0_and_1(tmp_path_factory, begin, before, length, after, box):
     folder = str(tmp_path_factory.mktemp("records"))
     x1, x2, y1, y2 = (*sorted(box[:2]), *sorted(box[2:]))
     truth = begin + before, begin + before + length
     pixels = (30 * x1, 20 * y1, 30 * x2, 20 * y2)
     one = sentence(0, *truth, pixels, "a dog")
-    clip = clip_records.Clip("a", begin, truth[1] + behind, 25.0, 30, 20, 200, (one,))
+    clip = clip_records.Clip("a", begin, truth[1] + after, 25.0, 30, 20, 200, (one,))
     clip_records.write_clips(folder, "train", [clip], 1)
     clip_records.write_clips(folder, "val", [], 1)
     values = records_statistics.measure(folder, manifest(train=(1, 1)))["train"].values

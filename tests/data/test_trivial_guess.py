@@ -1,4 +1,4 @@
-"""The whole clip as answer to VidSTG's sentences."""
+"""Whole-clip baseline on VidSTG annotations."""
 
 import json
 import pathlib

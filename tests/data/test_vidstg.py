@@ -1,4 +1,4 @@
-"""Reading VidSTG: what becomes of each sentence, and of each thing that can be wrong."""
+"""Reader of VidSTG: sentences, tubes and all validation errors."""
 
 import collections
 import json

@@ -1,4 +1,4 @@
-"""The folder that TensorFlow alone loads."""
+"""The SavedModel loads with TensorFlow alone."""
 
 import json
 import os
