@@ -1,9 +1,10 @@
-"""Runs a module as `python -m` does: the `main` of every program and every test of the BUILD files.
+"""Runs a module like `python -m`; the `main` of all programs and tests in the BUILD files.
 
+Example:
     python bazel/run_module.py data.prepare --help
 
-Run as a file, a program cannot use relative imports, and the modules beside it hide others of the
-same name: `data/inspect.py` the standard library's, `export/onnx.py` the package `onnx`.
+A program run as a file cannot use relative imports, and modules in its folder shadow other modules
+of the same name: `data/inspect.py` shadows the standard library, `export/onnx.py` shadows `onnx`.
 """
 
 import os

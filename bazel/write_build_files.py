@@ -1,9 +1,12 @@
-"""Writes a Bazel `BUILD` file into every folder with Python sources: run `make build-files`.
+"""Writes a Bazel `BUILD` file into every folder with Python sources.
 
-One target per source file, named as the file, or as the folder for `__init__.py`. Its dependencies
-are the modules that the file imports, or names in a string, as for `python -m`. Its data are the
-files that it names: by a path in the repository, or by a name in its own package. Third-party
-packages are those of requirements.txt, in the Python that Bazel finds.
+Example:
+    make build-files
+
+There is one target per source file, named after the file, or after the folder for `__init__.py`.
+Dependencies are the modules that the file imports or names in strings (as for `python -m`). Data
+are the files that it names by a path in the repository or by a name in its own package.
+Third-party packages are those of requirements.txt, installed in the Python that Bazel uses.
 """
 
 import ast
@@ -23,13 +26,13 @@ package(default_visibility = ["//:__subpackages__"])
 
 
 class Label(NamedTuple):
-    """A target, or a file as a target."""
+    """Label of a target or a file."""
 
     package: PurePath
     name: str
 
     def seen_from(self, package: PurePath) -> str:
-        """The label as the `BUILD` file of the folder `package` has it."""
+        """Returns the label as written in the `BUILD` file of the folder `package`."""
         if self.package == package:
             return f":{self.name}"
         folder = "" if self.package == PurePath() else self.package.as_posix()
@@ -44,8 +47,7 @@ class BuildFiles:
     """The `BUILD` files of a repository.
 
     Args:
-        root: the repository's folder. Hidden folders are left out, and so is what its .gitignore
-            names.
+        root: root folder of the repository. Hidden and git-ignored folders are excluded.
     """
 
     def __init__(self, root: pathlib.Path):
@@ -62,11 +64,11 @@ class BuildFiles:
         self._data = {source: self._data_of(source) for source in self._trees}
 
     def texts(self) -> dict[str, str]:
-        """The text of each `BUILD` file, by its path relative to the root."""
+        """Returns the content of each `BUILD` file by its path relative to the root."""
         return {(p / "BUILD").as_posix(): self._text(p) for p in self._packages}
 
     def _data_labels(self, files):
-        """Paths of files that are no sources, and of the folders with such files only."""
+        """Yields paths and labels of data files, and of folders that contain only data files."""
         for file in files:
             package = next(folder for folder in file.parents if folder in self._packages)
             first, *below = file.relative_to(package).parts
@@ -82,13 +84,13 @@ class BuildFiles:
         return next((path for path in paths if path in self._trees), None)
 
     def _imported(self, source):
-        """The sources that a source imports."""
+        """Yields the source files that a source file imports."""
         for node in _nodes_at_run_time(self._trees[source]):
             modules = []
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                # Level 1 is the source's own folder, each further one the folder above.
+                # Level 1 is the file's own folder, level 2 its parent, and so on.
                 above = source.parents[node.level - 1].parts if node.level else ()
                 package = ".".join([*above, *([node.module] if node.module else [])])
                 names = [f"{package}.{alias.name}" for alias in node.names]
@@ -96,7 +98,7 @@ class BuildFiles:
             yield from filter(None, map(self._file_of, modules))
 
     def _named(self, source):
-        """The sources that a source names in strings, apart from those that import it."""
+        """Yields the source files named in strings, except those that import this file."""
         nodes = _nodes_at_run_time(self._trees[source])
         texts = (str(node.value) for node in nodes if isinstance(node, ast.Constant))
         for file in filter(None, (self._file_of(text) for text in texts if "." in text)):
@@ -108,16 +110,16 @@ class BuildFiles:
                 yield file
 
     def _needed(self, source):
-        """The sources that must be there for a source to run."""
+        """Returns the source files that a source file needs at run time."""
         packages = {folder / "__init__.py" for folder in source.parents}
-        # A package that imports its own modules would close a circle. They run without it.
+        # A package that imports its own modules would create a cycle; they run without it.
         implicit = {file for file in packages & self._trees.keys() if not self._uses[file]}
         if _is_test(source):
             implicit |= {folder / "conftest.py" for folder in source.parents} & self._trees.keys()
         return (self._uses[source] | implicit) - {source}
 
     def _data_of(self, source):
-        """Labels of the files that a source reads."""
+        """Returns the labels of the data files that a source file reads."""
         if source == CHECK:
             return {Label(package, "all_files") for package in self._packages}
         *package_folders, _ = source.parents
@@ -168,7 +170,7 @@ class BuildFiles:
             "py_test" if _is_test(source) else "py_binary",
             size='"large"' if _is_slow(tree) else "",
             args=_list(["pytest", source.as_posix()] if _is_test(source) else [module]),
-            legacy_create_init="0",  # an `__init__.py` only where the repository has one
+            legacy_create_init="0",  # no generated `__init__.py` files
             main=_quoted(runner),
             **attributes | {"srcs": _list({source.name, runner})},
         )
@@ -210,7 +212,7 @@ def _nodes_at_run_time(tree) -> Iterator[ast.AST]:
 
 
 def _strings(tree) -> Iterator[str]:
-    """The strings of a source, apart from keys."""
+    """Yields the strings of a source file, except dictionary keys and subscripts."""
     keys = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript):
@@ -222,7 +224,7 @@ def _strings(tree) -> Iterator[str]:
 
 
 def _paths(tree) -> Iterator[str]:
-    """What may be a path in the repository: with slashes in a string, or `ROOT / "folder"`."""
+    """Yields possible paths in the repository: strings with slashes, or `ROOT / "folder"`."""
     for text in _strings(tree):
         yield from re.findall(r"[\w.-]+(?:/[\w.-]+)+", text)
     for node in ast.walk(tree):
@@ -232,7 +234,7 @@ def _paths(tree) -> Iterator[str]:
             names = [start.right.value, *names] if is_name else []
             start = start.left
         starts = {name.id for name in ast.walk(start) if isinstance(name, ast.Name)}
-        # Below a constant, or this file's folder; elsewhere it is a file made at run time.
+        # Relative to a constant or `__file__`; other paths are created at run time.
         if names and ("__file__" in starts or any(map(str.isupper, starts))):
             yield "/".join(names)
 
@@ -242,7 +244,7 @@ def _quoted(text: str) -> str:
 
 
 def _list(texts: Iterable[str]) -> str:
-    """A list as buildifier sorts and folds it, "" if there is nothing in it."""
+    """Formats a list in buildifier's order and layout; "" for an empty list."""
 
     def key(text):
         phase = 1 if text.startswith(":") else 2 if text.startswith("//") else 0
@@ -259,7 +261,7 @@ def _glob(patterns: Iterable[str]) -> str:
 
 
 def _rule(kind: str, **attributes: str) -> str:
-    """A rule with the attributes that are not empty, in buildifier's order."""
+    """Formats a rule with its non-empty attributes in buildifier's order."""
     order = ("name", "size", "srcs", "args", "data", "legacy_create_init", "main", "deps")
     lines = [f"    {name} = {attributes[name]},\n" for name in order if attributes.get(name)]
     return f"{kind}(\n{''.join(lines)})\n"

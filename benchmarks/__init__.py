@@ -1,4 +1,4 @@
-"""Programs that measure; each prints what its docstring says."""
+"""Benchmark programs; each prints its measurements."""
 
 import sys
 

@@ -1,9 +1,9 @@
-r"""Prints how fast features are made of a video file: windows and seconds of video per second.
+r"""Measures feature extraction throughput: windows and seconds of video per second.
 
 Example:
     python -m benchmarks.extraction --video=clip.mp4
 
-Decoding, I3D and all. The weights are random, which costs the same as trained ones.
+Video decoding is included. The I3D weights are random, which does not affect the speed.
 """
 
 import time
@@ -18,13 +18,15 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("video", None, "Video file, of a few hundred frames.", required=True)
-    flags.DEFINE_integer("batch_size", 4, "Windows computed at a time.", lower_bound=1)
-    flags.DEFINE_integer("runs", 3, "The fastest of so many runs counts.", lower_bound=1)
+    flags.DEFINE_string("video", None, "Video file with a few hundred frames.", required=True)
+    flags.DEFINE_integer("batch_size", 4, "Number of windows per batch.", lower_bound=1)
+    flags.DEFINE_integer(
+        "runs", 3, "Number of runs per dtype; the fastest is reported.", lower_bound=1
+    )
 
 
 def main(argv):
-    """Measures each dtype that I3D computes in."""
+    """Measures each compute dtype of I3D."""
     del argv
     for dtype in extraction.COMPUTE_DTYPES:
         extractor = extraction.FeatureExtractor.from_source(

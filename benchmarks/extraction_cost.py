@@ -1,4 +1,4 @@
-"""Prints what the features of a split of VidSTG take: windows, bytes, hours.
+r"""Estimates the cost of extracting the features of a VidSTG split: windows, bytes and hours.
 
 Example:
     python -m benchmarks.extraction_cost --annotation_file=vidstg/val_annotations.json \
@@ -19,11 +19,16 @@ WINDOW = 7 * 7 * 1024
 def define_flags() -> None:
     """Defines the program's flags."""
     flags.DEFINE_string("annotation_file", None, "SPLIT_annotations.json of VidSTG.", required=True)
-    flags.DEFINE_float("windows_per_second", None, "What data.prepare shows.", required=True)
+    flags.DEFINE_float(
+        "windows_per_second",
+        None,
+        "Extraction speed in windows per second, as shown by data.prepare.",
+        required=True,
+    )
 
 
 def main(argv):
-    """Counts each video once, whole, as data.prepare does."""
+    """Counts the windows of each video once and prints the cost."""
     del argv
     frames = {r["vid"]: r["frame_count"] for r in read_json(FLAGS.annotation_file)}
     windows = sum(count_windows(count) for count in frames.values())

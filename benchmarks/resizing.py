@@ -1,11 +1,12 @@
-r"""Measures what it costs to send a SavedModel frames of another size than training's 224x224.
+r"""Measures the accuracy of a SavedModel on frames that are not resized to 224x224 beforehand.
 
 Example:
     python -m benchmarks.resizing --saved_model=runs/export/gkcmn/1 --model_dir=runs/demo \
         --video_dir=runs/demo/shapes/videos
 
-Prints Markdown: the accuracy on a split with frames that FFmpeg's swscale resized, as training saw
-them, and with frames that TensorFlow resizes in the SavedModel; and how far the features differ.
+Prints a Markdown table with the metrics of a split for frames resized by FFmpeg's swscale, as in
+training, and for frames resized by TensorFlow inside the SavedModel; and the mean difference of the
+features.
 """
 
 import os
@@ -29,14 +30,14 @@ SIZES = {"224x224, by swscale": reading.FRAME_SIZE, "as they are": None}
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("saved_model", None, "FOLDER/VERSION.", required=True)
-    flags.DEFINE_string("model_dir", None, "The run that it was made of.", required=True)
-    flags.DEFINE_string("video_dir", None, "Folder of the videos of its records.", required=True)
+    flags.DEFINE_string("saved_model", None, "SavedModel folder, FOLDER/VERSION.", required=True)
+    flags.DEFINE_string("model_dir", None, "Run folder of the SavedModel.", required=True)
+    flags.DEFINE_string("video_dir", None, "Folder with the videos of the split.", required=True)
     flags.DEFINE_string("split", "test", "Split to evaluate.")
 
 
 def main(argv):
-    """Encodes all videos twice, asks, scores, prints."""
+    """Evaluates the split with both kinds of frames and prints the metrics."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     signatures = tf.saved_model.load(FLAGS.saved_model).signatures
@@ -64,14 +65,14 @@ def main(argv):
 
 
 def encode(signatures, path, size):
-    """Features of a video whose frames are sent in this size."""
+    """Encodes a video with frames of the given size; None for the original size."""
     frames = np.stack(list(reading.decode_frames(path, size)))
     shown = {"frames": tf.constant(frames[None]), "frame_count": tf.constant([len(frames)])}
     return signatures["encode_video"](**shown)["features"]
 
 
 def ask(signatures, features, clip):
-    """Tubes of a clip's sentences, by id."""
+    """Returns the tubes of a clip's sentences by id."""
     inputs = {
         "features": features,
         "begin": tf.constant([clip.begin]),

@@ -1,11 +1,11 @@
-r"""Measures a SavedModel: start, latency, memory, and the cost of one more sentence.
+r"""Measures a SavedModel: loading time, latency, memory and the cost of an additional sentence.
 
 Example:
     python -m benchmarks.serving --saved_model=runs/export/gkcmn/1 --video=park.mp4 \
         --query="the red square moves left"
 
-Prints Markdown. Requests go through `tf.saved_model.load` in this process: what a server adds,
-copies and the network, is left out. Frames are those that `export.client` sends.
+Prints Markdown tables. The SavedModel runs in this process (`tf.saved_model.load`), so the overhead
+of a server and the network is not included. Frames are prepared as in `export.client`.
 """
 
 import os
@@ -28,14 +28,16 @@ LONG_VIDEO = (20_000, 64, 64, 3)
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("saved_model", None, "FOLDER/VERSION.", required=True)
+    flags.DEFINE_string("saved_model", None, "SavedModel folder, FOLDER/VERSION.", required=True)
     flags.DEFINE_string("video", None, "Video file.", required=True)
-    flags.DEFINE_string("query", None, "Sentence about it.", required=True)
-    flags.DEFINE_integer("repeats", 20, "Requests of each kind, after the first.", lower_bound=1)
+    flags.DEFINE_string("query", None, "Sentence about the video.", required=True)
+    flags.DEFINE_integer(
+        "repeats", 20, "Number of timed requests per signature and batch size.", lower_bound=1
+    )
 
 
 def main(argv):
-    """Loads, asks, prints."""
+    """Loads the SavedModel, times the requests and prints the results."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     stream = reading.decode_frames(FLAGS.video)
@@ -59,10 +61,10 @@ def main(argv):
     many = requests["ground_features"] | {"sentences": tf.constant([[FLAGS.query] * 8])}
     times = [run(signatures["ground_features"], many)[0] for _ in range(FLAGS.repeats + 1)][1:]
     eight, one = np.median(times), medians["ground_features", 1]
-    print("\n| a sentence on a video | seconds |\n|---|---|")
-    print(f"| the first, with the video (`ground_video`) | {medians['ground_video', 1]:.3f} |")
-    print(f"| one more, in a request of its own (`ground_features`) | {one:.3f} |")
-    print(f"| one more, in the same request (mean of 7) | {(eight - one) / 7:.3f} |")
+    print("\n| sentence | seconds |\n|---|---|")
+    print(f"| first, including the video (`ground_video`) | {medians['ground_video', 1]:.3f} |")
+    print(f"| additional, in a separate request (`ground_features`) | {one:.3f} |")
+    print(f"| additional, in the same request (mean of 7) | {(eight - one) / 7:.3f} |")
     before = peak_memory()
     long = requests["ground_video"] | {
         "frames": tf.zeros((1, *LONG_VIDEO), tf.uint8),
@@ -70,12 +72,12 @@ def main(argv):
     }
     seconds, _ = run(signatures["ground_video"], long)
     size, gib = "x".join(map(str, LONG_VIDEO)), np.prod(LONG_VIDEO) / 2**30
-    print(f"\nPeak memory of the process: {before:.2f} GiB; `ground_video` on {size} frames, of")
-    print(f"{gib:.2f} GiB, takes {seconds:.1f} s, and the peak to {peak_memory():.2f} GiB.")
+    print(f"\nPeak memory of the process: {before:.2f} GiB. `ground_video` on {size} frames")
+    print(f"({gib:.2f} GiB): {seconds:.1f} s, peak memory {peak_memory():.2f} GiB.")
 
 
 def first_requests(signatures, frames, stream):
-    """Seconds of the first request to each signature, and the requests, by name."""
+    """Returns the time of the first request in seconds, and the request, by signature."""
     count = tf.constant([len(frames)])
     picture = {
         "fps": tf.constant([stream.fps], tf.float32),
@@ -96,22 +98,22 @@ def first_requests(signatures, frames, stream):
 
 
 def peak_memory():
-    """Of this process so far, in GiB."""
+    """Returns the peak memory of this process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def repeated(inputs, batch):
-    """A request `batch` times over, as one."""
+    """Repeats a request `batch` times along the batch axis."""
     return {name: tf.repeat(value, batch, axis=0) for name, value in inputs.items()}
 
 
 def run(signature, inputs):
-    """Seconds, and the outputs as they reach a client: in memory of the host."""
+    """Returns the time of a request in seconds, and its outputs in host memory."""
     return timed(lambda: {name: value.numpy() for name, value in signature(**inputs).items()})
 
 
 def timed(call):
-    """Seconds that a call takes, and what it returns."""
+    """Returns the time of a call in seconds, and its result."""
     began = time.perf_counter()
     result = call()
     return time.perf_counter() - began, result

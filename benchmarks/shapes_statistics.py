@@ -1,4 +1,4 @@
-"""Prints the numbers of data/shapes.md, from scenes and sentences alone: no video is drawn.
+"""Prints the statistics in the README of data.shapes; no videos are rendered.
 
 Example:
     python -m benchmarks.shapes_statistics
@@ -17,7 +17,7 @@ NUM_VIDEOS, SEED, NUM_FRAMES = 1000, 0, 48
 
 
 def main(argv):
-    """Draws the scenes of 1,000 videos, and counts."""
+    """Samples the scenes and sentences of 1,000 videos and prints their statistics."""
     del argv
     videos = [_records(number) for number in tqdm.trange(NUM_VIDEOS)]
     for name, value in statistics(videos).items():
@@ -31,7 +31,7 @@ def _records(number):
 
 
 def statistics(videos: list[list[dict]]) -> dict[str, str]:
-    """The numbers, by name."""
+    """Returns the statistics by name."""
     records = [record for video in videos for record in video]
     texts = [
         [asked["description"] for asked in record["captions"] + record["questions"]]
@@ -58,21 +58,27 @@ def statistics(videos: list[list[dict]]) -> dict[str, str]:
     questions = sum(len(record["questions"]) for record in records)
     quartiles = np.percentile(lengths, [25, 75])
     return {
-        "sentences": f"{np.mean(per_video):.1f} a video ({min(per_video)} to {max(per_video)}): "
+        "sentences": f"{np.mean(per_video):.1f} per video ({min(per_video)} to {max(per_video)}): "
         f"{len(records):,} statements, {questions:,} questions",
         "vocabulary": f"{len(words)} words",
-        "length of the true segment": f"mean {lengths.mean():.1f} frames; half of them "
-        f"{quartiles[0]:.0f} to {quartiles[1]:.0f}",
-        "videos that ask for different objects at overlapping times": _share(videos, False),
-        "videos that ask for one object at different times": _share(videos, True),
-        "records that tell a passing": f"{passing:.0%}",
-        "m_tIoU of guessing the whole clip": f"{whole:.2f}",
-        "m_tIoU of guessing the middle 70 % of the clip": f"{guess:.2f}",
+        "length of ground-truth segments": f"mean {lengths.mean():.1f} frames, quartiles "
+        f"{quartiles[0]:.0f} and {quartiles[1]:.0f}",
+        "videos with different target objects at overlapping times": _share(videos, False),
+        "videos with one target object at different times": _share(videos, True),
+        "records about passing": f"{passing:.0%}",
+        "m_tIoU of predicting the whole clip": f"{whole:.2f}",
+        "m_tIoU of predicting the middle 70 % of the clip": f"{guess:.2f}",
     }
 
 
 def _share(videos, one_object):
-    """Share of the videos with two records of one object apart, or of two that overlap."""
+    """Returns the share of videos that have a certain pair of records.
+
+    Args:
+        videos: records of each video.
+        one_object: True for two records of one object with disjoint segments, False for two
+            records of different objects with overlapping segments.
+    """
 
     def fits(a, b):
         target = [r["captions"][0]["target_id"] for r in (a, b)]

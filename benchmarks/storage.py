@@ -1,10 +1,10 @@
-r"""Prints what a trained model loses if features are stored in fewer bits.
+r"""Measures the accuracy of a trained model on features stored with reduced precision.
 
 Example:
     python -m benchmarks.storage --model_dir=runs/demo
 
-The features of the test split, which must be stored in float16, are rounded as each storage does,
-and the model, which was trained on them as they are, is evaluated on them.
+The features of the split, which must be stored in float16, are rounded to each storage type, and
+the model is evaluated on the rounded features without retraining.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
     flags.DEFINE_string("split", "test", "Split to evaluate.")
 
 
 def main(argv):
-    """Evaluates once for each storage."""
+    """Evaluates the model once for each storage type."""
     del argv
     run = run_folder.load(FLAGS.model_dir)
     source = run.config.data.records_dir
@@ -53,7 +53,7 @@ def main(argv):
 
 
 def round_features(source: str, folder: str, video_ids: set[str], dtype: str) -> float:
-    """Copies the features of some videos, rounded; returns the mean error over the mean feature."""
+    """Copies features rounded to `dtype`; returns the mean error relative to the mean feature."""
     errors, sizes = [], []
     for video_id in sorted(video_ids):
         features = feature_storage.read_video_features(source, video_id)

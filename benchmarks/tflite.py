@@ -1,14 +1,14 @@
-r"""Prints size, time, memory and accuracy of a run's TensorFlow Lite files, of each quantisation.
+r"""Measures size, latency, memory and accuracy of TensorFlow Lite files for each quantisation.
 
 Example:
     python -m benchmarks.tflite --model_dir=runs/demo --output_dir=runs/tflite \
         --video_dir=runs/demo/shapes/videos
 
-Grounding network: asked each sentence of the split by the runner's own code, on stored features.
-I3D: its features of every video of the split, from files in --video_dir, grounded by the `none`
-file of the grounding network. Each file is timed in a process of its own
-(`benchmarks.tflite_latency`). The first row is the run's model in TensorFlow, computed in the
-precision that it was trained in.
+The grounding network is evaluated on the stored features of the split, with the code of
+`export.run_tflite`. I3D is evaluated with features extracted from the videos in --video_dir, which
+are grounded by the `none` file of the grounding network. Latency is measured in a separate process
+for each file (`benchmarks.tflite_latency`). The first row is the model in TensorFlow, in its
+training precision.
 """
 
 import itertools
@@ -33,18 +33,24 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
-    flags.DEFINE_string("output_dir", None, "Where the files go.", required=True)
-    flags.DEFINE_string("records_dir", None, "Records to evaluate on; default: the run's own.")
-    flags.DEFINE_string("video_dir", None, "Videos of the split; without, I3D is left out.")
-    flags.DEFINE_integer("calibration_videos", 8, "How many videos int8 of I3D learns from.")
+    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("output_dir", None, "Output folder of the files.", required=True)
+    flags.DEFINE_string(
+        "records_dir", None, "Records folder for evaluation; default: the run's records."
+    )
+    flags.DEFINE_string(
+        "video_dir", None, "Folder with the videos of the split; default: I3D is not evaluated."
+    )
+    flags.DEFINE_integer("calibration_videos", 8, "Number of videos for int8 calibration of I3D.")
     flags.DEFINE_string("split", "test", "Split to evaluate.")
-    flags.DEFINE_integer("examples", 200, "How many sentences int8 learns from.", lower_bound=1)
-    flags.DEFINE_integer("threads", 2, "Threads to compute with.", lower_bound=1)
+    flags.DEFINE_integer(
+        "examples", 200, "Number of sentences for int8 calibration.", lower_bound=1
+    )
+    flags.DEFINE_integer("threads", 2, "Number of CPU threads.", lower_bound=1)
 
 
 def main(argv):
-    """Exports, evaluates and times each kind."""
+    """Exports, evaluates and times each quantisation."""
     del argv
     run = run_folder.load(FLAGS.model_dir)
     data = run.config.data
@@ -75,11 +81,11 @@ def main(argv):
             f"{cost['p95']:.1f} | {cost['peak']:.0f} | {score(predicted):.4f} |",
             flush=True,
         )
-    print(f"\nOf the memory, Python and its packages take {cost['before']:.0f} MiB.")
+    print(f"\nMemory of Python and its packages, included above: {cost['before']:.0f} MiB.")
 
 
 def grounding_files(run, dataset, clips):
-    """Yields network, kind, file and predictions of the grounding network in each kind."""
+    """Yields network, quantisation, file and predictions of the grounding network."""
     for kind in tflite.QUANTIZATIONS:
         path = os.path.join(FLAGS.output_dir, f"grounding-{kind}.tflite")
         examples = list(tflite.sentence_examples(run, FLAGS.examples)) if kind == "int8" else ()
@@ -89,7 +95,7 @@ def grounding_files(run, dataset, clips):
 
 
 def i3d_files(run, clips):
-    """Yields the same of I3D, on which the first file of the grounding network works."""
+    """Yields the same for I3D, with predictions of the first file of the grounding network."""
     videos = find_videos(FLAGS.video_dir)
     data = run.config.data
     trained_on = {
@@ -107,7 +113,7 @@ def i3d_files(run, clips):
 
 
 def find_videos(folder: str) -> dict[str, str]:
-    """Paths of the videos anywhere under a folder, by file name without its ending."""
+    """Returns the paths of all videos below a folder, by file name without suffix."""
     return {path.stem: str(path) for path in pathlib.Path(folder).rglob("*.mp4")}
 
 
@@ -117,7 +123,7 @@ def predict_videos(
     clips: list[clip_records.Clip],
     videos: dict[str, str],
 ) -> dict[str, tubes.Tube]:
-    """The tube of each sentence of `clips`, from the videos themselves."""
+    """Returns the tube of each sentence of `clips`, with features extracted from the videos."""
     predictions = {}
     clips = sorted(clips, key=lambda clip: clip.video_id)
     for video, group in itertools.groupby(
@@ -135,7 +141,7 @@ def predict_videos(
 def predict(
     grounder: run_tflite.Grounder, dataset, clips: list[clip_records.Clip]
 ) -> dict[str, tubes.Tube]:
-    """The tube of each sentence of `clips`, which `dataset` holds one by one."""
+    """Returns the tube of each sentence of `clips`; `dataset` has one sentence per batch."""
     asked = [(clip, sentence) for clip in clips for sentence in clip.sentences]
     predictions = {}
     for inputs, labels in tqdm.tqdm(dataset, desc="grounding", unit="batch"):
@@ -157,7 +163,7 @@ def predict(
 
 
 def measure(path: str) -> dict:
-    """What `benchmarks.tflite_latency` prints for a file."""
+    """Runs `benchmarks.tflite_latency` on a file and returns its measurements."""
     command = [sys.executable, "-m", "benchmarks.tflite_latency", f"--model={path}"]
     command.append(f"--threads={FLAGS.threads}")
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -1,10 +1,10 @@
-r"""Measures a TensorFlow Lite file in a process that holds nothing else.
+r"""Measures latency and peak memory of a TensorFlow Lite file in a separate process.
 
 Example:
     python -m benchmarks.tflite_latency --model=grounding.tflite
 
-Prints JSON: median and 95th percentile of the time of a call in milliseconds, and the peak memory
-of the process in MiB, before the file is loaded and at the end.
+Prints JSON: `p50` and `p95`, percentiles of the latency in milliseconds; `before` and `peak`, the
+peak memory of the process in MiB before the file is loaded and at the end.
 """
 
 import json
@@ -22,14 +22,14 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model", None, "File of export.tflite.", required=True)
-    flags.DEFINE_integer("threads", 2, "Threads to compute with.", lower_bound=1)
-    flags.DEFINE_integer("calls", 50, "Calls to time.", lower_bound=1)
-    flags.DEFINE_integer("warmup_calls", 5, "Calls before those.", lower_bound=0)
+    flags.DEFINE_string("model", None, "TensorFlow Lite file of export.tflite.", required=True)
+    flags.DEFINE_integer("threads", 2, "Number of CPU threads.", lower_bound=1)
+    flags.DEFINE_integer("calls", 50, "Number of timed calls.", lower_bound=1)
+    flags.DEFINE_integer("warmup_calls", 5, "Number of untimed calls at the start.", lower_bound=0)
 
 
 def main(argv):
-    """Calls the file's signature with noise."""
+    """Times calls of the file's signature on random inputs."""
     del argv
     before = peak_memory()
     interpreter = Interpreter(FLAGS.model, num_threads=FLAGS.threads)
@@ -46,7 +46,7 @@ def main(argv):
 
 
 def noise(detail: dict) -> np.ndarray:
-    """An array for an input of a signature: positive numbers, tokens of known words, True."""
+    """Returns a random input: positive numbers, token ids of known words, or True."""
     rng, shape, dtype = np.random.default_rng(0), detail["shape"], detail["dtype"]
     if np.issubdtype(dtype, np.floating):
         return rng.random(shape, np.float32).astype(dtype)
@@ -56,8 +56,8 @@ def noise(detail: dict) -> np.ndarray:
 
 
 def peak_memory() -> float:
-    """Of this process so far, in MiB; Linux only."""
-    # Not `resource.getrusage`, whose peak is at least that of the process that started this one.
+    """Returns the peak memory of this process in MiB; Linux only."""
+    # `resource.getrusage` would include the peak of the parent process.
     with open("/proc/self/status", encoding="ascii") as file:
         return int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1]) / 2**10
 

@@ -1,4 +1,4 @@
-"""Programs that turn a data set's own files into the records that GKCMN trains on."""
+"""Programs that convert data sets to training records."""
 
 import sys
 

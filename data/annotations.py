@@ -1,8 +1,7 @@
-"""What every data set's annotations become before their videos are looked at.
+"""Annotation types and operations shared by all data sets.
 
-A data set's own module (`data.vidstg`, `data.hcstvg`, `data.custom`) reads its files into
-`SplitAnnotations`; `data.prepare` does the rest. Every sentence is either in a clip or in
-`skipped`.
+The readers (`data.vidstg`, `data.hcstvg`, `data.custom`) return `SplitAnnotations`, from which
+`data.prepare` writes the records. Every sentence is either part of a clip or listed in `skipped`.
 """
 
 import collections
@@ -22,13 +21,13 @@ from gkcmn_tf.video.frame_rates import segment_in_samples
 
 SPLITS = ("train", "val", "test")
 
-# The end of a clip that is the whole video, however many frames can be decoded of it.
+# End frame of a clip that covers the whole video; its frame count is known only after decoding.
 END_OF_VIDEO = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A sentence that is left out, and why: file, record and field."""
+    """A skipped sentence and the reason, which names the file, the record and the field."""
 
     id: str
     reason: str
@@ -36,13 +35,14 @@ class Skipped:
 
 @dataclasses.dataclass
 class SplitAnnotations:
-    """A split as its annotation files describe it.
+    """The annotations of a split.
 
     Attributes:
-        clips: with sentences whose `index` counts all sentences of the files, left out or not.
-        videos: path of each clip's video below the folder of videos, by video id.
-        skipped: sentences left out.
-        notices: how often something was put right on the way in.
+        clips: clips with their sentences. `Sentence.index` counts all sentences of the annotation
+            files, including skipped ones.
+        videos: video path relative to the video folder, by video id.
+        skipped: skipped sentences.
+        notices: number of corrections, by kind.
     """
 
     clips: list[Clip] = dataclasses.field(default_factory=list)
@@ -52,18 +52,18 @@ class SplitAnnotations:
 
     @property
     def kept(self) -> int:
-        """Sentences in `clips`."""
+        """Number of sentences in `clips`."""
         return sum(len(clip.sentences) for clip in self.clips)
 
 
 @dataclasses.dataclass
 class SplitAccount:
-    """What a split's annotation files hold, before VidOR or any video is looked at.
+    """Counts of a split's annotation files, without VidOR annotations or videos.
 
     Attributes:
-        records: entries of the files, whatever became of them.
-        sentences: how many they ask, skipped ones too, by `qtype`.
-        skipped: sentences left out.
+        records: number of records, including invalid ones.
+        sentences: number of sentences by `qtype`, including skipped ones.
+        skipped: skipped sentences.
     """
 
     records: int = 0
@@ -71,7 +71,7 @@ class SplitAccount:
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> dict:
-        """The numbers; `kept + skipped` is the sum of the sentences of both types."""
+        """Returns the counts; `kept + skipped` equals the number of sentences of both types."""
         return {
             "records": self.records,
             **{qtype: self.sentences[qtype] for qtype in QTYPES},
@@ -83,7 +83,7 @@ class SplitAccount:
 
 @dataclasses.dataclass(frozen=True)
 class TrueSegment:
-    """When a sentence happens, without boxes: frames `[begin, end)` of the clip `clip`."""
+    """Ground-truth segment `[begin, end)` of a sentence, in frames, inside `clip`; no boxes."""
 
     video_id: str
     qtype: str
@@ -93,11 +93,19 @@ class TrueSegment:
 
 
 def find_annotation_file(split: str, annotation_dir: str, forms: Sequence[str]) -> str:
-    """Path of a split's annotation file, the one of `forms` (`SPLIT.json`) that is there.
+    """Finds the annotation file of a split.
+
+    Args:
+        split: name of the split.
+        annotation_dir: folder to search.
+        forms: possible file names, with `SPLIT` in place of the split's name.
+
+    Returns:
+        The path of the only matching file.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: there are two.
+        FileNotFoundError: no file matches.
+        ValueError: more than one file matches.
     """
     names = [form.replace("SPLIT", split) for form in forms]
     paths = [os.path.join(annotation_dir, name) for name in names]
@@ -106,8 +114,8 @@ def find_annotation_file(split: str, annotation_dir: str, forms: Sequence[str]) 
         raise FileNotFoundError(f"{' or '.join(paths)}: no such file")
     if len(found) > 1:
         raise ValueError(
-            f"{annotation_dir}: holds both {' and '.join(names)}; keep one of them, or give each "
-            "an --annotation_dir of its own"
+            f"{annotation_dir}: contains both {' and '.join(names)}; keep one of them, or use a "
+            "separate --annotation_dir for each"
         )
     return found[0]
 
@@ -115,19 +123,19 @@ def find_annotation_file(split: str, annotation_dir: str, forms: Sequence[str]) 
 def resample_clip(
     clip: Clip, source_frames: Sequence[int], fps: float
 ) -> tuple[Clip | None, list[Skipped]]:
-    """A clip of a video in the frames of the same video at `fps` frames a second.
+    """Resamples a clip's segments and boxes to another frame rate.
 
-    Clip and segments become the resampled frames that show one of theirs; each has the box of the
-    frame that it shows.
+    A resampled frame belongs to a segment if its source frame does, and takes the box of its
+    source frame.
 
     Args:
-        clip: inside the video.
-        source_frames: the frame that each resampled frame shows.
-        fps: of the resampled frames.
+        clip: clip inside the video.
+        source_frames: source frame of each resampled frame.
+        fps: target frame rate, in frames per second.
 
     Returns:
-        the clip, None if no sentence is left, and the sentences left out, since their segment is
-        so short that no resampled frame falls into it.
+        The resampled clip, or None if it has no sentence left; and the skipped sentences, whose
+        segments contain no resampled frame.
     """
     shown = np.asarray(source_frames)
     kept, skipped = [], []
@@ -135,8 +143,8 @@ def resample_clip(
         begin, end = segment_in_samples(shown, sentence.begin, sentence.end)
         if begin == end:
             reason = (
-                f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) holds none "
-                f"of the frames at {fps:g} frames a second"
+                f"video {clip.video_id}: segment [{sentence.begin}, {sentence.end}) contains no "
+                f"frame at {fps:g} frames per second"
             )
             skipped.append(Skipped(sentence.id, reason))
             continue
@@ -152,12 +160,16 @@ def resample_clip(
 
 
 def clean_text(text: str) -> str:
-    """Compatibility characters (no-break spaces, ligatures) made plain, white space made single."""
+    """Applies Unicode NFKC normalisation and collapses white space."""
     return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 def sentence_text(value: Any, field: str) -> str:
-    """The clean text of a sentence; `ValueError` names `field` if `value` holds none."""
+    """Returns the cleaned text of a sentence.
+
+    Raises:
+        ValueError: `value` is not a non-empty text; the message names `field`.
+    """
     text = clean_text(value) if json_fields.is_text(value) else ""
     if not text:
         raise ValueError(f"{field}: expected a sentence, got {value!r}")
@@ -167,10 +179,10 @@ def sentence_text(value: Any, field: str) -> str:
 def cut_to_clip(
     begin: int, end: int, clip_begin: int, clip_end: int, field: str
 ) -> tuple[int, int]:
-    """The part of a true segment inside its clip, all in frames, half-open.
+    """Clips a ground-truth segment to its clip; all segments are half-open, in frames.
 
     Raises:
-        ValueError: there is none; names `field`.
+        ValueError: the segment does not overlap the clip; the message names `field`.
     """
     inside = max(begin, clip_begin), min(end, clip_end)
     if inside[0] >= inside[1]:
@@ -181,7 +193,7 @@ def cut_to_clip(
 
 
 def merge_clips(clips: Iterable[Clip]) -> list[Clip]:
-    """Puts the sentences of one clip together; in the order of each clip's first sentence."""
+    """Merges clips with the same video and segment, ordered by each clip's first sentence."""
     found = collections.defaultdict(list)
     for clip in clips:
         found[clip.video_id, clip.begin, clip.end].append(clip)
@@ -196,7 +208,7 @@ def merge_clips(clips: Iterable[Clip]) -> list[Clip]:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """A trajectory: `boxes` float32 `[n, 4]` in pixels, at the increasing `frames` int64 `[n]`."""
+    """A trajectory: boxes float32 `[n, 4]` in pixels at increasing frames int64 `[n]`."""
 
     frames: np.ndarray
     boxes: np.ndarray
@@ -204,18 +216,24 @@ class Track:
     def boxes_between(
         self, begin: int, end: int, width: int, height: int
     ) -> tuple[np.ndarray, collections.Counter]:
-        """A box for every frame of `[begin, end)`, inside the picture.
+        """Returns a box for every frame of `[begin, end)`, clipped to the frame area.
 
-        A gap inside the trajectory is interpolated linearly; before its first and after its last
-        box, that box is held. Boxes are clipped to the picture; one that has no area left is kept,
-        since a tube has a box at every frame.
+        Gaps inside the trajectory are interpolated linearly. The first and the last box are
+        repeated before and after the trajectory. Boxes without area after clipping are kept, since
+        a tube has a box at every frame.
+
+        Args:
+            begin: first frame.
+            end: end frame (exclusive).
+            width: frame width in pixels.
+            height: frame height in pixels.
 
         Returns:
-            float32 `[end - begin, 4]`, and how many were interpolated, held, clipped, or have no
-            area.
+            Boxes, float32 `[end - begin, 4]`; and the numbers of interpolated, repeated and
+            clipped boxes, and of boxes without area.
 
         Raises:
-            ValueError: the trajectory has no box between `begin` and `end`.
+            ValueError: the trajectory has no box in `[begin, end)`.
         """
         inside = (self.frames >= begin) & (self.frames < end)
         if not inside.any():

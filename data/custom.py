@@ -1,27 +1,27 @@
-"""One's own sentences about one's own videos.
+"""Reads custom annotations in JSON Lines or CSV.
 
-    annotation_dir/SPLIT.jsonl or SPLIT.csv     one sentence a line
-    video_dir/VIDEO                             any file that FFmpeg reads
+    annotation_dir/SPLIT.jsonl or SPLIT.csv     one sentence per line
+    video_dir/VIDEO                             any video file that FFmpeg reads
 
-A line of a `.jsonl` file is an object, a line of a `.csv` file (with a header, in UTF-8) holds the
-same fields in columns, `boxes` as JSON; a cell left empty is a field left out.
+A line of a `.jsonl` file is an object. A `.csv` file (UTF-8, with a header) has the same fields in
+columns, with `boxes` as JSON; an empty cell is a missing field.
 
-    video       path of the video below video_dir; it is the video's id
-    sentence    what to find
-    begin, end  when it is true: frames, counted from 0, half-open
-    boxes       where the object is, [x1, y1, x2, y2] in pixels of the upright picture: a list with
-                a box for every frame from begin to end, or an object of boxes by frame, {"12":
-                [...], "20": [...]}; in between boxes are interpolated linearly, before the first
-                and after the last they are held
-    id          optional, unique in the split; else SPLIT-NUMBER
-    qtype       optional: declarative (the default) or interrogative
+    video       path of the video relative to video_dir; also used as the video's id
+    sentence    description of the object and the event to find
+    begin, end  ground-truth segment: first frame and end frame (exclusive), counted from 0
+    boxes       ground-truth boxes [x1, y1, x2, y2] in pixels of the upright frame: either a list
+                with a box for every frame of the segment, or an object of boxes by frame,
+                {"12": [...], "20": [...]}. Missing boxes are interpolated linearly; the first and
+                the last box are repeated before and after.
+    id          optional: id of the sentence, unique in the split; default: SPLIT-NUMBER
+    qtype       optional: declarative (default) or interrogative
     clip_begin, clip_end
-                optional: the part of the video that is searched; all of it if left out
-    units       optional: frames (the default) or seconds, for begin, end, clip_begin, clip_end and
-                the keys of boxes. Begins and ends go to the nearest boundary between frames at the
-                rate that the file declares, a box to the frame shown at its time.
+                optional: part of the video to search; default: the whole video
+    units       optional: frames (default) or seconds. Applies to begin, end, clip_begin, clip_end
+                and the keys of boxes. Times are rounded to the nearest frame boundary at the frame
+                rate declared by the file; the time of a box selects the frame shown at that time.
 
-What is not here (size, frame rate, frame count) is read from the video.
+Size, frame rate and frame count are read from the video.
 """
 
 import collections
@@ -63,15 +63,15 @@ NEEDED = ("video", "sentence", "begin", "end", "boxes")
 OPTIONAL = ("id", "qtype", "clip_begin", "clip_end", "units")
 NUMERIC = ("begin", "end", "boxes", "clip_begin", "clip_end")
 UNITS = ("frames", "seconds")
-LONGEST_FILE_NAME = 200  # bytes, of a video's features; file systems take 255, suffixes included
+LONGEST_FILE_NAME = 200  # bytes, of a feature file; file systems allow 255 including suffixes
 
 
 @dataclasses.dataclass(frozen=True)
 class _Timing:
-    """When and where, in frames and pixels.
+    """Ground truth of a line, in frames and pixels.
 
-    The truth `[begin, end)` is inside the clip; `cut` says whether it had to be cut for that.
-    `unusable` boxes are left out of the track.
+    The segment `[begin, end)` lies inside the clip; `cut` is True if it was clipped. `unusable` is
+    the number of invalid boxes, which are not part of the track.
     """
 
     begin: int
@@ -85,7 +85,7 @@ class _Timing:
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A line's fields, checked as far as can be without its video."""
+    """The fields of a line, validated as far as possible without the video."""
 
     where: str
     index: int
@@ -96,9 +96,9 @@ class _Line:
 
 
 def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
-    """Counts a split's sentences, as `read_split` does, but the videos are not looked at.
+    """Counts a split's sentences like `read_split`, without opening the videos.
 
-    What is given in seconds is not checked, since frames need the video's rate.
+    Times in seconds are not validated, since their conversion needs the video's frame rate.
     """
     return _read_lines(split, annotation_dir, limit)[0]
 
@@ -106,21 +106,22 @@ def account_split(split: str, annotation_dir: str, limit: int | None = None) -> 
 def read_split(
     split: str, annotation_dir: str, video_dir: str, limit: int | None = None
 ) -> SplitAnnotations:
-    """Reads a split's sentences with their tubes; a bad line is skipped, with the reason.
+    """Reads the sentences of a split with their tubes; invalid lines are skipped with a reason.
 
     Args:
-        split: any name.
-        annotation_dir: where `SPLIT.jsonl` or `SPLIT.csv` is.
-        video_dir: where the paths of the videos begin.
-        limit: reads the lines of the first so many videos only.
+        split: name of the split.
+        annotation_dir: folder of `SPLIT.jsonl` or `SPLIT.csv`.
+        video_dir: folder that video paths are relative to.
+        limit: maximum number of videos to read; None for all.
 
     Returns:
-        clips in the order of their first sentence; `frame_count` is what the file declares.
-        Videos that cannot be opened are listed too, though no clip is left of them.
+        Clips in the order of their first sentence; `frame_count` is the number declared by the
+        video file. `videos` also lists videos that cannot be opened, which have no clips.
 
     Raises:
         FileNotFoundError: the split has no annotation file.
-        ValueError: it has two, or one without a needed column, or one that is no CSV.
+        ValueError: the split has two annotation files, a required column is missing, or the file
+            is not valid CSV.
     """
     account, by_video = _read_lines(split, annotation_dir, limit)
     annotations = SplitAnnotations(skipped=account.skipped)
@@ -144,9 +145,9 @@ def read_split(
 
 
 def _read_lines(split, annotation_dir, limit):
-    """The account of a split, and its checked lines by video in order of appearance."""
+    """Returns the counts of a split and its valid lines by video, in order of appearance."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
-    # Bytes that are no UTF-8 become surrogates, so that they spoil their own line only.
+    # Bytes that are not valid UTF-8 become surrogates, so that only their own line is invalid.
     content = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
     parse = _parse_csv if path.endswith(".csv") else _parse_jsonl
     account = SplitAccount()
@@ -160,24 +161,24 @@ def _read_lines(split, annotation_dir, limit):
         account.records += 1
         qtype = fields.get("qtype") if isinstance(fields, dict) else None
         account.sentences[qtype if qtype in tubes.QTYPES else tubes.QTYPES[0]] += 1
-        # By its place in the file, until it is sure that its own id is good.
+        # An id from the position in the file, used if the line's own id is invalid.
         line_id = f"{split}-{index:05d}"
         try:
             line = _check(where, index, line_id, fields)
             if line.id in first:
-                raise ValueError(f"id: {line.id!r} is taken by {first[line.id]}")
+                raise ValueError(f"id: {line.id!r} is already used by {first[line.id]}")
             first[line.id] = place
             by_video[fields["video"]].append(line)
             unknown |= fields.keys() - {*NEEDED, *OPTIONAL}
         except ValueError as error:
             account.skipped.append(Skipped(line_id, f"{where}: {error}"))
     if unknown:
-        logging.warning("%s: fields without a meaning here: %s", path, ", ".join(sorted(unknown)))
+        logging.warning("%s: unknown fields are ignored: %s", path, ", ".join(sorted(unknown)))
     return account, by_video
 
 
 def _parse_jsonl(path: str, content: str) -> Iterator[tuple[str, Any]]:
-    """Yields the place and the fields of each line; an error takes the place of the fields."""
+    """Yields the position and the fields of each line, or a `ValueError` instead of the fields."""
     del path
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
@@ -190,7 +191,7 @@ def _parse_jsonl(path: str, content: str) -> Iterator[tuple[str, Any]]:
 
 
 def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
-    """Yields the place and the fields of each row; an error takes the place of the fields."""
+    """Yields the position and the fields of each row, or a `ValueError` instead of the fields."""
     csv.field_size_limit(max(len(content), 1))
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     try:
@@ -198,11 +199,11 @@ def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
         missing = [name for name in NEEDED if name not in header]
         if missing:
             raise ValueError(
-                f"{path}: has no column {', '.join(missing)}; expected {', '.join(NEEDED)} in the "
+                f"{path}: missing column {', '.join(missing)}; expected {', '.join(NEEDED)} in the "
                 f"first line, found {', '.join(header) or 'nothing'}"
             )
         if len(set(header)) < len(header):
-            raise ValueError(f"{path}: has a column twice: {', '.join(header)}")
+            raise ValueError(f"{path}: duplicate column: {', '.join(header)}")
         begin = reader.line_num + 1
         for row in reader:
             place = f"line {begin}"
@@ -219,7 +220,7 @@ def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
 
 
 def _cell(name, cell):
-    """What the cell means; if it is no JSON where it should be, the check of the field says so."""
+    """Parses a cell. Invalid JSON is returned as text and rejected when the field is validated."""
     if name not in NUMERIC:
         return cell
     try:
@@ -229,15 +230,15 @@ def _cell(name, cell):
 
 
 def _check(where, index, line_id, fields):
-    """The line; `ValueError` says what is wrong with it."""
+    """Validates a line; raises `ValueError` if it is invalid."""
     if isinstance(fields, ValueError):
         raise fields
     fields = json_object(fields)
     if missing := [name for name in NEEDED if name not in fields]:
-        raise ValueError(f"{missing[0]}: missing field; needed are {', '.join(NEEDED)}")
+        raise ValueError(f"{missing[0]}: missing field; required: {', '.join(NEEDED)}")
     name = text(fields, "video", meaning="a path in UTF-8")
     if len(os.path.basename(feature_storage.features_file(name))) > LONGEST_FILE_NAME:
-        raise ValueError(f"video: too long a path for the name of its features: {name!r}")
+        raise ValueError(f"video: path too long for the name of its feature file: {name!r}")
     sentence = annotated.sentence_text(fields["sentence"], "sentence")
     qtype = choice(fields, "qtype", choices=tubes.QTYPES, default=tubes.QTYPES[0])
     own_id = fields.get("id", line_id)
@@ -252,11 +253,14 @@ def _check(where, index, line_id, fields):
 
 
 def _time(line: _Line, fps: float) -> _Timing:
-    """Reads a line's frames; `ValueError` says what is wrong with them.
+    """Reads the segment, clip and boxes of a line in frames.
 
     Args:
-        line: its fields.
-        fps: of the video; counts only if the line's units are seconds.
+        line: the line.
+        fps: frame rate of the video; used only if the line's units are seconds.
+
+    Raises:
+        ValueError: a field is invalid.
     """
     fields = line.fields
     seconds = fields.get("units") == "seconds"
@@ -266,17 +270,17 @@ def _time(line: _Line, fps: float) -> _Timing:
 
     begin, end = boundary("begin"), boundary("end")
     if begin >= end:
-        raise ValueError(f"begin, end: [{fields['begin']}, {fields['end']}) holds no frame")
+        raise ValueError(f"begin, end: [{fields['begin']}, {fields['end']}) contains no frame")
     clip_begin = boundary("clip_begin") if "clip_begin" in fields else 0
     clip_end = boundary("clip_end") if "clip_end" in fields else annotated.END_OF_VIDEO
     if clip_begin >= clip_end:
-        raise ValueError(f"clip_begin, clip_end: [{clip_begin}, {clip_end}) holds no frame")
+        raise ValueError(f"clip_begin, clip_end: [{clip_begin}, {clip_end}) contains no frame")
     inside = annotated.cut_to_clip(begin, end, clip_begin, clip_end, "begin, end")
     listed = _listed_boxes(fields["boxes"], begin, end, fps if seconds else None)
     usable = {frame: box for frame, box in listed if is_box(box)}
     if not usable:
         raise ValueError(
-            "boxes: none is [x1, y1, x2, y2] of numbers with x1 <= x2 and y1 <= y2: "
+            "boxes: no valid box; expected numbers [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2: "
             f"{fields['boxes']!r:.100}"
         )
     frames = sorted(usable)
@@ -291,20 +295,20 @@ def _time(line: _Line, fps: float) -> _Timing:
 
 
 def _boundary(fields, name, fps):
-    """The boundary between frames nearest to a time in seconds."""
+    """Converts a time in seconds to the nearest frame boundary."""
     value = fields[name]
     if not is_number(value) or not 0 <= value * fps <= MAX_NUMBER:
-        raise ValueError(f"{name}: expected a number of seconds of at least 0, got {value!r}")
+        raise ValueError(f"{name}: expected a time in seconds, at least 0, got {value!r}")
     return round(value * fps)
 
 
 def _listed_boxes(boxes, begin, end, fps):
-    """`(frame, box)` of each box, whatever it holds; keys are seconds if `fps` is given."""
+    """Returns `(frame, box)` pairs, boxes not validated; keys are in seconds if `fps` is given."""
     if isinstance(boxes, list):
         if len(boxes) != end - begin:
             raise ValueError(
-                f"boxes: {len(boxes)} for the {end - begin} frames [{begin}, {end}); give a box "
-                'for each, or an object of boxes by frame, {"12": [x1, y1, x2, y2], ...}'
+                f"boxes: {len(boxes)} boxes for {end - begin} frames [{begin}, {end}); give a box "
+                'for each frame, or an object of boxes by frame, {"12": [x1, y1, x2, y2], ...}'
             )
         return list(zip(range(begin, end), boxes, strict=True))
     if not isinstance(boxes, dict):
@@ -321,13 +325,13 @@ def _frame(key, fps):
         time = math.nan
     frame = time if fps is None else time * fps
     if not 0 <= frame <= MAX_NUMBER or (fps is None and frame != int(frame)):
-        unit = "a frame's number" if fps is None else "a time in seconds"
+        unit = "a frame number" if fps is None else "a time in seconds"
         raise ValueError(f"boxes: expected {unit} as key, got {key!r}")
     return int(frame)
 
 
 def _clip(line, info, notices):
-    """The clip with this line's sentence and tube; `ValueError` says why there is none."""
+    """Creates a clip with the sentence and tube of a line; `ValueError` if they are invalid."""
     timing = _time(line, info.fps)
     begin, end = timing.begin, timing.end
     with errors_in("boxes"):

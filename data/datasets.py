@@ -1,4 +1,4 @@
-"""Which data set a program reads: the flags that say so, and the reading."""
+"""Flags that select a data set, and functions that read its annotations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,35 +13,39 @@ READERS = {"vidstg": vidstg, "hcstvg": hcstvg, "custom": custom}
 
 
 def define_flags() -> None:
-    """Defines `--dataset`, the folders and the splits."""
-    flags.DEFINE_enum("dataset", None, list(READERS), "Layout of the data set.", required=True)
+    """Defines the flags for the data set, its folders and its splits."""
+    flags.DEFINE_enum("dataset", None, list(READERS), "Format of the data set.", required=True)
     flags.DEFINE_string(
         "annotation_dir",
         None,
-        "Folder of SPLIT_annotations.json (vidstg), SPLIT.json or SPLIT_v2.json (hcstvg), "
+        "Folder with SPLIT_annotations.json (vidstg), SPLIT.json or SPLIT_v2.json (hcstvg), "
         "SPLIT.jsonl or SPLIT.csv (custom).",
         required=True,
     )
     flags.DEFINE_string(
-        "vidor_dir", None, "VidOR's training/ and validation/ annotations (vidstg only)."
+        "vidor_dir",
+        None,
+        "Folder with VidOR's training/ and validation/ annotations (vidstg only).",
     )
     flags.DEFINE_string(
         "video_dir",
         None,
-        "Folder of the videos: GROUP/VIDEO.mp4 (vidstg), in any folders (hcstvg), or where the "
-        "annotations' paths begin (custom).",
+        "Folder with the videos: GROUP/VIDEO.mp4 (vidstg), any subfolders (hcstvg), or the paths "
+        "given in the annotations (custom).",
     )
     flags.DEFINE_list(
         "split",
         None,
-        f"Splits to read; default: those of {', '.join(annotations.SPLITS)} that have a file.",
+        f"Splits to read; default: all of {', '.join(annotations.SPLITS)} with an annotation file.",
     )
-    flags.DEFINE_integer("limit", None, "Only the first so many videos a split.", lower_bound=1)
+    flags.DEFINE_integer(
+        "limit", None, "Maximum number of videos per split; default: all.", lower_bound=1
+    )
     flags.DEFINE_bool(
         "annotations_only",
         False,
-        "Only count: print what the annotation files hold and what would be left out, one line of "
-        "JSON a split. Needs neither videos nor VidOR.",
+        "Only print the numbers of kept and skipped sentences, as one line of JSON per split. "
+        "Needs neither videos nor VidOR annotations.",
     )
     flags.register_multi_flags_validator(
         ["dataset", "vidor_dir", "video_dir", "annotations_only"], _check_folders
@@ -50,21 +54,24 @@ def define_flags() -> None:
 
 def _check_folders(values: Mapping[str, Any]) -> bool:
     if values["vidor_dir"] and values["dataset"] != "vidstg":
-        raise flags.ValidationError("--vidor_dir belongs to --dataset=vidstg")
+        raise flags.ValidationError("--vidor_dir is only valid with --dataset=vidstg")
     if not values["annotations_only"]:
         needed = ["video_dir", "vidor_dir"][: 1 + (values["dataset"] == "vidstg")]
         for name in needed:
             if not values[name]:
-                raise flags.ValidationError(f"--{name} is needed, unless --annotations_only")
+                raise flags.ValidationError(f"--{name} is required without --annotations_only")
     return True
 
 
 def read_annotations() -> dict[str, SplitAnnotations]:
-    """The annotations of every split asked for.
+    """Reads the annotations of the selected splits.
+
+    Returns:
+        `SplitAnnotations` by split.
 
     Raises:
-        FileNotFoundError: a split has no annotation file, or VidOR's are not there.
-        ValueError: an annotation file cannot be read at all.
+        FileNotFoundError: a split has no annotation file, or VidOR annotations are missing.
+        ValueError: an annotation file cannot be parsed.
     """
     if FLAGS.dataset == "vidstg":
         source = vidstg.find_vidor_annotations(FLAGS.vidor_dir)
@@ -79,7 +86,7 @@ def read_annotations() -> dict[str, SplitAnnotations]:
 
 
 def account_annotations() -> dict[str, SplitAccount]:
-    """What the annotation files of every split asked for hold; raises as `read_annotations`."""
+    """Counts the sentences of the selected splits; same errors as `read_annotations`."""
     account = READERS[FLAGS.dataset].account_split
     return {split: account(split, FLAGS.annotation_dir, FLAGS.limit) for split in _find_splits()}
 

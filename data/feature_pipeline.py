@@ -1,12 +1,12 @@
-"""Features of many videos, as an Apache Beam pipeline in which each video is an element.
+"""Extracts video features with an Apache Beam pipeline; each video is one element.
 
-Beam's DirectRunner, the default, does them one after the other in this process, where TensorFlow
-uses all cores or the GPU; any other runner deals them out over a cluster. Then the project must be
-installed on the workers, and the records folder and the videos must be on a disk that all mount.
+The default DirectRunner processes the videos one after another in this process, where TensorFlow
+uses all CPU cores or the GPU. Other runners distribute the videos over a cluster: the project must
+be installed on all workers, and the records folder and the videos must be on a shared file system.
 
-Every video leaves, in the records folder, its features and a .json with what clips need to know of
-it; or failures/VIDEO.json, which says why it has none. A video with features is never done again,
-one that failed is tried at each run.
+For every video, the records folder receives a feature file and a .json file with `VideoFacts`, or,
+if extraction fails, failures/VIDEO.json with the reason. Videos with features are not processed
+again; failed videos are retried at each run.
 """
 
 import contextlib
@@ -35,11 +35,15 @@ POLL_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
-class DecodedVideo:
-    """What clips need to know of a video.
+class VideoFacts:
+    """Properties of a decoded video file.
 
-    Its size in pixels, the frames that were decoded, and which of them each frame of the features
-    shows if they were resampled (`frame_rates.Timeline.source_frames`).
+    Attributes:
+        frame_count: number of decoded frames.
+        width: frame width in pixels.
+        height: frame height in pixels.
+        source_frames: source frame of each resampled frame
+            (`frame_rates.Timeline.source_frames`); None without resampling.
     """
 
     frame_count: int
@@ -48,8 +52,8 @@ class DecodedVideo:
     source_frames: list[int] | None = None
 
     @classmethod
-    def from_features(cls, made: extraction.ExtractedFeatures) -> "DecodedVideo":
-        """What a fresh extraction tells."""
+    def from_features(cls, made: extraction.ExtractedFeatures) -> "VideoFacts":
+        """Creates the facts from the result of an extraction."""
         shown = made.timeline.source_frames
         return cls(
             made.timeline.frame_count,
@@ -60,7 +64,7 @@ class DecodedVideo:
 
     @property
     def windows(self) -> int:
-        """Feature windows of the video."""
+        """Number of feature windows of the video."""
         shown = self.source_frames
         return count_windows(self.frame_count if shown is None else len(shown))
 
@@ -75,38 +79,44 @@ def _failure_path(output_dir, video_id):
 
 
 def _read_facts(output_dir, video_id):
-    """What is known of a video whose features are made; None if they are not."""
+    """Reads the facts of a video; None if its features have not been extracted."""
     path = _facts_path(output_dir, video_id)
     made = os.path.exists(os.path.join(output_dir, feature_storage.features_file(video_id)))
-    return DecodedVideo(**read_json(path)) if made and os.path.exists(path) else None
+    return VideoFacts(**read_json(path)) if made and os.path.exists(path) else None
 
 
 def extract_video(
     extractor: extraction.FeatureExtractor, path: str, video_id: str, output_dir: str
 ) -> None:
-    """Makes and writes one video's features; the same video always gives the same bytes.
+    """Extracts and writes the features of a video; the output bytes are deterministic.
 
-    An id of `data.mirroring` gets those of the mirrored video.
+    Frames are mirrored if `video_id` is the id of a mirrored video (`data.mirroring`).
+
+    Args:
+        extractor: feature extractor.
+        path: video file.
+        video_id: id of the video.
+        output_dir: records folder.
 
     Raises:
-        FileNotFoundError: no such file.
-        video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
+        FileNotFoundError: the video file does not exist.
+        video.VideoError: no frame can be decoded, or the time stamps cannot be resampled.
     """
     mirrored = mirroring.is_mirrored(video_id)
     made = extractor.extract(path, video_id, mirrored=mirrored)
-    facts = DecodedVideo.from_features(made)
+    facts = VideoFacts.from_features(made)
     write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
-    # Last, since a video counts as done once its features are there.
+    # Written last: a video is complete when its feature file exists.
     feature_storage.write_video_features(output_dir, made)
 
 
 class ExtractFeatures(beam.DoFn):
-    """Makes and writes the features of the videos `(id, path)`, or notes why it cannot.
+    """Extracts and writes the features of videos `(id, path)`, or writes the reason of a failure.
 
     Args:
-        make_extractor: called once a process.
-        shared: holds the extractor of a process.
-        output_dir: the records folder.
+        make_extractor: creates the extractor; called once per process.
+        shared: Beam handle of the extractor shared within a process.
+        output_dir: records folder.
     """
 
     def __init__(self, make_extractor, shared, output_dir):
@@ -117,16 +127,16 @@ class ExtractFeatures(beam.DoFn):
         self._extractor = None
 
     def setup(self):
-        """Builds the network, unless this process has it."""
+        """Creates the extractor, unless this process already has one."""
         self._extractor = self._shared.acquire(self._make_extractor)
 
     def process(self, element):
-        """Yields nothing; whatever is wrong with a video is no reason to stop."""
+        """Processes one video; an invalid video does not stop the pipeline. Returns no elements."""
         video_id, path = element
         try:
             extract_video(self._extractor, path, video_id, self._output_dir)
         except Exception as error:
-            # A full disk or a folder that may not be written is not the video's fault.
+            # A full disk or an unwritable folder is not caused by the video.
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 raise
             reason = f"video {video_id}: {error}"
@@ -139,18 +149,18 @@ def extract_videos(
     paths: Mapping[str, str],
     output_dir: str,
     beam_options: Sequence[str] = (),
-) -> tuple[dict[str, DecodedVideo], dict[str, str]]:
-    """Makes the features that are not there yet.
+) -> tuple[dict[str, VideoFacts], dict[str, str]]:
+    """Extracts the missing features.
 
     Args:
-        make_extractor: called only if a feature is missing, once a process; picklable, since the
-            workers of other runners call it too.
-        paths: of the videos, by id.
-        output_dir: the records folder.
-        beam_options: as on the command line of a Beam program.
+        make_extractor: creates the extractor; called once per process, only if features are
+            missing. Must be picklable for distributed runners.
+        paths: video paths by id.
+        output_dir: records folder.
+        beam_options: command-line options of the Beam pipeline.
 
     Returns:
-        what is known of each video, and for the others the reason.
+        Facts of the extracted videos by id, and failure reasons of the other videos by id.
     """
     _remove_leftovers(output_dir)
     videos = {vid: _read_facts(output_dir, vid) for vid in paths}
@@ -158,7 +168,7 @@ def extract_videos(
     if waiting:
         shared = Shared()
         options = PipelineOptions(list(beam_options))
-        # Here `make_extractor` may have read the weights already; its pickled copy has not.
+        # In this process `make_extractor` may have loaded the weights; a pickled copy has not.
         extractor = shared.acquire(make_extractor) if _runs_here(options) else None
         pipeline = _create_pipeline(options)
         _ = (
@@ -184,19 +194,19 @@ def _runs_here(options):
 
 
 def _create_pipeline(options):
-    # Beam's own DirectRunner tries to download a binary and only then takes this runner.
+    # Beam's DirectRunner first tries to download a binary before it falls back to this runner.
     return beam.Pipeline(runner=FnApiRunner() if _runs_here(options) else None, options=options)
 
 
 def _remove_leftovers(output_dir):
-    """Removes half-written files of a run that was killed, and the failures of the one before."""
+    """Removes temporary files of interrupted runs, and the failure reports of the last run."""
     remove_temporary_files(output_dir)
     shutil.rmtree(os.path.join(output_dir, FAILURES), ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _progress(waiting, total, output_dir) -> Iterator[None]:
-    """Shows how many videos are done, whoever does them, by looking into the folder."""
+    """Shows the number of completed videos, on any runner, by polling the records folder."""
     left = list(waiting)
     stop = threading.Event()
     start = time.monotonic()

@@ -1,20 +1,20 @@
-"""HC-STVG's sentences and boxes, versions 1 and 2.
+"""Reads HC-STVG annotations, versions 1 and 2.
 
-Files, as the data set's authors publish them:
+Files as published by the authors of the data set:
 
     annotation_dir/{train,test}.json            version 1
     annotation_dir/{train_v2,val_v2}.json       version 2
-    video_dir/.../VIDEO                         videos in any folders, found by their names
+    video_dir/.../VIDEO                         videos in any subfolder, found by file name
 
-An annotation file is an object of records by the video's file name, in version 1
+An annotation file maps the file name of a video to its record. In version 1:
 
     "55_vfjywN5CN0Y.mp4": {"caption": "The man ...", "bbox": [[x, y, w, h], ...], "st_frame": 157,
         "st_time": 6.5, "ed_time": 11.95, "img_num": 480, "width": 480, "height": 360}
 
-and in version 2 with `English` in place of `caption`, and `img_size`, height before width. The
-truth is `bbox`, one box a frame from `st_frame` on, which counts from 1; the times only repeat it.
-The clip is the whole video, as far as it can be decoded: `img_num` is often wrong. All sentences
-are declarative; record `r` gets the id `SPLIT-r`, and the file name is the video's id.
+Version 2 has `English` instead of `caption`, and `img_size` ([height, width]) instead of `width`
+and `height`. `bbox` has one box per frame, starting at `st_frame`, which counts from 1; the times
+are redundant. The clip is the whole decodable video, since `img_num` is often wrong. All sentences
+are declarative. Record `r` has the id `SPLIT-r`; the video's id is its file name.
 """
 
 import collections
@@ -34,15 +34,15 @@ from .annotations import Skipped, SplitAccount, SplitAnnotations, Track
 
 ANNOTATION_FILES = ("SPLIT.json", "SPLIT_v2.json")
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
-SECONDS = 20  # of every video; `img_num` is its frame rate times that
+SECONDS = 20  # duration of every video; `img_num` = frame rate * SECONDS
 QTYPE = "declarative"
 
-# The times agree with the boxes within a frame in sound records; one more for their rounding.
+# In valid records the times match the boxes within one frame; one more frame for rounding.
 TOLERATED_FRAMES = 2
 
 
 def find_videos(video_dir: str) -> dict[str, list[str]]:
-    """Paths of all videos below `video_dir`, relative to it, by name without suffix."""
+    """Returns the paths of all videos, relative to `video_dir`, by file name without suffix."""
     found = collections.defaultdict(list)
     for folder, folders, names in os.walk(video_dir, followlinks=True):
         folders.sort()
@@ -55,7 +55,7 @@ def find_videos(video_dir: str) -> dict[str, list[str]]:
 
 
 def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
-    """Counts a split's sentences, as `read_split` does, but the videos are not looked for."""
+    """Counts a split's sentences like `read_split`, without searching for the videos."""
     return _read_records(split, annotation_dir, limit)[0]
 
 
@@ -65,21 +65,22 @@ def read_split(
     videos: Mapping[str, Sequence[str]],
     limit: int | None = None,
 ) -> SplitAnnotations:
-    """Reads a split's sentences with their tubes; a bad record is skipped, with the reason.
+    """Reads the sentences of a split with their tubes; invalid records are skipped with a reason.
 
     Args:
-        split: `train` and `test` in version 1, `train` and `val` in version 2.
-        annotation_dir: where the split's file is.
-        videos: what `find_videos` found. A file of the record's name is taken, or else one that
-            differs in its suffix only; a video without a file stands in `videos` by its name.
-        limit: reads the records of the first so many videos only.
+        split: `train` or `test` in version 1, `train` or `val` in version 2.
+        annotation_dir: folder of the annotation file.
+        videos: result of `find_videos`. A file with the name of the record is preferred to one
+            that differs only in its suffix. A missing video is listed under its name.
+        limit: maximum number of videos to read; None for all.
 
     Returns:
-        one clip a sentence. `frame_count` is still the annotated one.
+        One clip per sentence; `frame_count` is the annotated number.
 
     Raises:
         FileNotFoundError: the split has no annotation file.
-        ValueError: it has one of each version, or the file is not a JSON object.
+        ValueError: the split has annotation files of both versions, or the file is not a JSON
+            object.
     """
     account, clips, notices = _read_records(split, annotation_dir, limit)
     annotations = SplitAnnotations(skipped=account.skipped, notices=notices)
@@ -99,13 +100,13 @@ def _video_path(name, videos):
     paths = [path for path in similar if os.path.basename(path) == name] or similar
     if len(paths) > 1:
         raise ValueError(
-            f"video {name}: is there {len(paths)} times, as {', '.join(paths)}; remove all but one"
+            f"video {name}: found {len(paths)} files: {', '.join(paths)}; remove all but one"
         )
     return paths[0] if paths else name
 
 
 def _read_records(split, annotation_dir, limit):
-    """The account of a split, a clip for each sound record, and the notices."""
+    """Returns the counts of a split, a clip for each valid record, and the notices."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
     content = read_json(path, object_pairs_hook=JsonObject)
     if not isinstance(content, JsonObject):
@@ -119,10 +120,10 @@ def _read_records(split, annotation_dir, limit):
         sentence_id = f"{split}-{number:05d}"
         try:
             if name in first:
-                raise ValueError(f"occurs twice; record {first[name]} is taken")
+                raise ValueError(f"duplicate name; record {first[name]} is used")
             first[name] = number
             if not is_text(name):
-                raise ValueError("expected the name of a video's file")
+                raise ValueError("expected the file name of a video")
             clip, counts = _read_record(name, number, sentence_id, fields)
         except ValueError as error:
             reason = f"{os.path.basename(path)}: record {number}, {name!r}: {error}"
@@ -147,7 +148,7 @@ def _read_record(name, number, sentence_id, fields):
     fps = frame_count / SECONDS
     notices["unusable_boxes"] = int((~usable).sum())
     notices["sentences_with_cleaned_text"] = int(text != fields[caption])
-    notices["segments_behind_img_num"] = int(end > frame_count)
+    notices["segments_beyond_img_num"] = int(end > frame_count)
     notices["times_unlike_boxes"] = int(not _times_agree(fields, begin, end, fps))
     clip = Clip(
         video_id=name,
@@ -173,9 +174,9 @@ def _size(fields):
 
 
 def _boxes(listed: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes `x1 y1 x2 y2` of a `bbox`, float32 `[n, 4]`, and which of them make sense."""
+    """Returns the boxes `x1 y1 x2 y2` of a `bbox`, float32 `[n, 4]`, and a mask of valid ones."""
     if not isinstance(listed, list) or not listed:
-        got = "an empty one" if listed == [] else type(listed).__name__
+        got = "an empty list" if listed == [] else type(listed).__name__
         raise ValueError(f"bbox: expected a list of boxes, got {got}")
     numbers = [
         box
@@ -187,8 +188,8 @@ def _boxes(listed: Any) -> tuple[np.ndarray, np.ndarray]:
     usable = (size >= 0).all(axis=1)
     if not usable.any():
         raise ValueError(
-            f"bbox: none of its {len(listed)} boxes is [x, y, w, h] of numbers with w, h >= 0; "
-            f"the first is {listed[0]!r}"
+            f"bbox: none of the {len(listed)} boxes is valid; expected numbers [x, y, w, h] with "
+            f"w, h >= 0; the first is {listed[0]!r}"
         )
     return np.concatenate([corner, corner + size], axis=1), usable
 

@@ -1,13 +1,13 @@
-r"""Shows what a records folder holds: its numbers, their histograms, and the tube of a sentence.
+r"""Prints and plots statistics of a records folder, or draws the tube of one sentence.
 
 Example:
     python -m data.inspect runs/demo/records
     python -m data.inspect runs/demo/records --sentence=test-00000-d0 \
         --video_dir=runs/demo/shapes/videos
 
-The one argument is a folder made by data.prepare. Without --sentence, prints the statistics and
-draws histograms.png; with it, prints the sentence as a line of JSON and draws its true tube into a
-copy of its video and a strip of stills. Pictures go to --output_dir.
+The argument is a folder written by data.prepare. Without --sentence, the program prints statistics
+and writes histograms.png. With --sentence, it prints the sentence as a line of JSON, and draws the
+ground-truth tube into a copy of the video and a strip of frames. Images go to --output_dir.
 """
 
 import itertools
@@ -33,10 +33,10 @@ from .records_statistics import SplitMeasures
 FLAGS = flags.FLAGS
 SHOWN_REASONS = 20
 BINS = 16
-MOST_WORDS = 60  # that get a bin each
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # told apart by colour-blind people too
+MOST_WORDS = 60  # up to this maximum, the word histogram has one bin per count
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # safe for colour-blind readers
 
-# Rows of the table and panels of the picture: title, measure, factor.
+# Rows of the table and panels of the plot: title, measure, factor.
 ROWS = (
     ("clip, frames", "clip_frames", 1),
     ("clip, seconds", "clip_seconds", 1),
@@ -46,7 +46,7 @@ ROWS = (
     ("true segment, % of its clip", "segment_share_of_clip", 100),
     ("middle of true segment, % of its clip", "segment_middle_in_clip", 100),
     ("box, % of the frame", "box_share_of_frame", 100),
-    ("words a sentence", "words", 1),
+    ("words per sentence", "words", 1),
 )
 PANELS = (
     "clip_seconds",
@@ -60,18 +60,20 @@ PANELS = (
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("output_dir", None, "Where pictures go; default: FOLDER/inspect.")
+    flags.DEFINE_string("output_dir", None, "Folder for images; default: FOLDER/inspect.")
     flags.DEFINE_boolean("json", False, "Print the statistics as JSON.")
-    flags.DEFINE_string("sentence", None, "Draw the tube of the sentence of this id.")
-    flags.DEFINE_string("video_dir", None, "Folder below which the sentence's video is.")
+    flags.DEFINE_string("sentence", None, "Id of a sentence whose tube is drawn.")
+    flags.DEFINE_string(
+        "video_dir", None, "Folder searched recursively for the video of --sentence."
+    )
 
 
 def main(argv):
-    """Prints and draws the statistics, or one sentence."""
+    """Prints and plots the statistics, or one sentence."""
     if len(argv) != 2:
-        raise app.UsageError(f"expected one folder made by data.prepare, got {argv[1:]}")
+        raise app.UsageError(f"expected one folder written by data.prepare, got {argv[1:]}")
     if (FLAGS.sentence is None) != (FLAGS.video_dir is None):
-        raise app.UsageError("--sentence and --video_dir go together")
+        raise app.UsageError("--sentence and --video_dir must be given together")
     logging.set_verbosity(logging.INFO)
     folder = argv[1]
     output_dir = FLAGS.output_dir or os.path.join(folder, "inspect")
@@ -87,11 +89,11 @@ def main(argv):
     print(json.dumps(statistics) if FLAGS.json else format_statistics(statistics))
     path = os.path.join(output_dir, "histograms.png")
     draw_histograms(path, measured, title=f"{statistics['dataset']}, {folder}")
-    logging.info("drawn: %s", path)
+    logging.info("wrote %s", path)
 
 
 def format_statistics(statistics: dict) -> str:
-    """What `records_statistics.summarise` found, as Markdown."""
+    """Formats the result of `records_statistics.summarise` as Markdown."""
     features = ", ".join(f"{name} {value}" for name, value in statistics["features"].items())
     sizes = ", ".join(f"{part} {_megabytes(size)}" for part, size in statistics["bytes"].items())
     splits = statistics["splits"]
@@ -121,7 +123,7 @@ def format_statistics(statistics: dict) -> str:
         "",
         *(f"| {' | '.join(cells)} |" for cells in table),
         "",
-        "Three numbers are the least, the median and the greatest.",
+        "Three numbers are minimum, median and maximum.",
     ]
     for split, found in splits.items():
         lines += _format_counts(f"{split}, sentences skipped", found["skipped"])
@@ -141,7 +143,7 @@ def _format_spread(spread, factor):
 
 
 def _format_counts(title, counts):
-    """A list of the counts that are not zero; nothing if there are none."""
+    """Formats the non-zero counts as a list; no lines if there are none."""
     found = [(name, count) for name, count in counts.items() if count]
     lines = [f"- {count:,}: {name}" for name, count in found[:SHOWN_REASONS]]
     if len(found) > SHOWN_REASONS:
@@ -150,12 +152,12 @@ def _format_counts(title, counts):
 
 
 def draw_histograms(path: str, measured: dict[str, SplitMeasures], *, title: str) -> None:
-    """Writes one PNG with a panel for each measure and a line for each split.
+    """Writes a PNG with a panel per measure and a line per split.
 
     Args:
-        path: of the picture, whole or not at all.
-        measured: by split.
-        title: above the panels.
+        path: output file, written atomically.
+        measured: measures by split.
+        title: title of the figure.
     """
     figure = Figure(figsize=(13, 7), layout="constrained")
     figure.suptitle(title)
@@ -181,35 +183,33 @@ def draw_histograms(path: str, measured: dict[str, SplitMeasures], *, title: str
 
 
 def find_sentence(folder: str, manifest: dict, sentence_id: str) -> tuple[Clip, Sentence]:
-    """A sentence and its clip.
+    """Finds a sentence and its clip.
 
     Raises:
-        FileNotFoundError: a split's clips are not there.
-        ValueError: there is no such sentence, or it was skipped; the message shows some ids, or the
-            reason.
+        FileNotFoundError: the clips of a split are missing.
+        ValueError: the sentence does not exist (the message shows example ids) or was skipped (the
+            message shows the reason).
     """
     examples = []
     for split, counts in manifest["splits"].items():
         for skipped in counts["skipped"]:
             if skipped["id"] == sentence_id:
-                raise ValueError(f"{sentence_id}: was skipped by data.prepare: {skipped['reason']}")
+                raise ValueError(f"{sentence_id}: skipped by data.prepare: {skipped['reason']}")
         for number, clip in enumerate(clip_records.read_clips(folder, split)):
             if number == 0:
                 examples.append(clip.sentences[0].id)
             for sentence in clip.sentences:
                 if sentence.id == sentence_id:
                     return clip, sentence
-    raise ValueError(
-        f"{folder}: has no sentence {sentence_id!r}; ids look like {', '.join(examples)}"
-    )
+    raise ValueError(f"{folder}: no sentence {sentence_id!r}; example ids: {', '.join(examples)}")
 
 
 def find_video(video_dir: str, video_id: str) -> str:
-    """The one file below `video_dir` whose path ends in the id, with or without a suffix.
+    """Finds the only file below `video_dir` whose path, with or without suffix, ends in the id.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: there are several.
+        FileNotFoundError: no file matches.
+        ValueError: several files match.
     """
     wanted = f"/{video_id}"
     found = [
@@ -220,17 +220,17 @@ def find_video(video_dir: str, video_id: str) -> str:
         if path.is_file()
     ]
     if not found:
-        raise FileNotFoundError(f"{video_dir}: no file {video_id}.* there or below (--video_dir)")
+        raise FileNotFoundError(f"{video_dir}: no file {video_id}.* in or below it (--video_dir)")
     if len(found) > 1:
         raise ValueError(
-            f"{video_dir}: several files of video {video_id}: {', '.join(found)}; give a narrower "
-            "--video_dir"
+            f"{video_dir}: several files for video {video_id}: {', '.join(found)}; give a more "
+            "specific --video_dir"
         )
     return found[0]
 
 
 def describe(clip: Clip, sentence: Sentence) -> dict:
-    """A sentence as JSON, without its boxes; segments are half-open, in frames."""
+    """Returns a sentence as JSON, without boxes; segments are half-open, in frames."""
     return {
         "id": sentence.id,
         "text": sentence.text,
@@ -246,20 +246,20 @@ def describe(clip: Clip, sentence: Sentence) -> dict:
 def draw_sentence(
     video_path: str, clip: Clip, sentence: Sentence, output_dir: str, fps: float | None = None
 ) -> None:
-    """Writes ID.png, a strip of stills, and ID.mp4, the video with the true tube drawn in.
+    """Writes ID.png, a strip of frames, and ID.mp4, the video with the ground-truth tube.
 
     Args:
-        video_path: of the clip's video.
-        clip: that holds the sentence.
-        sentence: whose tube is drawn.
-        output_dir: where the pictures go.
-        fps: frames a second to which the records were resampled; None if they were not.
+        video_path: file of the clip's video.
+        clip: clip of the sentence.
+        sentence: sentence whose tube is drawn.
+        output_dir: output folder.
+        fps: frame rate of resampled records, in frames per second; None without resampling.
 
     Raises:
-        ValueError: the video has fewer frames than the record says.
+        ValueError: the video has fewer frames than the record.
     """
     info = reading.probe(video_path)
-    # Boxes are in pixels of the size that was annotated, which may not be the file's.
+    # Boxes are in pixels of the annotated frame size, which may differ from the file's.
     scale = np.tile([info.width / clip.width, info.height / clip.height], 2)
     tube = tubes.Tube(sentence.begin, sentence.end, sentence.boxes * scale)
     path = os.path.join(output_dir, urllib.parse.quote(sentence.id, safe=""))
@@ -274,7 +274,7 @@ def draw_sentence(
         fps=fps,
         mirrored=mirroring.is_mirrored(clip.video_id),
     )
-    logging.info("drawn: %s.png and .mp4", path)
+    logging.info("wrote %s.png and %s.mp4", path, path)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-r"""Makes the shapes data set: videos, and annotations in the layout of VidSTG and VidOR.
+r"""Generates the shapes data set: videos, and annotations in the formats of VidSTG and VidOR.
 
 Example:
     python -m data.make_shapes --output_dir=runs/demo/shapes --num_videos=200 --seed=0
 
 Writes videos/GROUP/VIDEO.mp4, vidor/{training,validation}/GROUP/VIDEO.json and
-annotations/{train,val,test}_{annotations,files}.json. Of every ten videos, seven are for
-training, one for validation and two for testing. A video depends on its number and the seed alone,
-so a larger set holds a smaller one, and videos that are there already are kept. data/shapes.md
-describes what is drawn.
+annotations/{train,val,test}_{annotations,files}.json. Of every ten videos, seven are for training,
+one is for validation and two are for testing. A video depends only on its number and the seed, so
+a larger data set contains a smaller one, and existing videos are kept. The README of data.shapes
+describes the content.
 """
 
 import json
@@ -31,23 +31,29 @@ FPS = 25
 SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
 SPLITS = ("train", "val", "test")
 VIDOR_FOLDERS = {"train": "training", "val": "training", "test": "validation"}
-SHORT_CLIP = 0.25  # share of the records that ask about a part of the video
+SHORT_CLIP = 0.25  # share of records whose clip is a part of the video
 MIN_CLIP = 36  # frames
 
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("output_dir", None, "Folder of the data set.", required=True)
-    flags.DEFINE_integer("num_videos", 200, "Videos in all three splits.", lower_bound=10)
-    flags.DEFINE_integer("seed", 0, "Seed of everything drawn.", lower_bound=0, upper_bound=999)
-    flags.DEFINE_integer("num_frames", 48, "Frames a video.", lower_bound=48)
-    flags.DEFINE_integer("min_objects", 2, "Fewest objects wanted in a video.", lower_bound=1)
-    flags.DEFINE_integer("max_objects", 3, "Most objects in a video.", lower_bound=1)
-    flags.DEFINE_string("contact_sheet", None, "PNG to draw some test sentences' tubes into.")
+    flags.DEFINE_string("output_dir", None, "Output folder of the data set.", required=True)
+    flags.DEFINE_integer(
+        "num_videos", 200, "Total number of videos of all three splits.", lower_bound=10
+    )
+    flags.DEFINE_integer("seed", 0, "Random seed.", lower_bound=0, upper_bound=999)
+    flags.DEFINE_integer("num_frames", 48, "Number of frames per video.", lower_bound=48)
+    flags.DEFINE_integer(
+        "min_objects", 2, "Minimum number of objects per video, if they fit.", lower_bound=1
+    )
+    flags.DEFINE_integer("max_objects", 3, "Maximum number of objects per video.", lower_bound=1)
+    flags.DEFINE_string(
+        "contact_sheet", None, "PNG file for an overview of some test sentences and their tubes."
+    )
 
 
 def main(argv):
-    """Draws and writes every video, then the annotations; prints the counts."""
+    """Writes the videos and the annotations, and prints the counts."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if FLAGS.max_objects < FLAGS.min_objects:
@@ -74,14 +80,22 @@ def make_shapes(
     min_objects: int = 2,
     max_objects: int = 3,
 ) -> dict:
-    """Makes the data set, or completes it; the flags say what the arguments mean.
+    """Generates the data set, or completes an interrupted one.
+
+    Args:
+        output_dir: output folder.
+        num_videos: total number of videos of all three splits.
+        seed: random seed.
+        num_frames: number of frames per video.
+        min_objects: minimum number of objects per video, if they fit.
+        max_objects: maximum number of objects per video.
 
     Returns:
-        counts of videos, records, captions and questions by split.
+        Numbers of videos, records, captions and questions by split.
 
     Raises:
-        ValueError: `output_dir` holds shapes of another seed, or of other settings or another
-            version of this program.
+        ValueError: `output_dir` contains shapes with another seed or other settings, or from
+            another version of this program.
     """
     settings = {
         "seed": seed,
@@ -94,7 +108,7 @@ def make_shapes(
     files = {split: [] for split in SPLITS}
     for number in tqdm.trange(num_videos, desc="shapes", unit="video"):
         split = SPLIT_OF_TEN[number % 10]
-        # Separate streams: what is said of a scene does not depend on how it was drawn.
+        # Separate random streams, so that the sentences do not depend on how the scene is drawn.
         drawing, wording = (np.random.default_rng([seed, number, part]) for part in range(2))
         scene = shapes_scene.sample_scene(
             drawing, num_frames=num_frames, min_objects=min_objects, max_objects=max_objects
@@ -108,8 +122,8 @@ def make_shapes(
             write_video(video_path, shapes_render.frames(scene), FPS)
             write_json(vidor_path, vidor)
         elif read_json(vidor_path) != vidor:
-            # Another version of the program drew it: new sentences would be false of it.
-            raise ValueError(f"{vidor_path}: holds another scene; use an empty --output_dir")
+            # Drawn by another version of the program; new sentences would not match the video.
+            raise ValueError(f"{vidor_path}: contains another scene; use an empty --output_dir")
         annotations[split] += vidstg_records(wording, scene, vid)
         files[split].append(vid)
     for split in SPLITS:
@@ -132,7 +146,10 @@ def _claim_folder(output_dir, settings):
     if os.path.exists(path):
         before = read_json(path)
         if before != settings:
-            raise ValueError(f"{output_dir}: holds shapes with {before}, not {settings}")
+            raise ValueError(
+                f"{output_dir}: contains shapes with settings {before}, expected {settings}; use "
+                "an empty --output_dir"
+            )
     write_json(path, settings)
 
 
@@ -141,7 +158,7 @@ def _categories(scene):
 
 
 def vidor_annotation(scene: shapes_scene.Scene, vid: str, video_path: str) -> dict:
-    """A scene as VidOR's JSON: boxes at every frame, in whole pixels, rounded outwards."""
+    """Returns a scene as VidOR JSON; boxes at every frame, rounded outwards to whole pixels."""
     limits = [scene.width, scene.height, scene.width, scene.height]
     boxes = {}
     for thing in scene.objects:
@@ -178,7 +195,7 @@ def vidor_annotation(scene: shapes_scene.Scene, vid: str, video_path: str) -> di
 
 
 def _relation(event):
-    """VidOR's relations have two ends; what an object does by itself it does to itself."""
+    """Returns a VidOR relation; for a single-object action, subject and object are the same."""
     return {
         "subject_tid": event.subject.tid,
         "object_tid": (event.other or event.subject).tid,
@@ -189,7 +206,7 @@ def _relation(event):
 
 
 def vidstg_records(rng: np.random.Generator, scene: shapes_scene.Scene, vid: str) -> list[dict]:
-    """VidSTG records of a scene: one an event, as far as it can be told from all others."""
+    """Returns the VidSTG records of a scene, one for each unambiguous event."""
     found = []
     events = shapes_scene.events(scene)
     for event in events:
@@ -209,7 +226,7 @@ def vidstg_records(rng: np.random.Generator, scene: shapes_scene.Scene, vid: str
                 "vid": vid,
                 "fps": FPS,
                 "frame_count": scene.num_frames,
-                # VidSTG's quirk: the last frame of the clip is included, that of the truth is not.
+                # As in VidSTG, the clip's end is inclusive and the ground truth's is exclusive.
                 "used_segment": {"begin_fid": begin, "end_fid": end - 1},
                 "width": scene.width,
                 "height": scene.height,

@@ -1,8 +1,7 @@
-"""Mirrored views: a split's videos seen in a mirror, as further examples to train on.
+"""Horizontal mirroring of videos and annotations, for data augmentation.
 
-Frames and boxes swap left and right, and so do the words of the sentences. A mirrored video has an
-id of its own, and so its own features: a network that was not trained on mirrored pictures does not
-give mirrored features for them.
+Frames and boxes are flipped, and `left` and `right` are swapped in sentences. A mirrored video has
+its own id and its own features, since I3D features are not equivariant to mirroring.
 """
 
 import dataclasses
@@ -20,19 +19,19 @@ _WORDS = re.compile(r"\b(left|right)(?=(most|wards?|hand|side)?\b)", re.IGNORECA
 
 
 def is_mirrored(video_id: str) -> bool:
-    """Whether an id is that of a mirrored video."""
+    """Returns whether an id belongs to a mirrored video."""
     return video_id.endswith(SUFFIX)
 
 
 def original_id(video_id: str) -> str:
-    """The id of the video that is mirrored, or the id itself."""
+    """Returns the id of the original video."""
     return video_id.removesuffix(SUFFIX)
 
 
 def mirror_text(text: str) -> str:
-    """Swaps `left` and `right`, also in `leftmost`, `right-hand` and the like; keeps capitals.
+    """Swaps `left` and `right`, also in words such as `leftmost` and `right-hand`; keeps case.
 
-    English only, and by the letter: the `left` of a man who left is swapped too.
+    English only. The verb form `left` is swapped as well.
     """
 
     def swap(match):
@@ -46,7 +45,7 @@ def mirror_text(text: str) -> str:
 
 
 def mirror_clip(clip: Clip) -> Clip:
-    """The clip in the mirrored video; ids get a suffix."""
+    """Returns the clip of the mirrored video; ids get the suffix `SUFFIX`."""
     sentences = []
     for sentence in clip.sentences:
         boxes = sentence.boxes.copy()
@@ -60,10 +59,10 @@ def mirror_clip(clip: Clip) -> Clip:
 
 
 def mirror_split(annotations: SplitAnnotations) -> SplitAnnotations:
-    """The same split in a mirror; what its annotations lack is accounted for in the split itself.
+    """Returns the mirrored split, without skipped sentences and notices of the original.
 
     Raises:
-        ValueError: a video's id looks as if it were mirrored already.
+        ValueError: a video's id ends in `SUFFIX`.
     """
     for video_id in annotations.videos:
         if is_mirrored(video_id):

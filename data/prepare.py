@@ -215,7 +215,7 @@ def _claim_folder(output_dir, settings):
 
 
 def fit_to_video(
-    clip: Clip, decoded: feature_pipeline.DecodedVideo
+    clip: Clip, decoded: feature_pipeline.VideoFacts
 ) -> tuple[Clip | None, list[Skipped]]:
     """Cuts a clip and its truths to the frames that could be decoded.
 

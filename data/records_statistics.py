@@ -1,4 +1,4 @@
-"""The numbers that describe a records folder."""
+"""Computes statistics of a records folder."""
 
 import collections
 import dataclasses
@@ -27,15 +27,15 @@ MEASURES = (*CLIP_MEASURES, *TUBE_MEASURES, "words")
 
 @dataclasses.dataclass(frozen=True)
 class SplitMeasures:
-    """A split, measured.
+    """Measurements of a split.
 
     Attributes:
-        num_videos: its videos.
-        vocabulary: its words, as the model reads them.
-        values: float by name of `MEASURES`: `[clips]` for what is measured of a clip (`clip_steps`
-            are those before thinning), else `[sentences]`. The true segment's length, and its
-            middle's place, are shares of the clip; the box's area is a share of the frame's, mean
-            over the tube.
+        num_videos: number of videos.
+        vocabulary: words after standardisation.
+        values: arrays by name of `MEASURES`, float `[clips]` for clip measures (`clip_steps` is
+            before subsampling), else float `[sentences]`. `segment_share_of_clip` and
+            `segment_middle_in_clip` are relative to the clip's length; `box_share_of_frame` is the
+            mean box area of a tube relative to the frame's area.
     """
 
     num_videos: int
@@ -44,22 +44,22 @@ class SplitMeasures:
 
 
 def read_manifest(folder: str) -> dict:
-    """The manifest of a records folder; `FileNotFoundError` if it has none."""
+    """Reads the manifest of a records folder; `FileNotFoundError` if it is missing."""
     path = os.path.join(folder, clip_records.MANIFEST)
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: no such file; expected a folder made by data.prepare")
+        raise FileNotFoundError(f"{path}: no such file; expected a folder written by data.prepare")
     return read_json(path)
 
 
 def measure(folder: str, manifest: dict) -> dict[str, SplitMeasures]:
-    """Reads all clips of a records folder.
+    """Measures all clips of a records folder.
 
     Returns:
         `SplitMeasures` by split.
 
     Raises:
-        FileNotFoundError: a split's clips are not there.
-        ValueError: they are not those that the manifest counts.
+        FileNotFoundError: the clips of a split are missing.
+        ValueError: the number of clips or sentences differs from the manifest.
     """
     measured = {}
     for split, counts in manifest["splits"].items():
@@ -68,7 +68,7 @@ def measure(folder: str, manifest: dict) -> dict[str, SplitMeasures]:
         got = len(found.values["clip_frames"]), len(found.values["words"])
         if got != expected:
             raise ValueError(
-                f"{folder}: split {split!r} holds {got[0]} clips with {got[1]} sentences, "
+                f"{folder}: split {split!r} has {got[0]} clips with {got[1]} sentences, "
                 f"{clip_records.MANIFEST} counts {expected[0]} with {expected[1]}; run data.prepare"
             )
         measured[split] = found
@@ -103,9 +103,9 @@ def _columns(names, rows):
 
 
 def summarise(folder: str, manifest: dict, measured: dict[str, SplitMeasures]) -> dict:
-    """All statistics of a records folder, as JSON.
+    """Returns all statistics of a records folder as JSON.
 
-    Reasons for skipping are put together where they differ in numbers only, written `#`.
+    Skip reasons that differ only in numbers are merged, with `#` in place of the numbers.
     """
     splits = {
         split: {
@@ -131,7 +131,7 @@ def summarise(folder: str, manifest: dict, measured: dict[str, SplitMeasures]) -
 
 
 def _spread(values):
-    """Least, median, mean and greatest; None if there are no values."""
+    """Returns minimum, median, mean and maximum; None if there are no values."""
     if not values.size:
         return None
     spread = {"min": values.min(), "median": np.median(values), "mean": values.mean()}
@@ -139,7 +139,7 @@ def _spread(values):
 
 
 def _count_reasons(skipped):
-    # Numbers tell records apart, but not those in names such as mp4.
+    # Numbers inside names such as mp4 are kept.
     reasons = (re.sub(r"(?<![A-Za-z\d])\d+", "#", entry["reason"]) for entry in skipped)
     kinds = collections.Counter(reasons)
     return dict(kinds.most_common())

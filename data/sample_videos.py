@@ -1,11 +1,11 @@
-r"""Copies test videos of a data set, with sentences and true tubes, into a folder of samples.
+r"""Copies videos of a split with their sentences and ground-truth tubes into a samples folder.
 
 Example:
     python -m data.sample_videos --records_dir=runs/demo/records \
         --video_dir=runs/demo/shapes/videos --output_dir=gkcmn_tf/samples
 
-That is how the samples of the package were made: the first videos of the split that are searched
-whole, none chosen by hand, each with its first sentences.
+This command created the samples of the package. It takes the first videos of the split whose clip
+is the whole video, each with its first sentences; none is selected by hand.
 """
 
 import os
@@ -23,12 +23,16 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("records_dir", None, "Records of data.prepare.", required=True)
-    flags.DEFINE_string("video_dir", None, "Folder of GROUP/VIDEO.mp4.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder of the samples.", required=True)
-    flags.DEFINE_string("split", "test", "Split to take them from.")
-    flags.DEFINE_integer("num_videos", 6, "How many.", lower_bound=1)
-    flags.DEFINE_integer("num_sentences", 4, "Sentences for each, at most.", lower_bound=1)
+    flags.DEFINE_string(
+        "records_dir", None, "Records folder written by data.prepare.", required=True
+    )
+    flags.DEFINE_string("video_dir", None, "Folder with GROUP/VIDEO.mp4.", required=True)
+    flags.DEFINE_string("output_dir", None, "Output folder of the samples.", required=True)
+    flags.DEFINE_string("split", "test", "Split to copy from.")
+    flags.DEFINE_integer("num_videos", 6, "Number of videos.", lower_bound=1)
+    flags.DEFINE_integer(
+        "num_sentences", 4, "Maximum number of sentences per video.", lower_bound=1
+    )
 
 
 def main(argv):

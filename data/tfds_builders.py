@@ -1,12 +1,12 @@
-r"""The data sets as TensorFlow Datasets, made of the records that `data.prepare` wrote.
+r"""TensorFlow Datasets builders for records written by `data.prepare`.
 
 Example:
     PYTHONPATH=. tfds build vidstg --imports=data.tfds_builders \
         --manual_dir=runs/vidstg/records --data_dir=runs/tfds
 
-`data.prepare` remains the one place where annotations are read and sentences are left out; a
-builder only copies what it kept, one example a sentence. Once built, `tfds.load` needs nothing of
-this project. Features stay in the records folder, once per video: `features_file` says where.
+A builder copies the records, one example per sentence. Annotations are parsed and filtered only by
+`data.prepare`. Once a data set is built, `tfds.load` does not need this project. Features stay in
+the records folder, one file per video; `features_file` is the file's path.
 """
 
 import os
@@ -22,48 +22,51 @@ from gkcmn_tf.records import clip_records
 
 
 class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Sentences with their clips and tubes, in frames (half-open) and pixels.
+    """Sentences with their clips and tubes. Segments are half-open, in frames; boxes in pixels.
 
-    Building raises `FileNotFoundError` if the manual folder is no records folder, and `ValueError`
-    if its records are of another data set.
+    Raises:
+        FileNotFoundError: while building, if the manual folder is not a records folder.
+        ValueError: while building, if the records belong to another data set.
     """
 
     VERSION = tfds.core.Version(f"{clip_records.SCHEMA_VERSION}.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Get the data set's files, turn them into records with data.prepare, and give the records "
+        "Download the data set, convert it to records with data.prepare, and use the records "
         "folder as manual folder: `tfds build --manual_dir=RECORDS`, or "
         "`tfds.download.DownloadConfig(manual_dir=RECORDS)`."
     )
-    DATASET: str  # as data.prepare's --dataset names it
+    DATASET: str  # value of data.prepare's --dataset
     SUMMARY: str
     HOMEPAGE: str
     CITATION: str | None = None
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
-            "id": tfds.features.Text(doc="The sentence's id, unique."),
-            "index": tfds.features.Scalar(np.int64, doc="Its number within the split."),
+            "id": tfds.features.Text(doc="Unique id of the sentence."),
+            "index": tfds.features.Scalar(np.int64, doc="Index of the sentence in the split."),
             "text": tfds.features.Text(),
             "qtype": tfds.features.ClassLabel(names=tubes.QTYPES),
-            "target_id": tfds.features.Scalar(np.int64, doc="The trajectory that it is about."),
+            "target_id": tfds.features.Scalar(np.int64, doc="Id of the target's trajectory."),
             "segment": tfds.features.Tensor(
-                shape=(2,), dtype=np.int64, doc="True begin and end, in frames of the video."
+                shape=(2,),
+                dtype=np.int64,
+                doc="Ground-truth segment [begin, end), in frames of the video.",
             ),
             "boxes": tfds.features.Tensor(
                 shape=(None, 4),
                 dtype=np.float32,
-                doc="x1 y1 x2 y2 in pixels, for each frame of the segment.",
+                doc="Boxes x1 y1 x2 y2 in pixels, for each frame of the segment.",
             ),
             "clip": tfds.features.Tensor(
-                shape=(2,), dtype=np.int64, doc="Begin and end of the clip to search, in frames."
+                shape=(2,), dtype=np.int64, doc="Clip to search [begin, end), in frames."
             ),
             "video_id": tfds.features.Text(),
-            "fps": tfds.features.Scalar(np.float32, doc="Frames a second."),
-            "width": tfds.features.Scalar(np.int64, doc="Of the video, in pixels."),
-            "height": tfds.features.Scalar(np.int64, doc="Of the video, in pixels."),
-            "frame_count": tfds.features.Scalar(np.int64, doc="Frames that can be decoded."),
+            "fps": tfds.features.Scalar(np.float32, doc="Frame rate, in frames per second."),
+            "width": tfds.features.Scalar(np.int64, doc="Frame width, in pixels."),
+            "height": tfds.features.Scalar(np.int64, doc="Frame height, in pixels."),
+            "frame_count": tfds.features.Scalar(np.int64, doc="Number of decodable frames."),
             "features_file": tfds.features.Text(
-                doc="The video's features (features.feature_storage), below the records folder."
+                doc="Path of the video's feature file, relative to the records folder."
             ),
         }
         return self.dataset_info_from_configs(
@@ -83,12 +86,12 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             names = {builder.DATASET: builder.name for builder in (Vidstg, Hcstvg, GkcmnCustom)}
             raise ValueError(
                 f"{path}: records of data set {manifest['dataset']!r}, expected {self.DATASET!r}; "
-                f"build {names.get(manifest['dataset'])!r}, or give another --manual_dir"
+                f"build {names.get(manifest['dataset'])!r}, or use another --manual_dir"
             )
         return {
             split: self._generate_examples(folder, split)
             for split, counts in manifest["splits"].items()
-            if counts["sentences"]["kept"]  # TFDS takes no empty split
+            if counts["sentences"]["kept"]  # TFDS does not support empty splits
         }
 
     def _generate_examples(self, folder: str, split: str) -> Iterator[tuple[str, dict]]:
@@ -146,8 +149,8 @@ class Hcstvg(_RecordsBuilder):
 
 
 class GkcmnCustom(_RecordsBuilder):
-    """Users' own videos and sentences, in the layout of `data.custom`."""
+    """Custom videos and sentences, in the format of `data.custom`."""
 
     DATASET = "custom"
-    HOMEPAGE = "about:blank"  # without one, TFDS names a page of its catalog that does not exist
-    SUMMARY = "Users' own sentences about their own videos, with their tubes."
+    HOMEPAGE = "about:blank"  # the default would be a nonexistent page of the TFDS catalog
+    SUMMARY = "Custom sentences about custom videos, with their tubes."

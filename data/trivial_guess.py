@@ -1,12 +1,12 @@
-r"""Scores the whole clip as the answer to every sentence of VidSTG's annotation files.
+r"""Evaluates a trivial baseline on VidSTG annotations: the whole clip as every prediction.
 
 Example:
     python -m data.trivial_guess --dataset=vidstg --annotation_dir=VIDSTG --split=val,test
 
-These files say when a sentence happens but have no boxes, so the one metric is m_tIoU: what an
-answer that neither sees the video nor reads the sentence gets, over all, declarative and
-interrogative sentences, with 95 % confidence intervals. It needs neither videos nor VidOR. For data
-sets that data.prepare has read, `gkcmn_tf.evaluate --trivial_guess` scores boxes as well.
+The annotation files contain segments but no boxes, so the only metric is m_tIoU. It is reported
+for all, declarative and interrogative sentences, with 95 % confidence intervals. Neither videos
+nor VidOR annotations are needed. For records written by data.prepare,
+`gkcmn_tf.evaluate --trivial_guess` evaluates boxes as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,36 +26,36 @@ from .annotations import SPLITS, TrueSegment
 
 FLAGS = flags.FLAGS
 METRIC = "m_tIoU"
-# The other data sets' clips end with their videos, which their annotation files do not tell.
+# In the other data sets clips end with the video, whose length is not in the annotation files.
 READERS = {"vidstg": vidstg}
 
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_enum("dataset", None, list(READERS), "Layout of the data set.", required=True)
+    flags.DEFINE_enum("dataset", None, list(READERS), "Format of the data set.", required=True)
     flags.DEFINE_string(
-        "annotation_dir", None, "Folder of SPLIT_annotations.json (vidstg).", required=True
+        "annotation_dir", None, "Folder with SPLIT_annotations.json (vidstg).", required=True
     )
-    flags.DEFINE_list("split", ["test"], f"Splits to score: of {', '.join(SPLITS)}.")
+    flags.DEFINE_list("split", ["test"], f"Splits to evaluate: any of {', '.join(SPLITS)}.")
     flags.DEFINE_integer(
         "bootstrap_samples",
         1000,
-        "How often videos are drawn anew for the confidence intervals; 0 leaves these out.",
+        "Number of bootstrap samples for the confidence intervals; 0 for no intervals.",
         lower_bound=0,
     )
 
 
 def main(argv):
-    """Prints a table a split."""
+    """Prints a table for each split."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
     for split in FLAGS.split:
         segments, skipped = READERS[FLAGS.dataset].read_segments(split, FLAGS.annotation_dir)
         for sentence in skipped:
-            logging.warning("%s is left out: %s", sentence.id, sentence.reason)
+            logging.warning("%s is skipped: %s", sentence.id, sentence.reason)
         if not segments:
-            raise ValueError(f"{FLAGS.annotation_dir}: split {split!r} holds no sentence")
+            raise ValueError(f"{FLAGS.annotation_dir}: split {split!r} has no sentences")
         scores = score_whole_clips(segments, bootstrap_samples=FLAGS.bootstrap_samples)
         print(format_scores(split, segments, scores))
 
@@ -63,15 +63,16 @@ def main(argv):
 def score_whole_clips(
     segments: Sequence[TrueSegment], *, bootstrap_samples: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """m_tIoU, in `[0, 1]`, of the whole clip as the answer to every sentence.
+    """Computes the m_tIoU, in `[0, 1]`, of predicting the whole clip for every sentence.
 
     Args:
-        segments: of the sentences.
-        bootstrap_samples: how often videos are drawn anew for confidence intervals; 0 for none.
+        segments: ground-truth segments of the sentences.
+        bootstrap_samples: number of bootstrap samples for confidence intervals; 0 for none.
 
     Returns:
-        for all and for each of `tubes.QTYPES` that there is: `sentences`, `m_tIoU` and `interval`
-        (`[low, high]`, None without bootstrap samples or with fewer than two videos).
+        `sentences`, `m_tIoU` and `interval` for `all` and for each type of `tubes.QTYPES` that
+        occurs. `interval` is `[low, high]`, or None without bootstrap samples or with fewer than
+        two videos.
     """
     tious = np.array([temporal_iou(s.clip, (s.begin, s.end)) for s in segments])
     videos = np.array([s.video_id for s in segments])
@@ -95,17 +96,17 @@ def score_whole_clips(
 def format_scores(
     split: str, segments: Sequence[TrueSegment], scores: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """The table of what `score_whole_clips` returned, under a line that says what it is of."""
+    """Formats the result of `score_whole_clips` as a table with a heading."""
     noted = ""
     if any(row["interval"] for row in scores.values()):
-        noted = f", in brackets {CONFIDENCE_LEVEL:.0%} intervals of a bootstrap over videos"
+        noted = f", {CONFIDENCE_LEVEL:.0%} bootstrap intervals over videos in brackets"
     rows = {f"{title} (n={row['sentences']})": row for title, row in scores.items()}
     intervals = {
         title: {METRIC: row["interval"]} if row["interval"] else None for title, row in rows.items()
     }
     table = format_table(rows, columns=[METRIC], intervals=intervals)
     videos = len({segment.video_id for segment in segments})
-    return f"Whole clip as answer, split {split}, {videos} videos{noted}:\n{table}"
+    return f"Whole clip as prediction, split {split}, {videos} videos{noted}:\n{table}"
 
 
 if __name__ == "__main__":

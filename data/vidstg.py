@@ -1,15 +1,15 @@
-"""VidSTG's sentences and VidOR's trajectories.
+"""Reads VidSTG annotations and VidOR trajectories.
 
-Annotations, as the data set's authors publish them:
+Files as published by the authors of the data sets:
 
     annotation_dir/{train,val,test}_annotations.json        VidSTG: a list of records
-    vidor_dir/{training,validation}/GROUP/VIDEO.json        VidOR: one file a video
-    video_dir/GROUP/VIDEO.mp4                               VidOR's videos
+    vidor_dir/{training,validation}/GROUP/VIDEO.json        VidOR: one file per video
+    video_dir/GROUP/VIDEO.mp4                               VidOR videos
 
-A record asks several sentences, `captions` (declarative) and `questions` (interrogative), about the
-clip `used_segment`, whose last frame is *inclusive*; their truth is the segment `temporal_gt`,
-whose end is exclusive, and the boxes of trajectory `target_id`, in pixels of the size that VidOR's
-file declares. Records of one clip are merged. Sentence `k` of record `r` gets the id `SPLIT-r-dk`
+A record has several sentences, `captions` (declarative) and `questions` (interrogative), about the
+clip `used_segment`, whose end is *inclusive*. The ground truth is the segment `temporal_gt`, whose
+end is exclusive, and the boxes of trajectory `target_id`, in pixels of the frame size given in the
+VidOR file. Records of the same clip are merged. Sentence `k` of record `r` has the id `SPLIT-r-dk`
 or `SPLIT-r-ik`.
 """
 
@@ -47,7 +47,7 @@ LISTS = {"captions": ("declarative", "d"), "questions": ("interrogative", "i")}
 
 @dataclasses.dataclass(frozen=True)
 class _Record:
-    """A record's fields, checked; `end` and `true_end` are exclusive."""
+    """The validated fields of a record; `end` and `true_end` are exclusive."""
 
     where: str
     vid: str
@@ -61,7 +61,7 @@ class _Record:
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """A sentence as the file has it."""
+    """A sentence of the annotation file, not yet validated."""
 
     index: int
     id: str
@@ -72,7 +72,7 @@ class _Entry:
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """A sentence, checked, that still lacks its boxes; its truth `[begin, end)` is in the clip."""
+    """A validated sentence without boxes; its segment `[begin, end)` lies inside the clip."""
 
     record: _Record
     entry: _Entry
@@ -84,7 +84,7 @@ class _Asked:
 
 @dataclasses.dataclass(frozen=True)
 class _Video:
-    """What VidOR says of a video; `unusable` counts the boxes of each target left out."""
+    """VidOR annotations of a video; `unusable` counts the invalid boxes of each target."""
 
     path: str
     width: int
@@ -94,11 +94,14 @@ class _Video:
 
 
 def find_vidor_annotations(vidor_dir: str) -> dict[str, str]:
-    """Path of every VidOR annotation below `vidor_dir`, by video id.
+    """Finds all VidOR annotation files below `vidor_dir`.
+
+    Returns:
+        Path by video id.
 
     Raises:
-        FileNotFoundError: the folder has none.
-        ValueError: a video has two.
+        FileNotFoundError: there are no annotation files.
+        ValueError: a video has two annotation files.
     """
     paths = {}
     for folder in VIDOR_FOLDERS:
@@ -110,27 +113,27 @@ def find_vidor_annotations(vidor_dir: str) -> dict[str, str]:
             paths[path.stem] = str(path)
     if not paths:
         expected = " or ".join(f"{folder}/GROUP/VIDEO.json" for folder in VIDOR_FOLDERS)
-        raise FileNotFoundError(f"{vidor_dir}: no VidOR annotations; expected {expected} there")
+        raise FileNotFoundError(f"{vidor_dir}: no VidOR annotations; expected {expected}")
     return paths
 
 
 def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
-    """Counts a split's sentences; as `read_split`, but VidOR's annotations are not looked at."""
+    """Counts a split's sentences like `read_split`, without reading VidOR annotations."""
     return _read_sentences(split, annotation_dir, limit)[0]
 
 
 def read_segments(
     split: str, annotation_dir: str, limit: int | None = None
 ) -> tuple[list[TrueSegment], list[Skipped]]:
-    """Reads when a split's sentences happen, without VidOR's annotations.
+    """Reads the ground-truth segments of a split, without VidOR annotations.
 
     Args:
         split: `train`, `val` or `test`.
-        annotation_dir: where `SPLIT_annotations.json` is.
-        limit: reads the records of the first so many videos only.
+        annotation_dir: folder of `SPLIT_annotations.json`.
+        limit: maximum number of videos to read; None for all.
 
     Returns:
-        a segment for each sentence, grouped by video, and the sentences left out.
+        A segment for each sentence, grouped by video; and the skipped sentences.
 
     Raises:
         FileNotFoundError: the split has no annotation file.
@@ -150,16 +153,16 @@ def read_segments(
 def read_split(
     split: str, annotation_dir: str, vidor_paths: Mapping[str, str], limit: int | None = None
 ) -> SplitAnnotations:
-    """Reads a split's sentences with their tubes; a bad record is skipped, with the reason.
+    """Reads the sentences of a split with their tubes; invalid records are skipped with a reason.
 
     Args:
         split: `train`, `val` or `test`.
-        annotation_dir: where `SPLIT_annotations.json` is.
-        vidor_paths: what `find_vidor_annotations` found.
-        limit: reads the records of the first so many videos only.
+        annotation_dir: folder of `SPLIT_annotations.json`.
+        vidor_paths: result of `find_vidor_annotations`.
+        limit: maximum number of videos to read; None for all.
 
     Returns:
-        clips in the order of their first sentence. `frame_count` is still the annotated one.
+        Clips in the order of their first sentence; `frame_count` is the annotated number.
 
     Raises:
         FileNotFoundError: the split has no annotation file.
@@ -188,7 +191,7 @@ def read_split(
 
 
 def _read_sentences(split, annotation_dir, limit):
-    """The account of a split, and its checked sentences by video in order of appearance."""
+    """Returns the counts of a split and its valid sentences by video, in order of appearance."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
     records = read_json(path, object_pairs_hook=JsonObject)
     with errors_in(path):
@@ -221,13 +224,13 @@ def _records_of_first_videos(numbered, limit):
 
 
 def _entries(record_id, fields, where, account):
-    """The sentences of a record; all are counted in the account."""
+    """Returns the sentences of a record and adds them to the counts."""
     entries = []
     for name, (qtype, letter) in LISTS.items():
         try:
             listed = json_list(fields, name)
         except ValueError as error:
-            # How many sentences it held cannot be known: it counts as one.
+            # The number of sentences is unknown; count one.
             account.skipped.append(Skipped(f"{record_id}-{letter}0", f"{where}: {error}"))
             account.sentences[qtype] += 1
             continue
@@ -256,12 +259,12 @@ def _read_record(fields, where):
         ("temporal_gt", record.true_begin, record.true_end),
     ):
         if begin >= end:
-            raise ValueError(f"{name}: holds no frame: {fields[name]}")
+            raise ValueError(f"{name}: contains no frame: {fields[name]}")
     return record
 
 
 def _check(record, entry):
-    """The sentence of an entry; `ValueError` says why there is none."""
+    """Validates a sentence; raises `ValueError` if it is invalid."""
     sentence = annotated.sentence_text(
         get(entry.content, "description"), f"{entry.field}.description"
     )
@@ -276,7 +279,7 @@ def _check(record, entry):
 
 def _read_vidor(vid, vidor_paths, targets):
     if vid not in vidor_paths:
-        raise FileNotFoundError(f"video {vid}: has no VidOR annotation")
+        raise FileNotFoundError(f"video {vid}: no VidOR annotation")
     path = vidor_paths[vid]
     fields = read_json(path)
     with errors_in(path):
@@ -306,10 +309,10 @@ def _read_vidor(vid, vidor_paths, targets):
 
 
 def _clip(asked, video, notices):
-    """The clip with this sentence and its tube; `ValueError` says why there is none."""
+    """Creates a clip with one sentence and its tube; `ValueError` if the tube is invalid."""
     record, entry, target = asked.record, asked.entry, asked.target
     if target not in video.tracks:
-        raise ValueError(f"{entry.field}.target_id: trajectory {target} has no box in the video")
+        raise ValueError(f"{entry.field}.target_id: trajectory {target} has no valid box")
     with errors_in(f"{entry.field}.target_id: trajectory {target}"):
         boxes, counts = video.tracks[target].boxes_between(
             asked.begin, asked.end, video.width, video.height

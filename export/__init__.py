@@ -1,4 +1,4 @@
-"""Programs that turn a trained run into something others can serve."""
+"""Programs that export a trained run for serving and deployment."""
 
 import sys
 

@@ -1,15 +1,15 @@
-r"""Asks a model server for the tubes of sentences about a video file.
+r"""Grounds sentences in a video file with a model server.
 
 Example:
     python -m export.client --server=localhost:8500 --video=park.mp4 \
         --query="the red square moving left"
     python -m export.client --server=localhost:8501 --protocol=rest --video=park.mp4 --query="..."
 
-The server is TensorFlow Serving, or another that speaks its gRPC or REST API, with a model of
-`export.saved_model`. Prints a line of JSON for each query, as `gkcmn_tf.ground` does. Frames are
-resized here, by the code that training used; so the answer is that of `gkcmn_tf.ground`, up to the
-arithmetic. Several queries share the work on the video. REST sends all numbers as text: only for
-short videos.
+The server is TensorFlow Serving, or any server with the same gRPC or REST API, with a model
+exported by `export.saved_model`. The program prints a line of JSON per query, like
+`gkcmn_tf.ground`. Frames are resized by the client with the same code as in training, so results
+equal those of `gkcmn_tf.ground` up to rounding. With several queries the video is encoded once.
+REST sends numbers as text and is suitable only for short videos.
 """
 
 import json
@@ -32,34 +32,34 @@ from . import warmup
 
 FLAGS = flags.FLAGS
 
-# TensorFlow Serving's own limit is that of a protocol buffer, 2 GiB.
+# TensorFlow Serving is limited by the maximum size of a protocol buffer, 2 GiB.
 MAX_REQUEST_BYTES = 2**31 - 2**20
 _HINTS = {
-    grpc.StatusCode.UNAVAILABLE: "does a server listen there, and is this its gRPC port?",
-    grpc.StatusCode.NOT_FOUND: "does the server serve a model of this name (--model)?",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "give it more time (--timeout), or a shorter video",
+    grpc.StatusCode.UNAVAILABLE: "check that the server is running and that this is its gRPC port",
+    grpc.StatusCode.NOT_FOUND: "check the model name (--model)",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "increase --timeout, or use a shorter video",
 }
 
 
 class ServingError(program.ProgramError):
-    """The server cannot be reached, or refuses; the message names the server and the reason."""
+    """The server is unreachable or rejects a request; the message names the server and reason."""
 
 
 class Server(Protocol):
-    """What `GrpcServer` and `RestServer` have in common."""
+    """Interface of `GrpcServer` and `RestServer`."""
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature of `export.signatures`; `ServingError` if that fails."""
+        """Runs a signature of `export.signatures`; `ServingError` if the request fails."""
 
 
 class GrpcServer:
-    """A model server, over gRPC.
+    """A model server with a gRPC API.
 
     Args:
         address: `host:port`.
-        model: its name there.
-        timeout: of a request, in seconds, retries included.
-        retries: how often to try again when the server is not available; at most 4.
+        model: name of the model on the server.
+        timeout: timeout of a request including retries, in seconds.
+        retries: number of retries if the server is unavailable, at most 4.
     """
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
@@ -78,7 +78,7 @@ class GrpcServer:
             "grpc.max_send_message_length": -1,
             "grpc.max_receive_message_length": -1,
             "grpc.service_config": json.dumps(service),
-            # A request that does not fit here is not tried again.
+            # Requests larger than this buffer are not retried.
             "grpc.per_rpc_retry_buffer_size": 2**31 - 1,
         }
         channel = grpc.insecure_channel(address, options=list(options.items()))
@@ -99,7 +99,10 @@ class GrpcServer:
 
 
 class RestServer:
-    """A model server, over REST; arguments as for `GrpcServer`, but each try has `timeout`."""
+    """A model server with a REST API.
+
+    The arguments are those of `GrpcServer`, except that `timeout` applies to each attempt.
+    """
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
         self._url = f"http://{address}/v1/models/{model}:predict"
@@ -126,18 +129,17 @@ class RestServer:
             answer = response.json()
         except requests.JSONDecodeError as error:
             raise ServingError(
-                f"{where}: status {response.status_code}, and no JSON; is this the server's REST "
-                "port?"
+                f"{where}: status {response.status_code}, response is not JSON; check that this is "
+                "the server's REST port"
             ) from error
         except requests.RequestException as error:
             raise ServingError(
-                f"{where}: {error}; does a server listen there, and does it need more time "
-                "(--timeout)?"
+                f"{where}: {error}; check that the server is running, or increase --timeout"
             ) from error
         if "outputs" not in answer:
             raise ServingError(f"{where}: status {response.status_code}: {answer.get('error')}")
         outputs = answer["outputs"]
-        # A signature with a single output comes without its name.
+        # The REST API omits the name of a single output.
         outputs = outputs if isinstance(outputs, dict) else {"features": outputs}
         return {name: np.array(value) for name, value in outputs.items()}
 
@@ -147,18 +149,25 @@ SERVERS = {"grpc": GrpcServer, "rest": RestServer}
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("server", None, "host:port.", required=True)
-    flags.DEFINE_enum("protocol", "grpc", sorted(SERVERS), "The API to speak.")
-    flags.DEFINE_string("model", warmup.MODEL_NAME, "Its name on the server.")
+    flags.DEFINE_string("server", None, "Address of the server, host:port.", required=True)
+    flags.DEFINE_enum("protocol", "grpc", sorted(SERVERS), "API of the server.")
+    flags.DEFINE_string("model", warmup.MODEL_NAME, "Name of the model on the server.")
     flags.DEFINE_string("video", None, "Video file.", required=True)
-    flags.DEFINE_multi_string("query", None, "Sentence; may be repeated.", required=True)
-    flags.DEFINE_float("fps", None, "Frame rate of a model trained with data.prepare --fps.")
-    flags.DEFINE_float("timeout", 120.0, "Seconds to wait for an answer.", lower_bound=0)
-    flags.DEFINE_integer("retries", 3, "Tries after a failed one.", lower_bound=0, upper_bound=4)
+    flags.DEFINE_multi_string("query", None, "Sentence to ground; repeatable.", required=True)
+    flags.DEFINE_float(
+        "fps",
+        None,
+        "Frame rate of the training records (data.prepare --fps), in frames per second; default: "
+        "every frame.",
+    )
+    flags.DEFINE_float("timeout", 120.0, "Timeout of a request, in seconds.", lower_bound=0)
+    flags.DEFINE_integer(
+        "retries", 3, "Number of retries of a failed request.", lower_bound=0, upper_bound=4
+    )
 
 
 def main(argv):
-    """Asks, and prints the tubes."""
+    """Grounds each query and prints the tubes."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     server = SERVERS[FLAGS.protocol](
@@ -171,18 +180,21 @@ def main(argv):
 def ground_video(
     server: Server, path: str, queries: Sequence[str], *, fps: float | None = None
 ) -> list[dict]:
-    """The tube of each query, as `gkcmn_tf.ground` prints it.
+    """Grounds queries in a video.
 
     Args:
-        server: where to ask.
-        path: the video.
-        queries: sentences; of several, the video is encoded once.
-        fps: the frame rate that the model was trained at, None for every frame.
+        server: model server.
+        path: video file.
+        queries: sentences; the video is encoded once for all of them.
+        fps: frame rate of the training records, in frames per second; None for every frame.
+
+    Returns:
+        The tube of each query, in the JSON format of `gkcmn_tf.ground`.
 
     Raises:
-        ServingError: the server cannot be reached, or refuses.
-        FileNotFoundError: there is no video.
-        ValueError: it cannot be decoded, or does not fit into one request.
+        ServingError: the server is unreachable or rejects a request.
+        FileNotFoundError: the video does not exist.
+        ValueError: the video cannot be decoded or does not fit into one request.
     """
     stream = reading.decode_frames(path, fps=fps)
     frames = np.stack(list(_bounded(stream, path)))
@@ -216,7 +228,9 @@ def _bounded(stream, path):
     most = MAX_REQUEST_BYTES // (reading.FRAME_SIZE**2 * 3)
     for number, frame in enumerate(stream):
         if number == most:
-            raise ValueError(f"{path}: more than {most} frames do not fit into a request; cut it")
+            raise ValueError(
+                f"{path}: more than {most} frames do not fit into a request; use a shorter video"
+            )
         yield frame
 
 

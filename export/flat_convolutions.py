@@ -1,9 +1,9 @@
-"""3D convolutions and poolings computed as 2D ones, for interpreters that lack the former.
+"""Converts 3D convolution and pooling layers to 2D operations, for TensorFlow Lite.
 
-TensorFlow Lite has no built-in 3D pooling, and its 3D convolution knows floats alone and runs in
-one thread. But a 3D convolution is a 2D one over frames that have the frames around them stacked
-on as further channels, and a maximum over space and time is one over space, then one over time:
-the same numbers, but for the order of sums.
+TensorFlow Lite has no 3D pooling, and its 3D convolution is float-only and single-threaded. A 3D
+convolution equals a 2D convolution over frames with their neighbouring frames concatenated as
+channels. 3D max pooling equals spatial max pooling followed by temporal max pooling. Results are
+the same up to the order of summation.
 """
 
 import functools
@@ -14,13 +14,16 @@ from keras import ops
 
 
 def flatten_convolutions(model: keras.Model) -> keras.Model:
-    """Makes every `Conv3D` and `MaxPooling3D` inside `model` compute with 2D operations.
+    """Replaces the computation of every `Conv3D` and `MaxPooling3D` by 2D operations.
 
-    The weights stay what they are. Clips `[B, F, H, W, C]` need a static number of frames; padding
-    must be SAME, and the layers are not dilated.
+    The weights are unchanged. Inputs `[B, F, H, W, C]` must have a static number of frames. Layers
+    must have SAME padding, no dilation and one group.
+
+    Args:
+        model: model to convert in place.
 
     Returns:
-        `model`, changed.
+        `model`.
     """
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Conv3D):
@@ -31,10 +34,15 @@ def flatten_convolutions(model: keras.Model) -> keras.Model:
 
 
 def frames_seen(num_frames: int, size: int, stride: int) -> np.ndarray:
-    """The frames under each tap of a temporal kernel with SAME padding.
+    """Returns the input frame of each tap of a temporal kernel with SAME padding.
+
+    Args:
+        num_frames: number of input frames.
+        size: kernel size.
+        stride: temporal stride.
 
     Returns:
-        int `[size, ceil(num_frames / stride)]`; those below 0 or from `num_frames` on are padding.
+        int `[size, ceil(num_frames / stride)]`; numbers outside `[0, num_frames)` are padding.
     """
     out = -(-num_frames // stride)
     padding = max((out - 1) * stride + size - num_frames, 0)
@@ -45,12 +53,12 @@ def _convolve(layer, clips):
     _check(layer, layer.kernel_size, layer.strides)
     num_frames = clips.shape[1]
     seen = frames_seen(num_frames, layer.kernel_size[0], layer.strides[0])
-    # A tap that only ever meets padding adds nothing.
+    # Taps that only cover padding contribute nothing.
     taps = np.flatnonzero(((seen >= 0) & (seen < num_frames)).any(axis=1))
-    before, behind = max(-int(seen[taps].min()), 0), max(int(seen[taps].max()) - num_frames + 1, 0)
+    before, after = max(-int(seen[taps].min()), 0), max(int(seen[taps].max()) - num_frames + 1, 0)
     clips = ops.cast(clips, layer.compute_dtype)
-    if before or behind:
-        clips = ops.pad(clips, [[0, 0], [before, behind], [0, 0], [0, 0], [0, 0]])
+    if before or after:
+        clips = ops.pad(clips, [[0, 0], [before, after], [0, 0], [0, 0], [0, 0]])
     stride, out = layer.strides[0], seen.shape[1]
     starts = (seen[taps, 0] + before).tolist()
     stacked = [clips[:, s : s + stride * (out - 1) + 1 : stride] for s in starts]
@@ -68,7 +76,7 @@ def _pool(layer, clips):
     num_frames = clips.shape[1]
     pooled = ops.max_pool(_as_pictures(clips), layer.pool_size[1:], layer.strides[1:], "same")
     pooled = _as_clips(pooled, num_frames)
-    # The frame nearest to padding lies under the same kernel: it may stand in for it.
+    # The kernel also covers the frame next to the padding, which can therefore replace it.
     seen = frames_seen(num_frames, layer.pool_size[0], layer.strides[0]).clip(0, num_frames - 1)
     if layer.pool_size[0] == 1 and layer.strides[0] == 1:
         return pooled

@@ -1,6 +1,6 @@
-"""The TensorFlow graph that a SavedModel holds: from text and features or frames to tubes.
+"""TensorFlow graph of the exported SavedModel: text and features or frames in, tubes out.
 
-`export.signatures` lists the inputs and outputs of each signature.
+`export.signatures` describes the inputs and outputs of each signature.
 """
 
 import keras
@@ -20,7 +20,7 @@ from gkcmn_tf.video.windows import (
 from . import signatures
 
 MAX_TUBE_IOU = 0.5
-WINDOW_BATCH = 8  # windows that pass I3D at a time: what bounds the memory
+WINDOW_BATCH = 8  # windows per I3D batch; limits the memory
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 
@@ -28,19 +28,19 @@ class GroundingGraph:
     """A trained run and its I3D, with the signatures of `export.signatures` as methods.
 
     Attributes:
-        kept: what a SavedModel must keep: copies of the weights, since TensorFlow does not see
-            those of layers that a Keras layer holds in a list or a dictionary, and the words.
+        kept: module to save: copies of the weights and the vocabulary. Copies are needed because
+            TensorFlow does not track layers that a Keras layer stores in a list or dictionary.
 
     Args:
-        run: the trained model.
-        i3d: maps `[J, 8, 224, 224, 3]` in [-1, 1] to `[J, 1, S, S, C]`.
-        weights: `bfloat16` stores kernels and embeddings in half the bytes; the computation is that
-            of the run all the same.
-        top_k: `K`.
-        max_frames: the longest video that is taken.
+        run: trained run.
+        i3d: I3D model, maps `[J, 8, 224, 224, 3]` in [-1, 1] to `[J, 1, S, S, C]`.
+        weights: storage type of the weights. `bfloat16` halves the size of kernels and embeddings;
+            the compute precision is unchanged.
+        top_k: number of tubes per sentence, `K`.
+        max_frames: maximum number of frames of a video.
 
     Raises:
-        ValueError: `weights`, `top_k` or `max_frames` is impossible.
+        ValueError: `weights`, `top_k` or `max_frames` is invalid.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class GroundingGraph:
         self.kept.weights = [_copy(variable, weights) for variable in self._keras_variables]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The concrete functions, by name, for `tf.saved_model.save`."""
+        """Returns the concrete functions by signature name, for `tf.saved_model.save`."""
         methods = {
             "serving_default": self.ground_sentence,
             "ground_features": self.ground_features,
@@ -91,14 +91,14 @@ class GroundingGraph:
         }
 
     def ground_sentence(self, features, begin, end, fps, width, height, sentence):
-        """The signature `serving_default`."""
+        """Implements the signature `serving_default`."""
         found = self.ground_features(
             features, begin, end, fps, width, height, tf.expand_dims(sentence, 1)
         )
         return {name: tf.squeeze(value, 1) for name, value in found.items()}
 
     def ground_features(self, features, begin, end, fps, width, height, sentences):
-        """The signature of this name."""
+        """Implements the signature `ground_features`."""
         begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
         windows = tf.shape(features, tf.int64)[1]
         checks = [
@@ -114,8 +114,8 @@ class GroundingGraph:
             ),
             _check(
                 windows_in(end) <= windows,
-                "features: have too few windows for `end`: expected one for every 4 frames; "
-                "windows and end are",
+                "features: too few windows for `end`: expected one for every 4 frames; windows and "
+                "end are",
                 windows,
                 end,
             ),
@@ -134,7 +134,7 @@ class GroundingGraph:
             return self._ground(seen, step_mask, begin, end, fps, width, height, sentences)
 
     def ground_video(self, frames, frame_count, fps, width, height, sentence):
-        """The signature of this name: only the windows that the model's steps see are encoded."""
+        """Implements the signature `ground_video`; encodes only the windows used by model steps."""
         checks = [
             *self._check_batch(frames, frame_count, fps, width, height, sentence),
             *self._check_frames(frames, frame_count),
@@ -162,7 +162,7 @@ class GroundingGraph:
         return {name: tf.squeeze(value, 1) for name, value in found.items()}
 
     def encode_video(self, frames, frame_count):
-        """The signature of this name."""
+        """Implements the signature `encode_video`."""
         checks = [
             *self._check_batch(frames, frame_count),
             *self._check_frames(frames, frame_count),
@@ -177,7 +177,7 @@ class GroundingGraph:
         return {"features": tf.scatter_nd(places, encoded, shape)}
 
     def _trained_weights(self):
-        """The scope in which Keras layers compute with `kept`."""
+        """Returns the scope in which Keras layers use the weights in `kept`."""
         values = [
             (theirs, tf.cast(ours, theirs.dtype))
             for theirs, ours in zip(self._keras_variables, self.kept.weights, strict=True)
@@ -185,7 +185,7 @@ class GroundingGraph:
         return keras.StatelessScope(values)
 
     def _steps(self, begin, end):
-        """The frame nearest each step, int64 `[B, T]`, and which steps are valid, bool `[B, T]`."""
+        """Returns the frame nearest each step, int64 `[B, T]`, and a mask of valid steps."""
         num_steps = tf.minimum(windows_in(end - begin), self._max_steps)
         step = tf.range(self._max_steps, dtype=tf.int64)
         begin, end, num_steps = begin[:, None], end[:, None], num_steps[:, None]
@@ -194,7 +194,7 @@ class GroundingGraph:
         return tf.where(valid, frames, begin), valid
 
     def _encode(self, frames, frame_count, videos, windows):
-        """Features float32 `[J, S, S, C]` of the windows numbered `windows` `[J]` of `videos`."""
+        """Returns features float32 `[J, S, S, C]` of windows `windows` `[J]` of `videos` `[J]`."""
         F, H, W = (tf.shape(frames, tf.int64)[axis] for axis in (1, 2, 3))
         pictures = tf.reshape(frames, [-1, H, W, 3])
         size = (reading.FRAME_SIZE, reading.FRAME_SIZE)
@@ -213,14 +213,14 @@ class GroundingGraph:
             seen = first + tf.range(WINDOW_FRAMES, dtype=tf.int64)
             last = tf.gather(frame_count, of_video) - 1
             seen = tf.minimum(tf.maximum(seen, 0), last) + of_video * F
-            # Windows overlap; a frame is resized once.
+            # Windows overlap; resize each frame only once.
             needed, places = tf.unique(tf.reshape(seen, [-1]))
             resized = tf.image.resize(tf.gather(pictures, needed), size, antialias=True)
-            # Training saw whole numbers.
+            # Round to integers, as in training.
             scaled = tf.clip_by_value(tf.round(resized), 0, 255) / 127.5 - 1.0
             clips = tf.reshape(tf.gather(scaled, places), [-1, WINDOW_FRAMES, *size, 3])
             features = self._i3d(clips, training=False)[:, 0]
-            # Rounded as features of training were, but for int8: that needs the whole video.
+            # Round to the storage type of training, except int8, which needs the whole video.
             features = tf.cast(tf.ensure_shape(features, [None, *self._grid]), tf.float16)
             features = tf.cast(tf.cast(features, self._storage), tf.float16)
             return number + 1, encoded.write(tf.cast(number, tf.int32), features)
@@ -234,7 +234,7 @@ class GroundingGraph:
         return tf.cast(encoded.concat(), tf.float32)
 
     def _ground(self, features, step_mask, begin, end, fps, width, height, sentences):
-        """Tubes of `sentences` `[B, Q]`, from the features of each step `[B, T, S, S, C]`."""
+        """Returns tubes of `sentences` `[B, Q]`, given features of each step `[B, T, S, S, C]`."""
         inputs = {
             "features": features,
             "step_mask": step_mask,
@@ -242,7 +242,7 @@ class GroundingGraph:
         }
         outputs = self._model(inputs, training=False)
         segments, scores = self._model.segments(inputs, outputs)
-        # In frames, for segments that differ may round to the same ones.
+        # Compared in frames, since different segments may round to the same frames.
         frames, scores = decoding.distinct_segments(
             tf.cast(_nearest_frames(segments, begin, end, step_mask), tf.float32),
             scores,
@@ -267,54 +267,54 @@ class GroundingGraph:
         return {name: tf.identity(value, name) for name, value in tubes.items()}
 
     def _check_batch(self, first, *others):
-        """That all inputs have the same batch, of one at least."""
+        """Checks that all inputs have the same batch size, at least 1."""
         sizes = [tf.shape(tensor)[0] for tensor in (first, *others)]
-        message = "inputs: expected as many rows in each, and one at least; the numbers of rows are"
+        message = "inputs: expected the same batch size of at least 1; the batch sizes are"
         yield _check(tf.equal(sizes, tf.maximum(sizes[0], 1)), message, tf.stack(sizes))
 
     def _check_picture(self, fps, width, height, *, smallest):
         yield _check(
             (fps > 0) & tf.math.is_finite(fps),
-            "fps: expected frames a second, more than 0, got",
+            "fps: expected frames per second, more than 0, got",
             fps,
         )
         if self._trained_fps is not None:
             yield _check(
                 tf.abs(fps - self._trained_fps) < 1e-3,
                 "fps: this model was trained on videos resampled to "
-                f"{self._trained_fps:g} frames a second; give such frames and this fps; got",
+                f"{self._trained_fps:g} frames per second; resample the frames to this fps; got",
                 fps,
             )
         yield _check(
             (width >= smallest) & (height >= smallest),
-            f"width, height: expected pixels, at least {smallest}; got",
+            f"width, height: expected at least {smallest} pixels, got",
             width,
             height,
         )
 
     def _check_sentences(self, sentences):
         if sentences.shape.rank == 2:
-            yield _check(tf.shape(sentences)[1] > 0, "sentences: expected one a clip at least")
+            yield _check(tf.shape(sentences)[1] > 0, "sentences: expected at least one per clip")
         yield _check(
             tf.reduce_any(self._tokenize(sentences) != 0, axis=-1),
-            "sentence: holds no word; describe an object and what it does; got",
+            "sentence: contains no word; describe an object and what it does; got",
             sentences,
         )
 
     def _check_frames(self, frames, frame_count):
         F, H, W = (tf.shape(frames)[axis] for axis in (1, 2, 3))
-        yield _check((H > 0) & (W > 0), "frames: expected pixels, got pictures of size", H, W)
+        yield _check((H > 0) & (W > 0), "frames: expected at least one pixel, got size", H, W)
         yield _check(
             (frame_count >= 1) & (frame_count <= tf.minimum(F, self._max_frames)),
             f"frame_count: expected 1 to {self._max_frames} frames (--max_frames of the export), "
-            "and no more than `frames` holds; `frames` holds and frame_count is",
+            "and at most the length of `frames`; the length and frame_count are",
             F,
             frame_count,
         )
 
 
 def _copy(variable, weights):
-    """A variable of our own; only what takes room is ever shortened."""
+    """Copies a variable; only float32 matrices and kernels are converted to `weights`."""
     dtype = weights if len(variable.shape) > 1 else variable.dtype
     dtype = variable.dtype if variable.dtype != "float32" else dtype
     return tf.Variable(tf.cast(variable.value, dtype), trainable=False, name=variable.path)
@@ -325,7 +325,7 @@ def _check(condition, message, *values):
 
 
 def _nearest_frames(segments, begin, end, step_mask):
-    """`tubes.tube_from_steps`'s frames `[..., 2]` of segments `[B, Q, K, 2]` in steps; int64."""
+    """Converts segments `[B, Q, K, 2]` from steps to frames int64, as `tubes.tube_from_steps`."""
     num_steps = tf.reduce_sum(tf.cast(step_mask, tf.float64), axis=-1)[:, None, None, None]
     begin, end = begin[:, None, None, None], end[:, None, None, None]
     times = steps.steps_to_frames(
@@ -335,24 +335,27 @@ def _nearest_frames(segments, begin, end, step_mask):
         num_steps,
     )
     nearest = tf.clip_by_value(tf.cast(tf.floor(times + 0.5), tf.int64), begin, end)
-    first, behind = nearest[..., :1], nearest[..., 1:]
+    first, stop = nearest[..., :1], nearest[..., 1:]
     middle = tf.cast(tf.floor(tf.reduce_mean(times, axis=-1, keepdims=True)), tf.int64)
     middle = tf.clip_by_value(middle, begin, end - 1)
-    empty = behind <= first
+    empty = stop <= first
     first = tf.where(empty, middle, first)
-    return tf.concat([first, tf.where(empty, middle + 1, behind)], axis=-1)
+    return tf.concat([first, tf.where(empty, middle + 1, stop)], axis=-1)
 
 
 def _frame_boxes(boxes, begin, end, step_frames):
-    """`tubes.tube_from_steps`'s boxes of every frame of a clip, normalised: float64 `[B, Q, F, 4]`.
+    """Interpolates the boxes of steps to every frame of a clip, as `tubes.tube_from_steps`.
 
-    What `gkcmn_tf.video.box_interpolation` does in NumPy.
+    The NumPy equivalent is `gkcmn_tf.video.box_interpolation`.
 
     Args:
-        boxes: `[B, Q, T, 4]`.
-        begin: `[B]`.
-        end: `[B]`.
-        step_frames: the frame of each step and which steps are valid, `[B, T]`.
+        boxes: normalised boxes `[B, Q, T, 4]`.
+        begin: first frame of each clip, `[B]`.
+        end: end frame (exclusive) of each clip, `[B]`.
+        step_frames: frame of each step and mask of valid steps, both `[B, T]`.
+
+    Returns:
+        Normalised boxes, float64 `[B, Q, F, 4]`.
     """
     anchors, valid = step_frames
     beyond = tf.int64.max

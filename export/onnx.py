@@ -1,11 +1,11 @@
-r"""Writes a trained run, or its I3D, as an ONNX file, through Keras's exporter.
+r"""Exports the grounding network or the I3D network of a trained run to ONNX.
 
 Example:
     python -m export.onnx --model_dir=runs/demo --output=grounding.onnx
     python -m export.onnx --model_dir=runs/demo --output=i3d.onnx --network=i3d
 
-`export.networks` says what goes in and out; the batch is of any size. All else that is needed to
-run a file (vocabulary, how features are made) is JSON in its metadata, under `gkcmn`.
+`export.networks` describes the inputs and outputs; the batch size is dynamic. The vocabulary and
+the feature settings are stored as JSON in the metadata, under the key `gkcmn`.
 """
 
 import json
@@ -31,16 +31,16 @@ METADATA_KEY = "gkcmn"
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
-    flags.DEFINE_string("output", None, "File to write, *.onnx.", required=True)
-    flags.DEFINE_enum(
-        "network", "grounding", networks.NETWORKS, "The model, or the I3D in front of it."
+    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("output", None, "Output file, *.onnx.", required=True)
+    flags.DEFINE_enum("network", "grounding", networks.NETWORKS, "Network to export.")
+    flags.DEFINE_string(
+        "i3d_weights", None, "Location of the I3D weights; default: the location used in training."
     )
-    flags.DEFINE_string("i3d_weights", None, "Where the I3D weights lie now, if elsewhere.")
 
 
 def main(argv):
-    """Converts, checks against TensorFlow, writes."""
+    """Converts the network, compares it with TensorFlow and writes the file."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
@@ -56,7 +56,7 @@ def main(argv):
 
 
 def convert(network: networks.Network) -> bytes:
-    """The network as ONNX."""
+    """Converts a network to the content of an ONNX file."""
     model = _Exported(network)
     inputs = {
         name: keras.InputSpec(shape=(None, *spec.shape[1:]), dtype=spec.dtype.name, name=name)
@@ -72,7 +72,7 @@ def convert(network: networks.Network) -> bytes:
 
 
 def differences(network: networks.Network, content: bytes, seed: int = 0) -> dict[str, float]:
-    """Largest absolute difference of each output under onnxruntime from TensorFlow's, on noise."""
+    """Returns the maximum absolute difference of each output from TensorFlow, on random inputs."""
     rng = np.random.default_rng(seed)
     inputs = {name: _noise(rng, spec) for name, spec in network.inputs.items()}
     session = onnxruntime.InferenceSession(content)
@@ -90,13 +90,13 @@ def _noise(rng, spec):
         return np.ones(spec.shape, bool)
     if spec.dtype.is_floating:
         return rng.random(spec.shape).astype(spec.dtype.as_numpy_dtype)
-    # Tokens of words that every vocabulary has; pixels of any value.
+    # Token ids that exist in every vocabulary, or pixels.
     high = 256 if spec.dtype == tf.uint8 else 3
     return rng.integers(1, high, spec.shape).astype(spec.dtype.as_numpy_dtype)
 
 
 class _Exported(keras.Model):
-    """A network as Keras's exporter wants it."""
+    """Wraps a network for the Keras exporter."""
 
     def __init__(self, network):
         super().__init__(name="exported")

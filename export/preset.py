@@ -4,9 +4,10 @@ Example:
     python -m export.preset --model_dir=runs/demo --output_dir=presets/my_shapes \
         --description="GKCMN on the shapes data set." --limits="Knows moving shapes only."
 
-The folder holds config.json, model.weights.h5, vocabulary.txt, features.json and a model card,
-README.md, with the metrics of the run's metrics.json if gkcmn_tf.evaluate has written one.
-Publish it as it is; a repository of the Hugging Face Hub loads as hf://owner/name.
+The folder contains config.json, model.weights.h5, vocabulary.txt, features.json and a model card,
+README.md. The card includes the metrics of the run's metrics.json, if gkcmn_tf.evaluate has
+written it. The folder can be published as a Hugging Face Hub repository and loaded as
+hf://owner/name.
 """
 
 import datetime
@@ -22,16 +23,16 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder of the preset.", required=True)
-    flags.DEFINE_string("name", None, "Its name; default: that of --output_dir.")
-    flags.DEFINE_string("description", "", "A sentence or two for the model card.")
-    flags.DEFINE_string("limits", "", "What the model cannot do, for the model card.")
-    flags.DEFINE_enum("weights", "float16", preset.WEIGHTS_DTYPES, "What weights are stored in.")
+    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("output_dir", None, "Output folder of the preset.", required=True)
+    flags.DEFINE_string("name", None, "Name of the preset; default: the last part of --output_dir.")
+    flags.DEFINE_string("description", "", "Description for the model card.")
+    flags.DEFINE_string("limits", "", "Limitations of the model, for the model card.")
+    flags.DEFINE_enum("weights", "float16", preset.WEIGHTS_DTYPES, "Storage type of the weights.")
 
 
 def main(argv):
-    """Loads the run, writes the preset, prints its card."""
+    """Loads the run, writes the preset and prints the model card."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     loaded = run_folder.load(FLAGS.model_dir).as_trained_model()

@@ -1,12 +1,12 @@
-r"""Grounds a sentence in a video with the two files of `export.tflite`, without TensorFlow.
+r"""Grounds sentences in a video with TensorFlow Lite files, without TensorFlow.
 
 Example:
     python -m export.run_tflite --model=grounding.tflite --i3d=i3d.tflite --video=park.mp4 \
         --query="the red square moving left"
 
-Needs the packages ai-edge-litert, numpy, ml_dtypes, av and absl-py, and of this project the files
-that the imports below name; no Keras. Prints a line of JSON for each query, as `gkcmn_tf.ground`
-does, but draws no pictures.
+Both files are written by `export.tflite`. Required packages are ai-edge-litert, numpy, ml_dtypes,
+av and absl-py; Keras is not needed. The program prints a line of JSON per query, like
+`gkcmn_tf.ground`, but draws no images.
 """
 
 import dataclasses
@@ -30,19 +30,21 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model", None, "Grounding network of export.tflite.", required=True)
-    flags.DEFINE_string("i3d", None, "I3D of export.tflite.", required=True)
+    flags.DEFINE_string("model", None, "Grounding network, *.tflite.", required=True)
+    flags.DEFINE_string("i3d", None, "I3D network, *.tflite.", required=True)
     flags.DEFINE_string("video", None, "Video file.", required=True)
-    flags.DEFINE_multi_string(
-        "query", None, "Sentence; several share the work on the video.", required=True
+    flags.DEFINE_multi_string("query", None, "Sentence to ground; repeatable.", required=True)
+    flags.DEFINE_float(
+        "begin", None, "Start of the clip to search, in seconds; default: start of the video."
     )
-    flags.DEFINE_float("begin", None, "Search from here on, in seconds; default: the begin.")
-    flags.DEFINE_float("end", None, "Search up to here, in seconds; default: the video's end.")
-    flags.DEFINE_integer("threads", 2, "Threads to compute with.", lower_bound=1)
+    flags.DEFINE_float(
+        "end", None, "End of the clip to search, in seconds; default: end of the video."
+    )
+    flags.DEFINE_integer("threads", 2, "Number of CPU threads.", lower_bound=1)
 
 
 def main(argv):
-    """Encodes the video, grounds each query, prints the tubes."""
+    """Encodes the video, grounds each query and prints the tubes."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
@@ -61,23 +63,23 @@ def main(argv):
 
 @dataclasses.dataclass(frozen=True)
 class EncodedVideo:
-    """Features float16 `[windows, S, S, C]` of a video."""
+    """Features of a video, float16 `[windows, S, S, C]`."""
 
     features: np.ndarray
     source: frame_rates.SourceVideo
 
 
 class Encoder:
-    """I3D: makes the features of a video.
+    """Extracts features with the I3D network.
 
     Args:
-        path: the file.
-        trained: the fingerprint of the features that the grounding network was trained on.
-        threads: to compute with.
+        path: TensorFlow Lite file of I3D.
+        trained: feature fingerprint of the grounding network's training data.
+        threads: number of CPU threads.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file holds no I3D, or one that makes other features.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not an I3D network, or its features differ from those of training.
     """
 
     def __init__(self, path: str, trained: dict, threads: int = 2):
@@ -89,18 +91,18 @@ class Encoder:
             "resize": reading.RESIZE,
         }
         changed = sorted(key for key in trained.keys() | now if trained.get(key) != now.get(key))
-        # Where the same weights lie does not matter.
+        # The location of the weights is irrelevant; their checksum is compared.
         if changed := [key for key in changed if key != "i3d_source"]:
             raise ValueError(
-                f"{path}: features would differ from those that the grounding network was trained "
-                f"on, in {changed}: trained on {trained}, now {now}"
+                f"{path}: feature settings {changed} differ from those of the grounding network's "
+                f"training: trained on {trained}, now {now}; export I3D with the run's settings"
             )
         self._fps = trained.get("fps")
         self._storage_dtype = trained.get("storage_dtype", "float16")
         self._network = Network(path, "i3d", threads)
 
     def encode(self, path: str) -> EncodedVideo:
-        """Features of a whole video, as `FeatureExtractor` makes them; raises as it does."""
+        """Extracts the features of a video; same result and errors as `FeatureExtractor`."""
         stream = reading.decode_frames(path, fps=self._fps)
         features = [
             self._network(frames=frames[windows])["features"]
@@ -116,18 +118,18 @@ class Encoder:
 
 
 class Grounder:
-    """The grounding network, with its vocabulary.
+    """The grounding network with its vocabulary.
 
     Args:
-        path: the file.
-        threads: to compute with.
+        path: TensorFlow Lite file of the grounding network.
+        threads: number of CPU threads.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file holds no grounding network.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a grounding network.
 
     Attributes:
-        features: the fingerprint of the features that it was trained on.
+        features: feature fingerprint of the training data.
     """
 
     def __init__(self, path: str, threads: int = 2):
@@ -138,11 +140,11 @@ class Grounder:
         self._network = Network(path, "grounding", threads)
 
     def check_query(self, query: str) -> None:
-        """Raises `ValueError` for a query without words; warns as `gkcmn_tf.ground` does."""
+        """Validates a query; same warnings as `gkcmn_tf.ground`, `ValueError` without words."""
         check_sentence(query, self._tokenizer)
 
     def ground(self, encoded: EncodedVideo, query: str, begin: int, end: int) -> tubes.Tube:
-        """The tube of a query in frames `[begin, end)` of an encoded video, resampled or not."""
+        """Grounds a query in (resampled) frames `[begin, end)` of an encoded video."""
         features, step_mask = clip_inputs(encoded.features, begin, end, self._max_steps)
         found = self.decode(features, step_mask, self._tokenizer(query))
         return tubes.tube_from_steps(
@@ -156,7 +158,7 @@ class Grounder:
         )
 
     def decode(self, features, step_mask, tokens) -> dict[str, np.ndarray]:
-        """`segment` `[2]`, `score` `[]` and `boxes` `[T, 4]` for the inputs of one sentence."""
+        """Returns `segment` `[2]`, `score` `[]` and `boxes` `[T, 4]` for one sentence."""
         outputs = self._network(
             features=np.asarray(features, np.float32)[None],
             step_mask=np.asarray(step_mask)[None],
@@ -166,24 +168,24 @@ class Grounder:
 
 
 class Network:
-    """A file's signature as a function of named arrays; `ValueError` if the file is damaged."""
+    """Runs a signature of a TensorFlow Lite file; `ValueError` if the file is damaged."""
 
     def __init__(self, path: str, signature: str, threads: int):
         try:
             interpreter = Interpreter(path, num_threads=threads)
             self._run = interpreter.get_signature_runner(signature)
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{path}: cannot be run: {error}") from error
+            raise ValueError(f"{path}: cannot be loaded: {error}") from error
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs it."""
+        """Runs the network on named inputs."""
         return self._run(**inputs)
 
 
 def clip_inputs(
     features: np.ndarray, begin: int, end: int, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same as `gkcmn_tf.records.input_pipeline.clip_inputs`, in NumPy."""
+    """NumPy version of `gkcmn_tf.records.input_pipeline.clip_inputs`."""
     num_steps = steps.count_steps(begin, end, max_steps)
     windows = frame_windows(steps.step_frames(begin, end, num_steps))
     padded = np.zeros((max_steps, *features.shape[1:]), features.dtype)

@@ -1,13 +1,13 @@
-r"""Writes a trained run as a SavedModel: text and features or frames in, tubes out.
+r"""Exports a trained run as a SavedModel: text and features or frames in, tubes out.
 
 Example:
     python -m export.saved_model --model_dir=runs/demo --output_dir=runs/export/gkcmn/1 \
         --warmup_video=park.mp4 --warmup_query="the red square moving left"
 
-Tokeniser, I3D with batch normalisation folded, grounding network and decoding are all in the graph;
-`export.signatures` describes the signatures. TensorFlow alone loads it. The last part of
---output_dir is the version, a whole number, as TensorFlow Serving wants it; a version that is there
-is never overwritten. `assets.extra/run.json` tells which run it is.
+The graph contains the tokeniser, I3D with folded batch normalisation, the grounding network and
+decoding; `export.signatures` describes its signatures. It can be loaded without Keras or this
+project. The last part of --output_dir is the version number required by TensorFlow Serving; an
+existing version is never overwritten. `assets.extra/run.json` describes the run.
 """
 
 import json
@@ -32,27 +32,31 @@ EXTRA = "assets.extra"
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
-    flags.DEFINE_string("output_dir", None, "FOLDER/VERSION to write.", required=True)
+    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("output_dir", None, "Output folder, FOLDER/VERSION.", required=True)
     flags.DEFINE_enum(
         "weights",
         "float32",
         grounding_graph.WEIGHTS_DTYPES,
-        "What weights are stored in; bfloat16 halves the size.",
+        "Storage type of the weights; bfloat16 halves the size.",
     )
-    flags.DEFINE_integer("top_k", 5, "Tubes to give for each sentence.", lower_bound=1)
-    flags.DEFINE_integer("max_frames", 20_000, "Longest video to take.", lower_bound=1)
-    flags.DEFINE_string("i3d_weights", None, "Where the I3D weights lie now, if elsewhere.")
-    flags.DEFINE_string("warmup_video", None, "Video to make warm-up requests of.")
-    flags.DEFINE_multi_string("warmup_query", [], "Sentence about it.")
+    flags.DEFINE_integer("top_k", 5, "Number of tubes per sentence.", lower_bound=1)
+    flags.DEFINE_integer(
+        "max_frames", 20_000, "Maximum length of a video, in frames.", lower_bound=1
+    )
+    flags.DEFINE_string(
+        "i3d_weights", None, "Location of the I3D weights; default: the location used in training."
+    )
+    flags.DEFINE_string("warmup_video", None, "Video file for warm-up requests; default: none.")
+    flags.DEFINE_multi_string("warmup_query", [], "Sentence about --warmup_video; repeatable.")
 
 
 def main(argv):
-    """Loads the run, writes the SavedModel, says where it is."""
+    """Loads the run, writes the SavedModel and prints its path and size."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if bool(FLAGS.warmup_video) != bool(FLAGS.warmup_query):
-        raise app.UsageError("--warmup_video and --warmup_query: give both, or neither")
+        raise app.UsageError("--warmup_video and --warmup_query must be given together")
     run = run_folder.load(FLAGS.model_dir)
     for query in FLAGS.warmup_query:
         queries.check_sentence(query, run.tokenizer)
@@ -78,28 +82,28 @@ def export(
     warmup_queries: Sequence[str] = (),
     **graph_arguments,
 ) -> None:
-    """Writes the SavedModel of a run, whole or not at all.
+    """Writes the SavedModel of a run atomically.
 
     Args:
-        run: the trained model.
-        output_dir: FOLDER/VERSION.
-        i3d_source: where the I3D weights lie now, if elsewhere than at training.
-        warmup_video: video to make warm-up requests of; None writes none.
-        warmup_queries: sentences about it.
-        **graph_arguments: of `grounding_graph.GroundingGraph`.
+        run: trained run.
+        output_dir: output folder, FOLDER/VERSION.
+        i3d_source: location of the I3D weights; None for the location used in training.
+        warmup_video: video file for warm-up requests; None for no warm-up requests.
+        warmup_queries: sentences about `warmup_video`.
+        **graph_arguments: arguments of `grounding_graph.GroundingGraph`.
 
     Raises:
-        ValueError: the version is no whole number, or the I3D weights are not those of training.
-        FileExistsError: it is there.
+        ValueError: the version is not a whole number, or the I3D weights differ from training.
+        FileExistsError: the output folder exists.
     """
     output_dir = os.path.normpath(output_dir)
     version = os.path.basename(output_dir)
     if not (version.isascii() and version.isdigit()):
         raise ValueError(
-            f"--output_dir={output_dir}: the last part is the version, a whole number such as 1"
+            f"--output_dir={output_dir}: the last part must be a version, a whole number such as 1"
         )
     if os.path.exists(output_dir):
-        raise FileExistsError(f"--output_dir={output_dir}: is there; take the next number")
+        raise FileExistsError(f"--output_dir={output_dir}: already exists; use another version")
     i3d = extraction.FeatureExtractor.from_fingerprint(run.features, i3d_source).i3d
     graph = grounding_graph.GroundingGraph(run, i3d, **graph_arguments)
     signatures = graph.signatures()
@@ -125,7 +129,7 @@ def export(
 
 
 def folder_size(folder: str) -> int:
-    """Bytes of all files under a folder."""
+    """Returns the total size of all files in a folder, in bytes."""
     return sum(
         os.path.getsize(os.path.join(root, name))
         for root, _, names in os.walk(folder)

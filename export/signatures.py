@@ -1,35 +1,36 @@
-"""The inputs and outputs of a SavedModel's signatures; `export.grounding_graph` computes them.
+"""Inputs and outputs of the SavedModel's signatures, implemented by `export.grounding_graph`.
 
-All tensors have the batch `B` in front, so that a server may merge requests. Frames are numbered
-from 0, segments are half-open, boxes are `x1 y1 x2 y2` in pixels. Inputs, by signature:
+The first axis of every tensor is the batch `B`, so that a server can merge requests. Frames are
+numbered from 0, segments are half-open, boxes are `x1 y1 x2 y2` in pixels. Inputs, by signature:
 
-| name | type and shape | what | serving_default | ground_features | ground_video | encode_video |
+| name | type, shape | meaning | serving_default | ground_features | ground_video | encode_video |
 |---|---|---|---|---|---|---|
-| `features` | float32 `[B, W, S, S, C]` | of a video: one window a cell of 4 frames | x | x | | |
-| `begin`, `end` | int32 `[B]` | the clip of the video to search, in frames | x | x | | |
-| `frames` | uint8 `[B, F, H, W, 3]` | RGB, of any size and number | | | x | x |
-| `frame_count` | int32 `[B]` | how many of the `F` count; the rest is padding | | | x | x |
-| `fps` | float32 `[B]` | frames a second, for the answer in seconds | x | x | x | |
-| `width`, `height` | int32 `[B]` | picture that boxes fit; 0: that of `frames` | x | x | x | |
-| `sentence` | string `[B]` | | x | | x | |
-| `sentences` | string `[B, Q]` | about the same clip | | x | | |
+| `features` | float32 `[B, W, S, S, C]` | video features, one window per 4 frames | x | x | | |
+| `begin`, `end` | int32 `[B]` | clip to search, in frames | x | x | | |
+| `frames` | uint8 `[B, F, H, W, 3]` | RGB frames of any size | | | x | x |
+| `frame_count` | int32 `[B]` | number of valid frames; the rest is padding | | | x | x |
+| `fps` | float32 `[B]` | frames per second, for results in seconds | x | x | x | |
+| `width`, `height` | int32 `[B]` | frame size of boxes; 0: size of `frames` | x | x | x | |
+| `sentence` | string `[B]` | one sentence per clip | x | | x | |
+| `sentences` | string `[B, Q]` | several sentences per clip | | x | | |
 
-`encode_video` gives `features`, as `serving_default` and `ground_features` take them; windows of
-padding are 0. The others give tubes (with a further axis `Q` after `B` in `ground_features`):
+`encode_video` returns `features`, the input of `serving_default` and `ground_features`; padded
+windows are 0. The other signatures return tubes. In `ground_features` all outputs have an
+additional axis `Q` after `B`:
 
-| name | type and shape | what |
+| name | type and shape | meaning |
 |---|---|---|
-| `segment_frames` | int32 `[B, 2]` | begin and end of the best tube |
-| `segment_seconds` | float32 `[B, 2]` | the same in seconds, at `fps` |
-| `score` | float32 `[B]` | of the best tube, 0 to 1 |
-| `boxes` | float32 `[B, F, 4]` | row `i`: frame `begin + i`; 0 after a clip shorter than `F` |
-| `top_segments_frames` | int32 `[B, K, 2]` | of the `K` best tubes, the best one first |
-| `top_segments_seconds` | float32 `[B, K, 2]` | |
-| `top_scores` | float32 `[B, K]` | 0, with an empty segment, where there are fewer than `K` |
+| `segment_frames` | int32 `[B, 2]` | begin and end of the best tube, in frames |
+| `segment_seconds` | float32 `[B, 2]` | the same in seconds, computed with `fps` |
+| `score` | float32 `[B]` | score of the best tube, 0 to 1 |
+| `boxes` | float32 `[B, F, 4]` | row `i` is frame `begin + i`; 0 after the end of the clip |
+| `top_segments_frames` | int32 `[B, K, 2]` | segments of the `K` best tubes, best first |
+| `top_segments_seconds` | float32 `[B, K, 2]` | the same in seconds |
+| `top_scores` | float32 `[B, K]` | scores; 0, with an empty segment, for missing tubes |
 
-All tubes of a sentence take their boxes from `boxes`. No two of the `K` have a temporal IoU above
-`grounding_graph.MAX_TUBE_IOU`. Inputs that cannot be answered are refused: an
-`InvalidArgumentError` names the input and what was expected of it. It fails the whole batch.
+All tubes of a sentence share `boxes`. The temporal IoU of any two of the `K` tubes is at most
+`grounding_graph.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
+and the expected values; the whole batch fails.
 """
 
 import dataclasses
@@ -41,18 +42,18 @@ Specs = dict[str, tf.TensorSpec]
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """Names, types and shapes of a signature's inputs and outputs; None for what may vary."""
+    """Names, types and shapes of a signature's inputs and outputs; None for dynamic sizes."""
 
     inputs: Specs
     outputs: Specs
 
 
 def signatures(grid: tuple[int, int, int], top_k: int) -> dict[str, Signature]:
-    """All signatures, by name.
+    """Returns all signatures by name.
 
     Args:
         grid: shape `(S, S, C)` of the features of a window.
-        top_k: `K`.
+        top_k: number of tubes per sentence, `K`.
     """
     features = {"features": tf.TensorSpec([None, None, *grid], tf.float32)}
     clip = {"begin": _batch(tf.int32), "end": _batch(tf.int32)}

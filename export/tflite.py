@@ -1,18 +1,20 @@
-r"""Writes a trained run, or its I3D, as a TensorFlow Lite file.
+r"""Exports the grounding network or the I3D network of a trained run to TensorFlow Lite.
 
 Example:
     python -m export.tflite --model_dir=runs/demo --output=grounding.tflite
     python -m export.tflite --model_dir=runs/demo --output=i3d.tflite --network=i3d \
         --quantization=float16
 
-Only built-in operators are used, and every shape is static. Each file has one signature, of its
-network's name; `export.networks` says what goes in and out. Metadata in the file say all else that
-is needed to run it (`export.tflite_files`).
+The file uses only built-in operators and static shapes. It has one signature, named after the
+network; `export.networks` describes its inputs and outputs. The metadata needed at inference time
+are stored in the file (`export.tflite_files`).
 
-Quantisation: `none` computes in float32; `float16` stores weights in half the bytes; `dynamic` and
-`int8` store them in a quarter, and multiply in integers: `dynamic` with scales taken anew from each
-input, `int8` with scales learnt beforehand from --examples training sentences, or, for I3D, from
-windows of each --calibration_video.
+Quantisation:
+    none: float32 weights and computation.
+    float16: float16 weights, half the size.
+    dynamic: int8 weights, a quarter of the size; activations are quantised at run time.
+    int8: int8 weights and activations with scales calibrated on --examples training sentences, or,
+        for I3D, on windows of each --calibration_video.
 """
 
 import itertools
@@ -37,37 +39,43 @@ from .tflite_files import builtin_operators, node_names, operators, with_metadat
 
 FLAGS = flags.FLAGS
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-# Of the grounding network, int8 computes the products with weights in integers, but for those of
-# recurrences. All else stays in float: masks of -1e9 would leave 8 bits no room for other numbers.
+# In the grounding network, int8 applies only to these operators, except in recurrent layers. The
+# rest stays in float, since mask values of -1e9 would make the int8 scale useless.
 INT8_OPERATORS = {"CONV_2D", "FULLY_CONNECTED"}
 
-# What a signature takes, by name; each example is one such dictionary of arrays.
+# Calibration examples: dictionaries of input arrays by name.
 Examples = Iterable[dict[str, np.ndarray]]
 
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Folder of a run of gkcmn_tf.train.", required=True)
-    flags.DEFINE_string("output", None, "File to write, *.tflite.", required=True)
-    flags.DEFINE_enum(
-        "network", "grounding", networks.NETWORKS, "The model, or the I3D in front of it."
+    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string("output", None, "Output file, *.tflite.", required=True)
+    flags.DEFINE_enum("network", "grounding", networks.NETWORKS, "Network to export.")
+    flags.DEFINE_enum("quantization", "none", QUANTIZATIONS, "Quantisation scheme; see above.")
+    flags.DEFINE_string(
+        "records_dir", None, "Records folder for int8 calibration; default: the run's records."
     )
-    flags.DEFINE_enum("quantization", "none", QUANTIZATIONS, "How weights are stored; see above.")
-    flags.DEFINE_string("records_dir", None, "Where int8 takes sentences; default: the run's own.")
-    flags.DEFINE_integer("examples", 200, "How many sentences int8 learns from.", lower_bound=1)
-    flags.DEFINE_multi_string("calibration_video", [], "Video that the int8 of I3D learns from.")
-    flags.DEFINE_string("i3d_weights", None, "Where the I3D weights lie now, if elsewhere.")
+    flags.DEFINE_integer(
+        "examples", 200, "Number of sentences for int8 calibration.", lower_bound=1
+    )
+    flags.DEFINE_multi_string(
+        "calibration_video", [], "Video file for int8 calibration of I3D; repeatable."
+    )
+    flags.DEFINE_string(
+        "i3d_weights", None, "Location of the I3D weights; default: the location used in training."
+    )
 
 
 def main(argv):
-    """Converts, checks, writes."""
+    """Converts the network, checks its operators and writes the file."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
     run = run_folder.load(FLAGS.model_dir)
     if FLAGS.network == "i3d":
         if FLAGS.quantization == "int8" and not FLAGS.calibration_video:
-            raise ValueError("--quantization=int8 of I3D needs --calibration_video: videos to see")
+            raise ValueError("--quantization=int8 --network=i3d requires --calibration_video")
         examples = window_examples(FLAGS.calibration_video, run.features.get("fps"))
         network = networks.i3d(run.features, FLAGS.i3d_weights)
         model = i3d_file(network, FLAGS.quantization, examples)
@@ -80,15 +88,18 @@ def main(argv):
 
 
 def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = ()) -> bytes:
-    """The grounding network of a run.
+    """Converts the grounding network of a run.
 
     Args:
-        run: trained in any precision; the file's weights are those of float32.
+        run: trained run, of any training precision.
         quantization: one of `QUANTIZATIONS`.
-        examples: inputs that `int8` learns from.
+        examples: calibration inputs for `int8`.
+
+    Returns:
+        Content of the TensorFlow Lite file.
 
     Raises:
-        ValueError: an operator is not built in.
+        ValueError: an operator is not built into TensorFlow Lite.
     """
     network = networks.grounding(run)
     if quantization == "int8":
@@ -97,31 +108,42 @@ def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = 
 
 
 def unroll_recurrences(model: keras.Model) -> None:
-    """Makes the GRUs compute step after step without a loop: what is in one, int8 cannot learn."""
+    """Unrolls all GRUs, since int8 calibration does not support operators inside loops."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.GRU):
             layer.unroll = True
-            # Keras 3.15 zeroes the outputs of a backward unrolled GRU where the *forward* sequence
-            # is padded, which are other steps. Whoever reads a padded step's output masks it.
+            # Keras 3.15 zeroes the outputs of a backward unrolled GRU at the padded steps of the
+            # *forward* sequence, which are different steps. Outputs of padded steps are masked by
+            # the layers that read them.
             layer.zero_output_for_mask = False
 
 
 def i3d_file(network: networks.Network, quantization: str, examples: Examples = ()) -> bytes:
-    """The network that makes the features of a window.
+    """Converts the I3D network.
 
     Args:
-        network: of `networks.i3d`; is changed.
+        network: result of `networks.i3d`; modified in place.
         quantization: one of `QUANTIZATIONS`.
-        examples: inputs that `int8` learns from.
+        examples: calibration inputs for `int8`.
+
+    Returns:
+        Content of the TensorFlow Lite file.
 
     Raises:
-        ValueError: an operator is not built in.
+        ValueError: an operator is not built into TensorFlow Lite.
     """
     return _convert(network, quantization, examples)
 
 
 def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.ndarray]]:
-    """Inputs of the grounding network from the run's training records, in a fixed random order."""
+    """Yields calibration inputs of the grounding network from the training records.
+
+    The order is random but deterministic.
+
+    Args:
+        run: trained run.
+        count: maximum number of sentences.
+    """
     run_folder.check_features(run)
     data = run.config.data
     dataset = input_pipeline.from_config(
@@ -138,7 +160,13 @@ def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.
 def window_examples(
     paths: Iterable[str], fps: float | None, windows: int = 4
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Inputs of I3D: so many windows from the beginning of each video."""
+    """Yields calibration inputs of I3D: the first windows of each video.
+
+    Args:
+        paths: video files.
+        fps: target frame rate, in frames per second; None for every frame.
+        windows: number of windows per video.
+    """
     for path in paths:
         batches = window_batches(reading.decode_frames(path, fps=fps), 1)
         for frames, places, _ in itertools.islice(batches, windows):
@@ -186,8 +214,8 @@ def _converted(converter, signature, quantization, examples, int8_operators):
         converter=converter,
         debug_options=tf.lite.experimental.QuantizationDebugOptions(**excluded),
     )
-    # Where examples are padded, a recurrence has seen nothing but zeros, and a scale learnt from
-    # them would be wrong for longer inputs. Its products are small; they stay in float.
+    # Recurrent layers stay in float: at padded steps of the examples they only see zeros, so their
+    # calibrated scales would be wrong for longer inputs. Their share of the computation is small.
     nodes = [name for name in node_names(debugger.calibrated_model) if "gru_cell" in name]
     debugger.options = tf.lite.experimental.QuantizationDebugOptions(
         **excluded, denylisted_nodes=nodes

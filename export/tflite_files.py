@@ -1,7 +1,7 @@
-"""What a TensorFlow Lite file says about itself: the metadata we put in, and its operators.
+"""Reads and writes metadata of TensorFlow Lite files, and lists their operators.
 
-The metadata are JSON, in a zip archive behind the model: the place where TensorFlow Lite keeps a
-model's associated files. Interpreters ignore it; `unzip -p model.tflite gkcmn.json` shows it.
+The metadata are JSON in a zip archive appended to the model, where TensorFlow Lite stores
+associated files. Interpreters ignore the archive; `unzip -p model.tflite gkcmn.json` prints it.
 """
 
 import io
@@ -14,10 +14,18 @@ FORMAT = 1
 
 
 def with_metadata(model: bytes, metadata: dict) -> bytes:
-    """`model` with `metadata`; the same input gives the same bytes."""
+    """Appends metadata to a model; deterministic.
+
+    Args:
+        model: content of a TensorFlow Lite file.
+        metadata: JSON object.
+
+    Returns:
+        Content of the file with metadata.
+    """
     file = io.BytesIO(model)
     file.seek(0, io.SEEK_END)
-    # Without a date, for the sake of equal bytes.
+    # No date, so that the bytes are deterministic.
     entry = zipfile.ZipInfo(METADATA_FILE)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(entry, json.dumps({"format": FORMAT} | metadata, ensure_ascii=False))
@@ -25,46 +33,48 @@ def with_metadata(model: bytes, metadata: dict) -> bytes:
 
 
 def read_metadata(path: str, network: str) -> dict:
-    """The metadata of a file.
+    """Reads the metadata of a file.
 
     Args:
-        path: written by `export.tflite`.
-        network: `grounding` or `i3d`, which it must hold.
+        path: file written by `export.tflite`.
+        network: expected network, `grounding` or `i3d`.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no file of `export.tflite`, or holds the other network.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file was not written by `export.tflite`, or contains another network.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: no such file; export.tflite --network={network} makes it")
+        raise FileNotFoundError(
+            f"{path}: no such file; create it with export.tflite --network={network}"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read(METADATA_FILE))
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no model that export.tflite wrote: {error}") from error
+        raise ValueError(f"{path}: not a file written by export.tflite: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f"{path}: metadata have format {metadata.get('format')!r}, this program reads "
-            f"{FORMAT}; export it anew"
+            f"{path}: metadata format {metadata.get('format')!r}, expected {FORMAT}; export the "
+            "run again"
         )
     if metadata["network"] != network:
         raise ValueError(
-            f"{path}: holds the network {metadata['network']!r}, expected {network!r}; "
-            f"export.tflite --network={network} makes it"
+            f"{path}: contains the network {metadata['network']!r}, expected {network!r}; "
+            f"create it with export.tflite --network={network}"
         )
     return metadata
 
 
 def builtin_operators() -> dict[str, int]:
-    """Number of each operator that TensorFlow Lite has, by name."""
-    # Of the interpreter's package, and needed only where models are made.
+    """Returns the codes of all TensorFlow Lite operators by name."""
+    # Imported here because it is needed only for the conversion, not by the runner.
     from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
 
     return {name: n for name, n in vars(schema.BuiltinOperator).items() if name.isupper()}
 
 
 def operators(model: bytes) -> set[str]:
-    """Names of the operators that a model uses, with `CUSTOM:` before those not built in."""
+    """Returns the names of a model's operators, with the prefix `CUSTOM:` for custom ones."""
     from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
 
     names = {number: name for name, number in builtin_operators().items()}
@@ -72,14 +82,14 @@ def operators(model: bytes) -> set[str]:
     codes = [parsed.OperatorCodes(index) for index in range(parsed.OperatorCodesLength())]
     found = set()
     for code in codes:
-        # Old numbers have one byte, which a larger one leaves full.
+        # The deprecated field has one byte, with its maximum for larger codes.
         name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         found.add(f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name)
     return found
 
 
 def node_names(model: bytes) -> list[str]:
-    """The name of the first output of each operator of a model's main graph."""
+    """Returns the name of the first output of each operator of a model's main graph."""
     from ai_edge_litert import schema_py_generated as schema  # noqa: PLC0415
 
     graph = schema.Model.GetRootAs(model, 0).Subgraphs(0)

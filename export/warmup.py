@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow Serving replays them before it takes others."""
+"""Writes warm-up requests, which TensorFlow Serving replays when it loads a model."""
 
 import itertools
 
@@ -16,13 +16,13 @@ NUM_FRAMES = 32
 def create_requests(
     signatures: dict, path: str, queries: list[str], fps: float | None
 ) -> list[predict_pb2.PredictRequest]:
-    """One request to each signature, from the first frames of a video.
+    """Creates one request for each signature from the first frames of a video.
 
     Args:
-        signatures: those of `grounding_graph.GroundingGraph`.
-        path: the video.
-        queries: sentences about it.
-        fps: to resample to; None takes every frame.
+        signatures: signatures of `grounding_graph.GroundingGraph`.
+        path: video file.
+        queries: sentences about the video.
+        fps: target frame rate, in frames per second; None for every frame.
     """
     stream = reading.decode_frames(path, fps=fps)
     frames = np.stack(list(itertools.islice(stream, NUM_FRAMES)))
@@ -47,7 +47,7 @@ def create_requests(
 def create_request(
     signature: str, tensors: dict[str, np.ndarray], model: str = MODEL_NAME
 ) -> predict_pb2.PredictRequest:
-    """A request of TensorFlow Serving's Predict API."""
+    """Creates a request of TensorFlow Serving's Predict API."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
@@ -57,7 +57,7 @@ def create_request(
 
 
 def write(path: str, requests: list[predict_pb2.PredictRequest]) -> None:
-    """Writes the file that TensorFlow Serving reads: TFRecords of `PredictionLog`."""
+    """Writes requests as TFRecords of `PredictionLog`, the format of TensorFlow Serving."""
     with tf.io.TFRecordWriter(path) as writer:
         for request in requests:
             log = prediction_log_pb2.PredictLog(request=request)

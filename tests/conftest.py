@@ -1,10 +1,10 @@
-"""What all tests share: two logical CPUs, two replicas on them, and how properties are tested."""
+"""Shared fixtures and settings: two logical CPUs, two replicas, Hypothesis profile."""
 
 import hypothesis
 import pytest
 import tensorflow as tf
 
-# A busy machine is no failure, and the same commit passes or fails every time.
+# No deadline on slow machines; deterministic examples.
 hypothesis.settings.register_profile("reproducible", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("reproducible")
 
@@ -15,5 +15,5 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """One for all tests: a second one in a process would reuse the first's collective keys."""
+    """One strategy for all tests; a second one would reuse its collective keys."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -1,1 +1,1 @@
-"""The shapes data set: scenes, how they are drawn, and what is said of them."""
+"""The shapes data set: scene generation, rendering and sentences."""

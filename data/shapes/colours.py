@@ -1,4 +1,4 @@
-"""Colours of the objects of the shapes data set: RGB by the word that sentences use."""
+"""Object colours of the shapes data set: RGB values by name."""
 
 COLOURS = {
     "red": (225, 35, 35),

@@ -1,4 +1,4 @@
-"""A picture of a shapes data set: sentences above stills with their true boxes."""
+"""Draws an overview image of a shapes data set: sentences with frames and ground-truth boxes."""
 
 import os
 import pathlib
@@ -21,17 +21,17 @@ PAPER, INK = (255, 255, 255), (0, 0, 0)
 def write_contact_sheet(
     path: str, dataset_dir: str, *, split: str = "test", videos: int = 3, sentences: int = 2
 ) -> None:
-    """Draws the first sentences of a split's first videos from the files on disk, as a PNG.
+    """Writes a PNG with the first sentences of the first videos of a split.
 
-    A row has stills spaced evenly over the clip of a sentence; those in its true segment carry the
-    true box.
+    Each row shows one sentence: frames sampled evenly from its clip, with the ground-truth box in
+    the frames of its segment.
 
     Args:
-        path: of the picture.
-        dataset_dir: what `data.make_shapes` wrote.
-        split: whose videos.
-        videos: how many to show.
-        sentences: how many a video, of different records.
+        path: output file.
+        dataset_dir: data set written by `data.make_shapes`.
+        split: split to draw.
+        videos: number of videos.
+        sentences: number of sentences per video, each from another record.
 
     Raises:
         ValueError: the split has no records.
@@ -39,7 +39,7 @@ def write_contact_sheet(
     annotations_path = os.path.join(dataset_dir, "annotations", f"{split}_annotations.json")
     records = read_json(annotations_path)
     if not records:
-        raise ValueError(f"{annotations_path}: has no records to draw")
+        raise ValueError(f"{annotations_path}: contains no records")
     rows = []
     for vid in list(dict.fromkeys(record["vid"] for record in records))[:videos]:
         (vidor_path,) = pathlib.Path(dataset_dir, "vidor").glob(f"*/*/{vid}.json")
@@ -48,7 +48,7 @@ def write_contact_sheet(
         frames = list(decode_frames(video_path, size=None))
         shown = [record for record in records if record["vid"] == vid][:sentences]
         for number, record in enumerate(shown):
-            # A record has a statement and mostly a question: show one of them, in turn.
+            # A record has a statement and usually a question; alternate between them.
             asked = (record["captions"] + record["questions"])[-(number % 2)]
             rows.append(_row(frames, vidor["trajectories"], record, asked))
     _save(path, rows)
@@ -71,7 +71,7 @@ def _row(frames, trajectories, record, asked):
         if true_begin <= number < true_end:
             boxes = {entry["tid"]: entry["bbox"] for entry in trajectories[number]}
             box = np.array([boxes[asked["target_id"]][side] for side in SIDES]) * scale
-            # Drawn outside the box, so that what is in it can be seen.
+            # Drawn just outside the box, so that the object stays visible.
             margin = np.array([left - 2, LINE_HEIGHT - 2, left + 1, LINE_HEIGHT + 1])
             draw.rectangle(tuple(box.round() + margin), outline=BOX_COLOUR, width=2)
         draw.text((left, LINE_HEIGHT + STILL_HEIGHT + 2), str(number), INK)
@@ -85,7 +85,7 @@ def _save(path, rows):
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    # A palette makes the file small; this method keeps rare colours, which the objects' are.
+    # A palette reduces the file size; this method keeps rare colours, such as the objects'.
     few = sheet.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     with whole_file(path) as temporary:
         few.save(temporary, format="PNG", optimize=True)

@@ -1,4 +1,4 @@
-"""Frames of a scene of the shapes data set."""
+"""Renders scenes of the shapes data set."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from .colours import COLOURS
 from .scene import Scene, SceneObject
 
 SUPERSAMPLING = 4
-DIM = 0.25  # opacity of an object while blinking dims it
+DIM = 0.25  # opacity of a blinking object in its dim phase
 
 
 def background(scene: Scene) -> np.ndarray:
-    """Blurred blocks in muted colours: uint8 `[height, width, 3]`, the same in every frame."""
+    """Renders the static background: blocks in muted colours, uint8 `[height, width, 3]`."""
     rng = np.random.default_rng(scene.background_seed)
     blocks = int(rng.integers(4, 12))
     tint = rng.uniform(70, 130, 3)
@@ -25,7 +25,7 @@ def background(scene: Scene) -> np.ndarray:
 
 
 def frames(scene: Scene) -> Iterator[np.ndarray]:
-    """Yields the scene's frames, uint8 RGB `[height, width, 3]`."""
+    """Yields the frames of a scene, uint8 RGB `[height, width, 3]`."""
     ground = background(scene).astype(np.float32)
     masks = [None] * len(scene.objects)
     for number in range(scene.num_frames):
@@ -51,7 +51,7 @@ def _moved(thing: SceneObject, number: int) -> bool:
 
 
 def _mask(thing: SceneObject, number: int, scene: Scene) -> tuple[np.ndarray, int, int]:
-    """Opacity `[h, w, 1]` of an object, anti-aliased, and the tile's top and left pixel."""
+    """Returns the anti-aliased opacity `[h, w, 1]` of an object and its top and left pixel."""
     corners = thing.outline(number)
     left, top = np.floor(corners.min(axis=0)).astype(int)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int)

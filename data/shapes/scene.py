@@ -1,9 +1,9 @@
-"""Scenes of the shapes data set: objects, what they do and when, and where that puts them.
+"""Generates scenes of the shapes data set: objects, their actions and their positions over time.
 
-A scene is drawn from a seed. Each object rests, except while it acts; the actions are those of
-`ACTIONS`. Passing is not drawn but observed: an object that moves sideways above (or beneath) a
-resting one, from one side of it to the other, passes above (beneath) it. What comes near to that is
-observed too, so that no sentence leaves a choice between a passing and a near miss.
+A scene is sampled from a seed. An object is at rest except during its actions, which are listed in
+`ACTIONS`. Passing events are not sampled but detected: an object that moves sideways above
+(beneath) a resting object, from one side of it to the other, passes above (beneath) it. Near misses
+are detected as well, so that no sentence is ambiguous between a passing and a near miss.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from .colours import COLOURS
 SHAPES = ("square", "circle", "triangle", "star", "cross")
 # Diameter of the circle around a shape, as a share of the frame's shorter side.
 SIZES = {"small": (0.23, 0.27), "large": (0.38, 0.44)}
-# A square looks smaller than the circle around it. What is called small or large goes by `extent`.
+# A square looks smaller than its circumscribed circle, so sentences use `extent` for sizes.
 SMALL_UP_TO, LARGE_FROM = 0.25, 0.29
 FRAME_SIZES = ((320, 240), (256, 256), (240, 320), (288, 224))
 
@@ -28,18 +28,18 @@ MOVES = {
 PASSES = ("pass_above", "pass_beneath")
 ACTIONS = (*MOVES, "grow", "shrink", "spin", "blink")
 
-GROWTH = 1.8  # diameter after growing over that before
-TURN = np.pi / 12  # a frame
+GROWTH = 1.8  # ratio of the diameters after and before growing
+TURN = np.pi / 12  # radians per frame
 BLINK_PERIOD = 6  # frames, half of them dim
-SPEED = (2.4, 3.8)  # pixels a frame, where the shorter side has 224
+SPEED = (2.4, 3.8)  # pixels per frame, for a shorter side of 224 pixels
 MIN_ACTION, MAX_ACTION = 10, 24  # frames
-GAP = 6  # frames of rest between two actions of an object
-MAX_HIDDEN = 0.12  # of the smaller box, by another box
+GAP = 6  # minimum number of frames between two actions of an object
+MAX_HIDDEN = 0.12  # maximum overlap of two boxes, as a share of the smaller box
 
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """What an object does in frames `[begin, end)`."""
+    """An action of an object in frames `[begin, end)`."""
 
     name: str
     begin: int
@@ -51,17 +51,17 @@ class SceneObject:
     """An object with its state at each frame.
 
     Attributes:
-        tid: its trajectory's number.
+        tid: trajectory id.
         shape: one of `SHAPES`.
         colour: one of `COLOURS`.
-        size: one of `SIZES`, from which its diameter was drawn.
-        actions: what it does, in order of time.
+        size: one of `SIZES`, the range from which the diameter was sampled.
+        actions: actions in order of time.
         center: float `[frames, 2]`, x and y in pixels.
-        radius: float `[frames]`, of the circle around the shape.
-        extent: float `[frames]`, root of the area of its box before it turns, as a share of the
+        radius: float `[frames]`, radius of the circumscribed circle in pixels.
+        extent: float `[frames]`, square root of the area of the unrotated box, relative to the
             frame's shorter side.
-        angle: float `[frames]`.
-        bright: bool `[frames]`, False where blinking dims it.
+        angle: float `[frames]`, rotation in radians.
+        bright: bool `[frames]`, False in the dim phase of blinking.
     """
 
     tid: int
@@ -77,29 +77,29 @@ class SceneObject:
 
     @property
     def sizes_always(self) -> tuple[str, ...]:
-        """The sizes that are true of it at every frame: one, or none."""
+        """Sizes that hold at every frame: one or none."""
         small, large = self.extent.max() <= SMALL_UP_TO, self.extent.min() >= LARGE_FROM
         return ("small",) * bool(small) + ("large",) * bool(large)
 
     @property
     def sizes_ever(self) -> tuple[str, ...]:
-        """The sizes that a viewer might call it at some frame."""
+        """Sizes that a viewer might assign at some frame."""
         small, large = self.extent.min() < LARGE_FROM, self.extent.max() > SMALL_UP_TO
         return ("small",) * bool(small) + ("large",) * bool(large)
 
     def outline(self, frame: int) -> np.ndarray:
-        """Corners of the shape at a frame, float `[corners, 2]`; a circle's, many."""
+        """Returns the polygon of the shape at a frame, float `[corners, 2]`."""
         return outline(self.shape, self.center[frame], self.radius[frame], self.angle[frame])
 
     def boxes(self) -> np.ndarray:
-        """Tight boxes, float `[frames, 4]`."""
+        """Returns the tight boxes, float `[frames, 4]`, in pixels."""
         corners = np.stack([self.outline(frame) for frame in range(len(self.center))])
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Everything that a video shows, behind to front."""
+    """Content of a video; `objects` are in drawing order, from back to front."""
 
     width: int
     height: int
@@ -133,7 +133,7 @@ UNIT_EXTENTS = {
 
 
 def outline(shape: str, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
-    """Corners of a shape, float `[corners, 2]`."""
+    """Returns the polygon of a shape, float `[corners, 2]`."""
     cos, sin = np.cos(angle), np.sin(angle)
     turned = UNIT_OUTLINES[shape] @ np.array([[cos, sin], [-sin, cos]])
     return center + radius * turned
@@ -142,7 +142,7 @@ def outline(shape: str, center: np.ndarray, radius: float, angle: float) -> np.n
 def sample_scene(
     rng: np.random.Generator, *, num_frames: int, min_objects: int, max_objects: int
 ) -> Scene:
-    """Draws a scene; the same generator state gives the same scene."""
+    """Samples a scene; deterministic for a given generator state."""
     width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
     wanted = int(rng.integers(min_objects, max_objects + 1))
     objects = []
@@ -160,7 +160,7 @@ def _sample_object(rng, others, width, height, num_frames):
     colour = list(COLOURS)[rng.integers(len(COLOURS))]
     size = list(SIZES)[rng.integers(len(SIZES))]
     names = _sample_actions(rng, others, shape, size)
-    if others and rng.random() < 0.6:  # a distractor: shares an attribute with another object
+    if others and rng.random() < 0.6:  # distractor: shares an attribute with another object
         other = others[rng.integers(len(others))]
         if rng.random() < 0.25:
             colour = other.colour
@@ -180,7 +180,7 @@ def _sample_actions(rng, others, shape, size):
     names = []
     for _ in range(1 + int(rng.random() < 0.6)):
         seen = [action.name for other in others for action in other.actions]
-        if seen and rng.random() < 0.4:  # a distractor: does what another object does
+        if seen and rng.random() < 0.4:  # distractor: has an action of another object
             name = seen[rng.integers(len(seen))]
         else:
             name = ACTIONS[rng.integers(len(ACTIONS))]
@@ -196,16 +196,16 @@ def _sample_times(rng, names, num_frames):
     if free < 0:
         return None
     starts = np.sort(rng.integers(0, free + 1, len(names)))
-    actions, behind = [], 0
+    actions, used = [], 0
     for name, start, length in zip(names, starts, lengths, strict=True):
-        begin = int(start + behind)
+        begin = int(start + used)
         actions.append(Action(name, begin, begin + int(length)))
-        behind += length + GAP
+        used += length + GAP
     return tuple(actions)
 
 
 def _animate(rng, tid, shape, colour, size, actions, width, height, num_frames):
-    """The object with its states, or None if the frame has no room for it."""
+    """Creates an object with its state at each frame; None if it does not fit into the frame."""
     short = min(width, height)
     step = np.zeros((num_frames, 2))
     scale = np.ones(num_frames)
@@ -213,7 +213,7 @@ def _animate(rng, tid, shape, colour, size, actions, width, height, num_frames):
     bright = np.ones(num_frames, bool)
     for action in actions:
         inside = slice(action.begin, action.end)
-        # An action is under way in each of its frames, and done when it ends.
+        # Progress is above 0 in the first frame of an action and 1 in the last.
         progress = np.arange(1, action.end - action.begin + 1) / (action.end - action.begin)
         if action.name in MOVES:
             speed = rng.uniform(*SPEED) * short / 224
@@ -242,7 +242,7 @@ def _animate(rng, tid, shape, colour, size, actions, width, height, num_frames):
 
 
 def _hides(a, b):
-    """Whether the boxes overlap by more than `MAX_HIDDEN` of the smaller at some frame."""
+    """Returns whether two boxes overlap by more than `MAX_HIDDEN` of the smaller at any frame."""
     first, second = a.boxes(), b.boxes()
     shared = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     area = np.prod(np.maximum(shared, 0), axis=1)
@@ -255,16 +255,16 @@ def _hides(a, b):
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """An object's action as a sentence may tell it.
+    """An event that a sentence can describe.
 
     Attributes:
-        subject: who acts.
+        subject: acting object.
         name: one of `ACTIONS` or `PASSES`.
-        other: what it passes, else None.
+        other: object that is passed; None for other events.
         begin: first frame.
-        end: frame after the last.
-        clear: False for a near miss, which no sentence tells, but which a sentence about a clear
-            event must exclude.
+        end: end frame (exclusive).
+        clear: False for a near miss. Near misses are never described, but sentences about clear
+            events must exclude them.
     """
 
     subject: SceneObject
@@ -276,7 +276,7 @@ class Event:
 
 
 def events(scene: Scene) -> list[Event]:
-    """All that happens in a scene: every action, and every passing, clear or not."""
+    """Returns all events of a scene: actions, passings and near misses."""
     found = []
     boxes = {thing.tid: thing.boxes() for thing in scene.objects}
     for subject in scene.objects:
@@ -290,11 +290,11 @@ def events(scene: Scene) -> list[Event]:
 
 
 def _passes(subject, action, other, boxes):
-    """Passings of `other` during a sideways move.
+    """Returns the passings of `other` during a sideways move.
 
-    One is clear if `other` rests, the subject gets from one side of its centre to the other, and
-    its box is wholly above (beneath) all along. It is a near miss if at some frame the boxes share
-    columns and the subject's centre is the higher (lower) one.
+    A passing is clear if `other` is at rest, the subject moves from one side of its centre to the
+    other, and the subject's box is entirely above (beneath) at every frame. It is a near miss if
+    at some frame the boxes share columns and the subject's centre is higher (lower).
     """
     inside = slice(action.begin, action.end)
     mine, its = boxes[subject.tid][inside], boxes[other.tid][inside]

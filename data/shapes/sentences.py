@@ -1,8 +1,8 @@
-"""Sentences about scenes, each true of exactly one tube.
+"""Generates sentences about scenes; each sentence describes exactly one tube.
 
-A sentence's meaning is a `Query`: attributes of the subject, an action, and for passing the
-attributes of the other object. A sentence is used only if it is true of one event of the clip
-beyond doubt, and no viewer could take it to mean another one.
+The meaning of a sentence is a `Query`: attributes of the subject, an action and, for passing, the
+attributes of the other object. A sentence is used only if it clearly describes one event of the
+clip and cannot be mistaken for another one.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ VERBS = {
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """What a sentence means: attributes by name (`size`, `colour`, `shape`) and an action."""
+    """Meaning of a sentence: attributes by name (`size`, `colour`, `shape`) and an action."""
 
     subject: tuple[tuple[str, str], ...]
     name: str
@@ -37,7 +37,7 @@ class Query:
 
 
 def may_describe(attributes: Sequence[tuple[str, str]], thing: SceneObject) -> bool:
-    """Whether a viewer could think that an object has all the attributes."""
+    """Returns whether a viewer could assign all attributes to an object."""
     return all(
         value in thing.sizes_ever if name == "size" else value == getattr(thing, name)
         for name, value in attributes
@@ -45,7 +45,7 @@ def may_describe(attributes: Sequence[tuple[str, str]], thing: SceneObject) -> b
 
 
 def answers(query: Query, events: Sequence[Event], begin: int, end: int) -> list[Event]:
-    """The events of frames `[begin, end)` that a viewer could take a query to mean."""
+    """Returns the events in frames `[begin, end)` that a query could describe."""
     return [
         event
         for event in events
@@ -58,7 +58,7 @@ def answers(query: Query, events: Sequence[Event], begin: int, end: int) -> list
 
 
 def _descriptions(thing: SceneObject) -> Iterator[tuple[tuple[str, str], ...]]:
-    """All descriptions that are true of an object at every frame, short ones first."""
+    """Yields all descriptions that hold for an object at every frame, shortest first."""
     true = [("size", size) for size in thing.sizes_always]
     true += [("colour", thing.colour), ("shape", thing.shape)]
     for count in range(len(true) + 1):
@@ -78,9 +78,9 @@ def _choose(rng, items):
 def declarative(
     rng: np.random.Generator, event: Event, events: Sequence[Event], begin: int, end: int
 ) -> str | None:
-    """A statement that means `event` alone in frames `[begin, end)`; None if there is none.
+    """Returns a statement that describes only `event` in frames `[begin, end)`; None if impossible.
 
-    It names the subject's colour and one attribute more.
+    The statement names the subject's colour and at least one more attribute.
     """
     fitting = [
         query
@@ -100,7 +100,10 @@ def declarative(
 def interrogative(
     rng: np.random.Generator, event: Event, events: Sequence[Event], begin: int, end: int
 ) -> str | None:
-    """A question that `event` alone answers, and that leaves the subject's shape or colour open."""
+    """Returns a question answered only by `event` in frames `[begin, end)`; None if impossible.
+
+    The question names at most one attribute of the subject.
+    """
     fitting = [
         query
         for query in _queries(event, events)
@@ -125,7 +128,7 @@ def interrogative(
 
 
 def _queries(event: Event, events: Sequence[Event]) -> Iterator[Query]:
-    """Meanings that are true of an event; what is passed is named so that it can be found."""
+    """Yields queries that describe an event; a passed object is described unambiguously."""
     things = {thing.tid: thing for e in events for thing in (e.subject, e.other) if thing}
     if event.other is None:
         named = [None]

@@ -1,4 +1,4 @@
-"""Small data sets in the layout of each kind, which tests write and then damage."""
+"""Small data sets in each format, which tests modify and write."""
 
 import collections
 import csv
@@ -12,7 +12,7 @@ from gkcmn_tf.video import writing
 
 
 def write_noise(path, frame_count=40, width=64, height=48):
-    """A video whose frames all differ, at 25 frames a second."""
+    """Writes a video with distinct frames at 25 frames per second."""
     levels = np.random.default_rng(0).integers(0, 256, (frame_count, height // 8, width // 8, 3))
     frames = levels.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
     writing.write_video(str(path), frames, 25)
@@ -141,9 +141,9 @@ class HcstvgFolder:
 
 
 class CustomFolder:
-    """Lines of one's own data and videos below one folder.
+    """Custom annotations and videos in one folder.
 
-    Lines are plain dictionaries, changed at will before `write`; a string stands as it is.
+    Lines are plain dictionaries, modifiable before `write`; strings are written unchanged.
     """
 
     def __init__(self, root: pathlib.Path):

@@ -1,4 +1,4 @@
-"""An extractor that takes means: quick, and as sensitive to every frame as the real one."""
+"""A fast feature extractor that computes means and depends on every frame."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Annotations taken to another frame rate."""
+"""Resampling of annotations to another frame rate."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,10 @@ def make_clip(begin, end, segments, frame_count=100):
             qtype="declarative",
             target_id=0,
             begin=first,
-            end=behind,
-            boxes=np.float32([[f, 0, f + 10, 10] for f in range(first, behind)]),
+            end=stop,
+            boxes=np.float32([[f, 0, f + 10, 10] for f in range(first, stop)]),
         )
-        for i, (first, behind) in enumerate(segments)
+        for i, (first, stop) in enumerate(segments)
     )
     return Clip("v", begin, end, 25.0, 200, 48, frame_count, sentences)
 
@@ -38,7 +38,7 @@ def test_clip_segments_and_boxes_follow_the_frames():
     np.testing.assert_array_equal(clip.sentences[1].boxes, [[15, 0, 25, 10]])
     assert [s.id for s in skipped] == ["1"]
     assert skipped[0].reason == (
-        "video v: its segment [11, 15) holds none of the frames at 5 frames a second"
+        "video v: segment [11, 15) contains no frame at 5 frames per second"
     )
 
 
@@ -78,13 +78,13 @@ def test_every_sentence_keeps_a_frame_and_lies_in_its_clip_or_is_skipped(data):
     kept = () if clip is None else clip.sentences
     assert {s.id for s in kept} | {s.id for s in skipped} == set(map(str, range(len(segments))))
     for sentence in kept:
-        first, behind = segments[sentence.index]
+        first, stop = segments[sentence.index]
         assert clip.begin <= sentence.begin < sentence.end <= clip.end <= len(shown)
-        expected = [frame for frame in shown if first <= frame < behind]
+        expected = [frame for frame in shown if first <= frame < stop]
         np.testing.assert_array_equal(sentence.boxes[:, 0], expected)
     for sentence in skipped:
-        first, behind = segments[int(sentence.id)]
-        assert not any(first <= frame < behind for frame in shown)
+        first, stop = segments[int(sentence.id)]
+        assert not any(first <= frame < stop for frame in shown)
 
 
 def test_boxes_belong_to_the_sentence_not_to_the_clip():

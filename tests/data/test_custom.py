@@ -1,4 +1,4 @@
-"""Reading one's own data: both forms, and each thing that can be wrong."""
+"""Reader of custom annotations: both file formats and all validation errors."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ def sentences_of(found):
 
 @pytest.fixture
 def folder(custom_folder):
-    """A folder with one sound video of 40 frames, 64x48, 25 frames a second."""
+    """A folder with one valid video of 40 frames, 64x48 pixels, 25 frames per second."""
     custom_folder.add_video("a.mp4")
     return custom_folder
 
@@ -115,24 +115,24 @@ def test_a_segment_that_leaves_its_clip_is_cut_and_counted(folder):
 
 
 BAD = [
-    ({"video": None}, "video: missing field; needed are video, sentence, begin, end, boxes"),
-    ({"video": "a" * 300}, "video: too long a path for the name of its features"),
+    ({"video": None}, "video: missing field; required: video, sentence, begin, end, boxes"),
+    ({"video": "a" * 300}, "video: path too long for the name of its feature file"),
     ({"begin": None}, "begin: missing field"),
     ({"begin": -1}, "begin: expected an integer of at least 0, got -1"),
     ({"begin": "ten"}, "begin: expected an integer of at least 0, got 'ten'"),
-    ({"end": 10}, "begin, end: [10, 10) holds no frame"),
+    ({"end": 10}, "begin, end: [10, 10) contains no frame"),
     ({"end": 20.5}, "end: expected an integer of at least 0, got 20.5"),
     ({"end": 10**9}, "end: expected an integer of at least 0 and at most 1000000, got 1000000000"),
     ({"end": float("nan")}, "end: expected an integer of at least 0, got"),
     ({"clip_begin": 20}, "begin, end: [10, 20) lies outside the clip [20, "),
-    ({"clip_begin": 9, "clip_end": 9}, "clip_begin, clip_end: [9, 9) holds no frame"),
-    ({"boxes": [[0, 0, 8, 8]] * 9}, "boxes: 9 for the 10 frames [10, 20); give a box for each"),
+    ({"clip_begin": 9, "clip_end": 9}, "clip_begin, clip_end: [9, 9) contains no frame"),
+    ({"boxes": [[0, 0, 8, 8]] * 9}, "boxes: 9 boxes for 10 frames [10, 20); give a box for each"),
     ({"boxes": 7}, "boxes: expected a list or an object, got 7"),
-    ({"boxes": {}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
-    ({"boxes": {"10": [9, 0, 8, 8]}}, "boxes: none is [x1, y1, x2, y2] of numbers"),
-    ({"boxes": {"ten": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'ten'"),
-    ({"boxes": {"9.5": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got '9.5'"),
-    ({"boxes": {"inf": [0, 0, 8, 8]}}, "boxes: expected a frame's number as key, got 'inf'"),
+    ({"boxes": {}}, "boxes: no valid box; expected numbers [x1, y1, x2, y2]"),
+    ({"boxes": {"10": [9, 0, 8, 8]}}, "boxes: no valid box; expected numbers [x1, y1, x2, y2]"),
+    ({"boxes": {"ten": [0, 0, 8, 8]}}, "boxes: expected a frame number as key, got 'ten'"),
+    ({"boxes": {"9.5": [0, 0, 8, 8]}}, "boxes: expected a frame number as key, got '9.5'"),
+    ({"boxes": {"inf": [0, 0, 8, 8]}}, "boxes: expected a frame number as key, got 'inf'"),
     ({"qtype": "question"}, "qtype: expected one of declarative | interrogative, got 'question'"),
     ({"units": "minutes"}, "units: expected one of frames | seconds, got 'minutes'"),
 ]
@@ -164,9 +164,9 @@ def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, r
     ("changes", "reason"),
     [
         ({"boxes": {"30": [0, 0, 8, 8]}}, "boxes: the target has no box in frames [10, 20)"),
-        ({"units": "seconds", "begin": 0.41, "end": 0.42}, "begin, end: [0.41, 0.42) holds no"),
-        ({"units": "seconds", "begin": "0:10"}, "begin: expected a number of seconds"),
-        ({"units": "seconds", "begin": 0.4, "end": 1e5}, "end: expected a number of seconds"),
+        ({"units": "seconds", "begin": 0.41, "end": 0.42}, "begin, end: [0.41, 0.42) contains no"),
+        ({"units": "seconds", "begin": "0:10"}, "begin: expected a time in seconds"),
+        ({"units": "seconds", "begin": 0.4, "end": 1e5}, "end: expected a time in seconds"),
         (
             {"units": "seconds", "begin": 0.4, "end": 0.8, "boxes": {"-1": [0, 0, 8, 8]}},
             "boxes: expected a time in seconds as key, got '-1'",
@@ -248,7 +248,7 @@ def test_an_id_that_is_taken_is_skipped(folder):
     found = read(folder)
     assert list(sentences_of(found)) == ["dog", "cat", "7"]
     assert [(skipped.id, skipped.reason) for skipped in found.skipped] == [
-        ("val-00002", "val.jsonl: line 3: id: 'dog' is taken by line 1"),
+        ("val-00002", "val.jsonl: line 3: id: 'dog' is already used by line 1"),
         ("val-00004", "val.jsonl: line 5: id: expected a name in UTF-8, got [7]"),
     ]
 
@@ -262,7 +262,7 @@ def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
     gone, text = found.skipped
     assert gone.reason == f"video gone.mp4: {folder.video_dir}/gone.mp4: no such file"
     assert "text.mp4: cannot be opened as a video" in text.reason
-    # They stay listed, so that a wrong folder of videos is told from an empty split.
+    # They stay listed, to distinguish a wrong video folder from an empty split.
     assert list(found.videos) == ["a.mp4", "gone.mp4", "text.mp4"]
     assert account(folder)["kept"] == 3
 
@@ -274,7 +274,7 @@ def test_fields_without_a_meaning_are_named(folder, caplog):
         found = read(folder)
     absl_logging.get_absl_logger().removeHandler(caplog.handler)
     assert found.kept == 1
-    assert "fields without a meaning here: notes, qtpye" in caplog.text
+    assert "unknown fields are ignored: notes, qtpye" in caplog.text
 
 
 def test_the_limit_counts_videos(folder):
@@ -289,9 +289,12 @@ def test_the_limit_counts_videos(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("video,sentence,begin,end\n", r"val\.csv: has no column boxes; expected video, sentence,"),
-        ("", r"val\.csv: has no column video, .*, found nothing"),
-        ("video,sentence,begin,end,boxes,end\n", r"val\.csv: has a column twice"),
+        (
+            "video,sentence,begin,end\n",
+            r"val\.csv: missing column boxes; expected video, sentence,",
+        ),
+        ("", r"val\.csv: missing column video, .*, found nothing"),
+        ("video,sentence,begin,end,boxes,end\n", r"val\.csv: duplicate column"),
         ('video,sentence,begin,end,boxes\na.mp4,"a dog', r"val\.csv: line 2: not valid CSV"),
     ],
 )
@@ -307,7 +310,7 @@ def test_a_split_of_both_forms_or_none_is_an_error(folder):
         custom.account_split("val", str(folder.annotation_dir))
     folder.add_line()
     folder.write("csv")
-    with pytest.raises(ValueError, match=r"holds both val\.jsonl and val\.csv"):
+    with pytest.raises(ValueError, match=r"contains both val\.jsonl and val\.csv"):
         read(folder)
 
 

@@ -1,6 +1,6 @@
-"""A small data set in each layout, damaged in every way we know, becomes records.
+"""Records of a small data set in each format with all known kinds of damage.
 
-Every sentence is accounted for, each one left out with its own reason, and the sound ones are kept.
+Every sentence is counted, each skipped one has its reason, and valid ones are kept.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from tests.data.mean_extractor import make_extractor
 
 
 def damage_videos(folder, sound):
-    """Videos of one and the same sound file, but for their damage, below `sound`'s folder."""
+    """Writes damaged copies of the valid video `sound` into its folder."""
     content = sound.read_bytes()
     directory = sound.parent
     (directory / "empty.mp4").write_bytes(b"")
@@ -36,7 +36,7 @@ VIDEO_REASONS = {
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a split: its part of the manifest, and what is in the records."""
+    """Result for a split: its part of the manifest and the written records."""
 
     manifest: dict
     reasons: dict[str, str]
@@ -67,7 +67,7 @@ def make_records(annotations, split, dataset, video_dir, output_dir):
 
 
 def check_account(outcome, total, expected):
-    """`kept + skipped = total`, and each sentence left out has the reason that it should."""
+    """`kept + skipped = total`, and each skipped sentence has the expected reason."""
     counts = outcome.manifest["sentences"]
     assert (counts["total"], counts["kept"] + counts["skipped"]) == (total, total)
     assert counts["kept"] == len(outcome.sentences) == total - len(expected)
@@ -82,14 +82,14 @@ def check_account(outcome, total, expected):
 
 
 def damage_vidstg(folder, steady):
-    """Writes the data set; returns the number of sentences, and the reason of each bad one."""
+    """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(folder, folder.add_video("sound"))
     folder.add_video("short", frame_count=24)
     folder.add_video("other_size", width=48, height=64)
     expected, number = {}, 0
 
     def add(reason=None, *, vid="sound", vidor=True, **changes):
-        """Adds a record with one sentence, that has to be skipped if there is a reason."""
+        """Adds a record with one sentence, which must be skipped if `reason` is given."""
         nonlocal number
         if vidor and ("training", vid) not in folder.vidor:
             folder.add_vidor(vid, {0: steady, 1: {30: (1, 1, 2, 2)}})
@@ -105,10 +105,10 @@ def damage_vidstg(folder, steady):
     add(vid="short", truth=(20, 30))
     add("[30, 35) begins behind the 24 frames that can be decoded", vid="short", truth=(30, 35))
     add(vid="other_size")
-    add("video unknown: has no VidOR annotation", vid="unknown", vidor=False)
+    add("video unknown: no VidOR annotation", vid="unknown", vidor=False)
     add("trajectories: expected a list, got None", vid="no_tracks")
     folder.vidor["training", "no_tracks"]["trajectories"] = None
-    add("trajectory 7 has no box in the video", target=7)
+    add("trajectory 7 has no valid box video", target=7)
     add("trajectory 1: the target has no box in frames [10, 20)", target=1)
     add("captions[0].target_id: expected an integer, got '0'", target="0")
     add("captions[0].description: expected a sentence, got ''", captions=("",))
@@ -116,7 +116,7 @@ def damage_vidstg(folder, steady):
     add(captions=("a " * 25 + "dog runs.",))
     add("temporal_gt: [50, 60) lies outside the clip [0, 40)", truth=(50, 60))
     add(truth=(30, 60))
-    add("temporal_gt: holds no frame", truth=(20, 20))
+    add("temporal_gt: contains no frame", truth=(20, 20))
     del add("fps: missing field; expected a positive number")["fps"]
     add("fps: expected a positive number, got nan")["fps"] = float("nan")
     add("used_segment.end_fid: expected an integer", clip=(0, 39.5))
@@ -144,12 +144,12 @@ def test_vidstg(folder, steady, tmp_path):
 
 
 def damage_hcstvg(hcstvg_folder):
-    """Writes the data set; returns the number of sentences, and the reason of each bad one."""
+    """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(hcstvg_folder, hcstvg_folder.add_video("sound.mp4"))
     expected, number = {}, 0
 
     def add(name, reason=None, **changes):
-        """Adds a record of a sound video, unless it names another one."""
+        """Adds a record, by default of a valid video."""
         nonlocal number
         if not (hcstvg_folder.video_dir / "1" / name).exists() and name not in VIDEO_REASONS:
             hcstvg_folder.add_video(name)
@@ -167,13 +167,13 @@ def damage_hcstvg(hcstvg_folder):
     add("img_num_too_small.mp4", img_num=12)
     add("behind.mp4", "[45, 55) begins behind the 40 frames that can be decoded", st_frame=46)
     add("over_the_end.mp4", st_frame=36)
-    add("twice.mp4", "video twice.mp4: is there 2 times, as 1/twice.mp4, 2/twice.mp4")
+    add("twice.mp4", "video twice.mp4: found 2 files: 1/twice.mp4, 2/twice.mp4")
     hcstvg_folder.add_video("twice.mp4", part="2")
     negative = add("negative.mp4")["bbox"]
     negative[:2] = [[-4, -4, 16, 24], [-40, 0, -27, -47]]
-    add("all_negative.mp4", "bbox: none of its 10 boxes")["bbox"] = [[-40, 0, -27, -47]] * 10
+    add("all_negative.mp4", "bbox: none of the 10 boxes")["bbox"] = [[-40, 0, -27, -47]] * 10
     add("short_boxes.mp4")["bbox"] = [[8, 8, 16, 24]] * 4
-    add("no_boxes.mp4", "bbox: expected a list of boxes, got an empty one", boxes=0)
+    add("no_boxes.mp4", "bbox: expected a list of boxes, got an empty list", boxes=0)
     add("nan.mp4")["bbox"][3] = [float("nan"), 0, 1, 1]
     del add("no_size.mp4", "width: missing field; expected an integer of at least 1")["width"]
     add("text_size.mp4", "height: expected an integer of at least 1, got '48'")["height"] = "48"
@@ -187,7 +187,7 @@ def damage_hcstvg(hcstvg_folder):
     path = hcstvg_folder.annotation_dir / "train.json"
     once_more = json.dumps(hcstvg_folder.files["train.json"]["sound.mp4"])
     path.write_text(f'{path.read_text()[:-1]}, "sound.mp4": {once_more}}}')
-    expected[f"train-{number:05d}"] = "'sound.mp4': occurs twice; record 0 is taken"
+    expected[f"train-{number:05d}"] = "'sound.mp4': duplicate name; record 0 is used"
     return number + 1, expected
 
 
@@ -202,7 +202,7 @@ def test_hcstvg(hcstvg_folder, tmp_path):
         annotations, "train", "hcstvg", hcstvg_folder.video_dir, tmp_path / "records"
     )
     check_account(outcome, total, expected)
-    # The clip is what can be decoded, whatever the annotation says.
+    # The clip is the decodable part, regardless of the annotation.
     assert outcome.notices["img_num_too_large.mp4"] == "40 of 48 frames can be decoded"
     assert outcome.notices["img_num_too_small.mp4"] == "has 40 frames, annotated as 12"
     for name in ("img_num_too_large.mp4", "img_num_too_small.mp4"):
@@ -216,11 +216,11 @@ def test_hcstvg(hcstvg_folder, tmp_path):
     assert notices["unusable_boxes"] == 2
     # Of the short list of boxes, and of the frame rates that the wrong img_num imply.
     assert notices["times_unlike_boxes"] == 3
-    assert notices["segments_behind_img_num"] == 3
+    assert notices["segments_beyond_img_num"] == 3
 
 
 def damage_custom(custom_folder):
-    """Writes the data set; returns the number of sentences, and the reason of each bad one."""
+    """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(custom_folder, custom_folder.add_video("sound.mp4"))
     expected, number = {}, 0
 
@@ -244,7 +244,7 @@ def damage_custom(custom_folder):
     add("[40, 50) begins behind the 40 frames", begin=40, end=50, boxes=[[1, 1, 8, 8]] * 10)
     add(begin=35, end=45, boxes=[[1, 1, 8, 8]] * 10)
     add("begin, end: [10, 20) lies outside the clip [20, 30)", clip_begin=20, clip_end=30)
-    add("boxes: 9 for the 10 frames", boxes=[[1, 1, 8, 8]] * 9)
+    add("boxes: 9 boxes for 10 frames", boxes=[[1, 1, 8, 8]] * 9)
     add(boxes={"9": [-8, -8, 99, 99], "12": [1, 2, float("nan"), 4], "15": [8, 8, 24, 32]})
     add("end: missing field", end=None)
     add("begin: expected an integer of at least 0, got '10'", begin="10")
@@ -253,7 +253,7 @@ def damage_custom(custom_folder):
     add(sentence="a " * 25 + "dog runs.")
     add("qtype: expected one of", qtype="exclamation")
     add(id="mine")
-    add(f"id: 'mine' is taken by line {number}", id="mine")
+    add(f"id: 'mine' is already used by line {number}", id="mine")
     add_text("not valid JSON: Unterminated string", '{"video": "sound.m')
     add_text("expected an object, got 'a dog runs'", '"a dog runs"')
     add_text("video: missing field", "{}")
@@ -281,7 +281,7 @@ def test_custom(custom_folder, tmp_path):
 def test_a_table_that_lacks_a_column_is_refused_as_a_whole(custom_folder):
     custom_folder.add_line(boxes=None)
     custom_folder.write("csv")
-    with pytest.raises(ValueError, match=r"val\.csv: has no column boxes; expected video, "):
+    with pytest.raises(ValueError, match=r"val\.csv: missing column boxes; expected video, "):
         custom.read_split("val", str(custom_folder.annotation_dir), str(custom_folder.video_dir))
 
 

@@ -1,4 +1,4 @@
-"""Flags that name a data set, and what is read for them."""
+"""Data set flags and the annotations read for them."""
 
 import pytest
 from absl import flags
@@ -105,10 +105,10 @@ def test_a_folder_without_any_split_is_an_error(parse, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset=vidstg", "--vidor_dir=o"], "--video_dir is needed"),
-        (["--dataset=vidstg", "--video_dir=v"], "--vidor_dir is needed"),
-        (["--dataset=hcstvg"], "--video_dir is needed, unless --annotations_only"),
-        (["--dataset=custom", "--vidor_dir=o"], "--vidor_dir belongs to --dataset=vidstg"),
+        (["--dataset=vidstg", "--vidor_dir=o"], "--video_dir is required"),
+        (["--dataset=vidstg", "--video_dir=v"], "--vidor_dir is required"),
+        (["--dataset=hcstvg"], "--video_dir is required without --annotations_only"),
+        (["--dataset=custom", "--vidor_dir=o"], "--vidor_dir is only valid with --dataset=vidstg"),
         (["--video_dir=v"], "Flag --dataset must have a value"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Features of many videos: what is left behind, whatever happens meanwhile."""
+"""Feature extraction of many videos: output files after success, failure and interruption."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
     both = {"a": paths["a"], "a~mirrored": paths["a"]}
     videos, failures = extract(both, tmp_path)
     assert (sorted(videos), failures) == (sorted(both), {})
-    # The network takes means, so it mirrors what it sees.
+    # The extractor computes means, so its features are mirrored.
     plain, mirrored = (
         feature_storage.read_video_features(str(tmp_path), vid).features for vid in both
     )

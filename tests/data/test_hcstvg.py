@@ -1,4 +1,4 @@
-"""Reading HC-STVG: frames, boxes, and each thing that can be wrong."""
+"""Reader of HC-STVG: frames, boxes and all validation errors."""
 
 import json
 import math
@@ -104,7 +104,7 @@ def test_unusable_boxes_at_the_ends_are_held(hcstvg_folder):
 @pytest.mark.parametrize(
     ("changes", "notice"),
     [
-        ({"img_num": 12}, "segments_behind_img_num"),
+        ({"img_num": 12}, "segments_beyond_img_num"),
         ({"ed_time": 14.5}, "times_unlike_boxes"),
         ({"st_time": None}, "times_unlike_boxes"),
         ({"caption": "The\xa0man  sits. "}, "sentences_with_cleaned_text"),
@@ -130,12 +130,12 @@ def test_what_is_odd_but_usable_is_counted(hcstvg_folder, changes, notice):
         ("width", None, "width: expected an integer of at least 1, got None"),
         ("img_size", [48], "img_size: expected [height, width], got [48]"),
         ("img_size", [0, 64], "img_size.height: expected an integer of at least 1, got 0"),
-        ("bbox", [], "bbox: expected a list of boxes, got an empty one"),
+        ("bbox", [], "bbox: expected a list of boxes, got an empty list"),
         ("bbox", "boxes", "bbox: expected a list of boxes, got str"),
         (
             "bbox",
             [[0, 0, -1, 5], [1, 2, 3]],
-            "bbox: none of its 2 boxes is [x, y, w, h] of numbers",
+            "bbox: none of the 2 boxes is valid; expected numbers [x, y, w, h]",
         ),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_name_that_occurs_twice_is_taken_once(hcstvg_folder):
     found = hcstvg.read_split("train", str(hcstvg_folder.annotation_dir), {})
     assert [clip.video_id for clip in found.clips] == ["a.mp4", "b.mp4"]
     (skipped,) = found.skipped
-    assert skipped.reason == "train.json: record 2, 'a.mp4': occurs twice; record 0 is taken"
+    assert skipped.reason == "train.json: record 2, 'a.mp4': duplicate name; record 0 is used"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_video_that_is_there_twice_is_skipped(hcstvg_folder):
     assert [(skipped.id, skipped.reason) for skipped in found.skipped] == [
         (
             "train-00000",
-            "video a.mp4: is there 2 times, as 1/a.mp4, 2/a.mp4; remove all but one",
+            "video a.mp4: found 2 files: 1/a.mp4, 2/a.mp4; remove all but one",
         )
     ]
     assert found.videos == {"b.mp4": "2/b.mp4"}
@@ -236,7 +236,7 @@ def test_a_file_that_is_no_object_is_an_error(hcstvg_folder):
 def test_a_split_of_both_versions_is_an_error(hcstvg_folder):
     hcstvg_folder.add_record("a.mp4")
     hcstvg_folder.add_record("a.mp4", file="train_v2.json")
-    with pytest.raises(ValueError, match=r"holds both train\.json and train_v2\.json; keep one"):
+    with pytest.raises(ValueError, match=r"contains both train\.json and train_v2\.json; keep one"):
         read(hcstvg_folder)
 
 

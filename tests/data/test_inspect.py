@@ -1,4 +1,4 @@
-"""What people are shown of a records folder."""
+"""Statistics, plots and drawn tubes of a records folder."""
 
 import json
 import os
@@ -127,8 +127,8 @@ def test_a_sentence_is_found_in_any_split(folder):
 @pytest.mark.parametrize(
     ("sentence_id", "message"),
     [
-        ("dog", "has no sentence 'dog'; ids look like train-0, test-0$"),
-        ("train-9", "train-9: was skipped by data.prepare: video 12: no such file"),
+        ("dog", "no sentence 'dog'; example ids: train-0, test-0$"),
+        ("train-9", "train-9: skipped by data.prepare: video 12: no such file"),
     ],
 )
 def test_a_sentence_that_is_not_there_is_an_error(folder, sentence_id, message):
@@ -157,12 +157,12 @@ def test_a_video_is_found_by_its_id(tmp_path, video_id, found):
 
 
 def test_no_video_or_several_are_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file a\.\* there or below \(--video_dir\)"):
+    with pytest.raises(FileNotFoundError, match=r"no file a\.\* in or below it \(--video_dir\)"):
         inspect.find_video(str(tmp_path), "a")
     for name in ("a.mp4", "x/a.avi"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"several files of video a: .*a\.mp4, .*x/a\.avi; give"):
+    with pytest.raises(ValueError, match=r"several files for video a: .*a\.mp4, .*x/a\.avi; give"):
         inspect.find_video(str(tmp_path), "a")
 
 
@@ -215,8 +215,8 @@ def test_the_program(folder, videos, tmp_path):
 @pytest.mark.slow
 def test_wrong_arguments_are_usage_errors(folder):
     for arguments, message in (
-        ([], "expected one folder made by data.prepare"),
-        ([folder, "--sentence=train-0"], "--sentence and --video_dir go together"),
+        ([], "expected one folder written by data.prepare"),
+        ([folder, "--sentence=train-0"], "--sentence and --video_dir must be given together"),
     ):
         done = call(*arguments)
         assert done.returncode == 2

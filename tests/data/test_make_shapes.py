@@ -131,7 +131,7 @@ def test_what_is_lost_is_made_again_and_the_rest_is_kept(made, lost):
 def test_other_settings_are_refused(made):
     root, _ = made
     before = files(root)
-    with pytest.raises(ValueError, match="holds shapes with"):
+    with pytest.raises(ValueError, match="contains shapes with"):
         make_shapes.make_shapes(str(root), num_videos=10, seed=2, num_frames=48)
     assert files(root) == before
 
@@ -141,7 +141,7 @@ def test_videos_of_another_version_of_the_program_are_refused(made, monkeypatch)
     before = files(root)
     monkeypatch.setattr("data.shapes.scene.SPEED", (5.0, 6.0))
     monkeypatch.setattr("data.shapes.scene.GROWTH", 1.2)
-    with pytest.raises(ValueError, match="holds another scene; use an empty --output_dir"):
+    with pytest.raises(ValueError, match="contains another scene; use an empty --output_dir"):
         make_shapes.make_shapes(str(root), num_videos=10, **SETTINGS)
     assert files(root) == before
 

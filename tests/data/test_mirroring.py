@@ -1,4 +1,4 @@
-"""What a mirror does to words, boxes and ids."""
+"""Mirroring of words, boxes and ids."""
 
 import collections
 

@@ -159,7 +159,7 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
         "val-00002-i0": "broken.mp4: cannot be opened as a video",
         "val-00006-d0": "[30, 35) begins behind the 24 frames that can be decoded",
         "val-00007-d1": "captions[1].description: expected a sentence",
-        "val-00008-d0": "trajectory 5 has no box in the video",
+        "val-00008-d0": "trajectory 5 has no valid box",
         "val-00009-d0": "record 9: captions: missing field; expected a list",
         "val-00009-i0": "record 9: questions: missing field; expected a list",
     }
@@ -317,7 +317,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     reasons = {skipped["id"]: skipped["reason"] for skipped in split["skipped"]}
     assert sorted(reasons) == ["val-00001-d0", "val-00003-d0"]
     assert reasons["val-00001-d0"] == (
-        "video a: its segment [11, 14) holds none of the frames at 5 frames a second"
+        "video a: segment [11, 14) contains no frame at 5 frames per second"
     )
     assert "behind the 24 frames" in reasons["val-00003-d0"]
     assert split["notices"]["sentences_between_resampled_frames"] == 1

@@ -1,4 +1,4 @@
-"""Numbers of a small records folder, checked by hand."""
+"""Statistics of a small records folder, computed by hand."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def manifest(train=(2, 3), val=(0, 0)):
     """What `data.prepare` would have written, of (clips, sentences)."""
     skipped = [
         {"id": "s9", "reason": "video 12: no such file"},
-        {"id": "s8", "reason": "record 3: holds no frame"},
+        {"id": "s8", "reason": "record 3: contains no frame"},
         {"id": "s7", "reason": "video 7: no such file"},
     ]
     splits = {
@@ -89,11 +89,11 @@ def test_the_summary(folder):
     assert val["segment_frames"] is None
     assert train["notices"] == {"held_boxes": 2}
     # Reasons that differ in numbers only count as one.
-    assert train["skipped"] == {"video #: no such file": 2, "record #: holds no frame": 1}
+    assert train["skipped"] == {"video #: no such file": 2, "record #: contains no frame": 1}
 
 
 def test_clips_other_than_the_manifest_counts_are_an_error(folder):
-    message = "'train' holds 2 clips with 3 sentences, manifest.json counts 2 with 4"
+    message = "'train' has 2 clips with 3 sentences, manifest.json counts 2 with 4"
     with pytest.raises(ValueError, match=message):
         records_statistics.measure(folder, manifest(train=(2, 4)))
 
@@ -108,16 +108,16 @@ def test_a_folder_that_is_no_records_folder_is_an_error(tmp_path):
     begin=st.integers(0, 50),
     before=st.integers(0, 20),
     length=st.integers(1, 60),
-    behind=st.integers(0, 20),
+    after=st.integers(0, 20),
     box=st.tuples(*[st.floats(0, 1, width=32)] * 4),
 )
-def test_shares_lie_between_0_and_1(tmp_path_factory, begin, before, length, behind, box):
+def test_shares_lie_between_0_and_1(tmp_path_factory, begin, before, length, after, box):
     folder = str(tmp_path_factory.mktemp("records"))
     x1, x2, y1, y2 = (*sorted(box[:2]), *sorted(box[2:]))
     truth = begin + before, begin + before + length
     pixels = (30 * x1, 20 * y1, 30 * x2, 20 * y2)
     one = sentence(0, *truth, pixels, "a dog")
-    clip = clip_records.Clip("a", begin, truth[1] + behind, 25.0, 30, 20, 200, (one,))
+    clip = clip_records.Clip("a", begin, truth[1] + after, 25.0, 30, 20, 200, (one,))
     clip_records.write_clips(folder, "train", [clip], 1)
     clip_records.write_clips(folder, "val", [], 1)
     values = records_statistics.measure(folder, manifest(train=(1, 1)))["train"].values

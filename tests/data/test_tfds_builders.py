@@ -1,4 +1,4 @@
-"""What TensorFlow Datasets serves is what `data.prepare` wrote."""
+"""TensorFlow Datasets builders return the records of `data.prepare`."""
 
 import os
 import pathlib

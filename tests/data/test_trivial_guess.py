@@ -1,4 +1,4 @@
-"""The whole clip as answer to VidSTG's sentences."""
+"""Whole-clip baseline on VidSTG annotations."""
 
 import json
 import pathlib
@@ -53,7 +53,7 @@ def test_scores_by_hand(by_hand, run):
 def test_the_table(by_hand, run):
     text = run("--split=val", "--bootstrap_samples=0")
     assert text.splitlines() == [
-        "Whole clip as answer, split val, 2 videos:",
+        "Whole clip as prediction, split val, 2 videos:",
         "| %                   | m_tIoU |",
         "| ------------------- | -----: |",
         "| all (n=3)           |  58.33 |",
@@ -64,7 +64,7 @@ def test_the_table(by_hand, run):
 
 def test_intervals_are_between_the_means_of_the_two_videos(by_hand, run):
     lines = run("--split=val").splitlines()
-    assert "in brackets 95% intervals of a bootstrap over videos" in lines[0]
+    assert "95% bootstrap intervals over videos in brackets" in lines[0]
     # Samples of two videos: a twice, b twice, or both.
     assert "| all (n=3)           | 58.33 [50.00, 62.50] |" in lines
     assert lines[-1].endswith(" 50.00 |")  # one video has no interval
@@ -95,13 +95,13 @@ def test_sentences_that_are_left_out_are_named(by_hand, run, caplog):
     logging.get_absl_logger().addHandler(caplog.handler)
     text = run("--split=val", "--bootstrap_samples=0")
     logging.get_absl_logger().removeHandler(caplog.handler)
-    assert "val-00003-d0 is left out: val_annotations.json: record 3: temporal_gt: " in caplog.text
+    assert "val-00003-d0 is skipped: val_annotations.json: record 3: temporal_gt: " in caplog.text
     assert "| all (n=3) " in text
 
 
 def test_a_split_without_sentences_is_an_error(folder, run):
     folder.add_record("a", captions=(), questions=())
-    with pytest.raises(ValueError, match="split 'val' holds no sentence"):
+    with pytest.raises(ValueError, match="split 'val' has no sentences"):
         run("--split=val")
 
 

@@ -1,4 +1,4 @@
-"""Reading VidSTG: what becomes of each sentence, and of each thing that can be wrong."""
+"""Reader of VidSTG: sentences, tubes and all validation errors."""
 
 import collections
 import json
@@ -227,9 +227,9 @@ def test_clean_text_is_stable_and_single_spaced(text):
         (("used_segment",), None, "used_segment.begin_fid: missing field; expected an integer"),
         (("used_segment", "end_fid"), 39.5, "used_segment.end_fid: expected an integer"),
         (("used_segment", "end_fid"), -1, "used_segment.end_fid: expected an integer"),
-        (("used_segment", "begin_fid"), 40, "used_segment: holds no frame"),
+        (("used_segment", "begin_fid"), 40, "used_segment: contains no frame"),
         (("temporal_gt", "begin_fid"), True, "temporal_gt.begin_fid: expected an integer"),
-        (("temporal_gt", "end_fid"), 10, "temporal_gt: holds no frame"),
+        (("temporal_gt", "end_fid"), 10, "temporal_gt: contains no frame"),
         (("temporal_gt",), {"begin_fid": 50, "end_fid": 60}, r"temporal_gt: [50, 60) lies outside"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_bad_record_is_skipped_by_file_record_and_field(folder, steady, path, 
         ({"target_id": 0}, "description: expected a sentence, got None"),
         ({"description": "a dog."}, "target_id: expected an integer, got None"),
         ({"description": "a dog.", "target_id": [0]}, r"target_id: expected an integer, got [0]"),
-        ({"description": "a dog.", "target_id": 9}, "target_id: trajectory 9 has no box in the"),
+        ({"description": "a dog.", "target_id": 9}, "target_id: trajectory 9 has no valid box"),
         (
             {"description": "a dog.", "target_id": 1},
             r"target_id: trajectory 1: the target has no box in frames [10, 20)",
@@ -327,7 +327,7 @@ def test_a_video_without_vidor_annotation_loses_its_sentences_only(folder, stead
     folder.add_record("a")
     found = read(folder)
     assert reasons_of(found) == dict.fromkeys(
-        ["val-00000-d0", "val-00000-i0"], "video gone: has no VidOR annotation"
+        ["val-00000-d0", "val-00000-i0"], "video gone: no VidOR annotation"
     )
     assert found.kept == 2
 

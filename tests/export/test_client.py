@@ -62,8 +62,8 @@ def test_several_queries_share_the_work_on_the_video(grpc_address, service, vide
     assert service.called[2:] == ["ground_video"]
 
 
-def test_what_the_graph_refuses_is_told(connect, video_path):
-    with pytest.raises(client.ServingError, match="sentence: holds no word"):
+def test_errors_of_the_graph_are_reported(connect, video_path):
+    with pytest.raises(client.ServingError, match="sentence: contains no word"):
         client.ground_video(connect(), video_path, ["?!"])
 
 
@@ -74,7 +74,7 @@ def test_a_wrong_type_is_refused(grpc_address):
         server.predict("encode_video", {"frames": frames, "frame_count": np.int32([4])})
 
 
-def test_a_server_that_is_still_loading_is_asked_again(connect, service, video_path):
+def test_requests_are_retried_while_the_server_loads(connect, service, video_path):
     service.unavailable = 2
     (answer,) = client.ground_video(connect(), video_path, QUERIES[:1])
     assert answer["query"] == QUERIES[0]
@@ -90,7 +90,7 @@ def test_another_model(connect, video_path):
 
 def test_no_server(connect, video_path):
     server = connect(address="localhost:1", retries=0)
-    with pytest.raises(client.ServingError, match=r"localhost:1.*does a server listen there"):
+    with pytest.raises(client.ServingError, match=r"localhost:1.*check that the server is running"):
         client.ground_video(server, video_path, QUERIES[:1])
 
 

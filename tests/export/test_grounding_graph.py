@@ -200,18 +200,18 @@ def refused(signature, message, **inputs):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sentence": [""]}, "sentence: holds no word"),
-        ({"sentence": [" ?! "]}, "sentence: holds no word"),
-        ({"sentence": ["red", "blue"]}, "expected as many rows in each"),
+        ({"sentence": [""]}, "sentence: contains no word"),
+        ({"sentence": [" ?! "]}, "sentence: contains no word"),
+        ({"sentence": ["red", "blue"]}, "expected the same batch size"),
         ({"begin": np.int32([-1])}, "expected 0 <= begin < end"),
         ({"begin": np.int32([20])}, "expected 0 <= begin < end"),
         ({"end": np.int32([20_001])}, "20000 frames (--max_frames"),
-        ({"end": np.int32([21])}, "have too few windows"),
-        ({"fps": np.float32([0])}, "fps: expected frames a second"),
-        ({"fps": np.float32([np.nan])}, "fps: expected frames a second"),
-        ({"width": np.int32([0])}, "width, height: expected pixels, at least 1"),
+        ({"end": np.int32([21])}, "too few windows"),
+        ({"fps": np.float32([0])}, "fps: expected frames per second"),
+        ({"fps": np.float32([np.nan])}, "fps: expected frames per second"),
+        ({"width": np.int32([0])}, "width, height: expected at least 1 pixels"),
         ({"features": np.full((1, 5, 7, 7, 3), np.nan, "float32")}, "features: expected finite"),
-        ({"features": np.zeros((1, 0, 7, 7, 3), "float32")}, "have too few windows"),
+        ({"features": np.zeros((1, 0, 7, 7, 3), "float32")}, "too few windows"),
     ],
 )
 def test_stored_features_that_cannot_be_asked(gkcmn_signatures, change, message):
@@ -222,13 +222,13 @@ def test_stored_features_that_cannot_be_asked(gkcmn_signatures, change, message)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sentence": [""]}, "sentence: holds no word"),
+        ({"sentence": [""]}, "sentence: contains no word"),
         ({"frame_count": np.int32([0])}, "frame_count: expected 1 to 20000"),
         ({"frame_count": np.int32([5])}, "frame_count: expected 1 to 20000"),
         ({"frames": np.zeros((1, 0, 8, 8, 3), np.uint8)}, "frame_count: expected 1 to 20000"),
-        ({"frames": np.zeros((1, 4, 0, 8, 3), np.uint8)}, "frames: expected pixels"),
-        ({"frames": np.zeros((0, 4, 8, 8, 3), np.uint8)}, "one at least"),
-        ({"height": np.int32([-1])}, "width, height: expected pixels"),
+        ({"frames": np.zeros((1, 4, 0, 8, 3), np.uint8)}, "frames: expected at least one pixel"),
+        ({"frames": np.zeros((0, 4, 8, 8, 3), np.uint8)}, "batch size of at least 1"),
+        ({"height": np.int32([-1])}, "width, height: expected at least 0 pixels"),
     ],
 )
 def test_videos_that_cannot_be_asked(gkcmn_signatures, change, message):
@@ -240,7 +240,7 @@ def test_videos_that_cannot_be_asked(gkcmn_signatures, change, message):
 def test_no_sentences_are_refused(gkcmn_signatures):
     refused(
         gkcmn_signatures["ground_features"],
-        "sentences: expected one a clip at least",
+        "sentences: expected at least one per clip",
         **clip_of(make_features(20), 0, 20),
         sentences=np.zeros((1, 0), object),
     )
@@ -252,7 +252,7 @@ def test_a_model_of_resampled_videos_takes_only_such():
     found = call(signatures["serving_default"], **clip, sentence=["red"])
     np.testing.assert_allclose(found["segment_seconds"], found["segment_frames"] / 5)
     clip["fps"] = np.float32([25])
-    message = "trained on videos resampled to 5 frames a second"
+    message = "trained on videos resampled to 5 frames per second"
     refused(signatures["serving_default"], message, **clip, sentence=["red"])
 
 

@@ -1,4 +1,4 @@
-"""The folder that TensorFlow alone loads."""
+"""The SavedModel loads with TensorFlow alone."""
 
 import json
 import os
@@ -113,7 +113,7 @@ def test_the_folder_must_be_a_version(gkcmn, name, tmp_path):
 
 
 def test_a_version_is_not_overwritten(gkcmn, folder):
-    with pytest.raises(FileExistsError, match="take the next number"):
+    with pytest.raises(FileExistsError, match="use another version"):
         saved_model.export(gkcmn, str(folder))
 
 

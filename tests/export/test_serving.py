@@ -19,7 +19,7 @@ FOLDER = pathlib.Path(__file__).parents[2] / "export" / "serving"
 FIELD = descriptor_pb2.FieldDescriptorProto
 INT64 = ".google.protobuf.Int64Value"
 
-# tensorflow-serving-api lacks these two: the messages of session_bundle_config.proto and
+# Missing from tensorflow-serving-api: the messages of session_bundle_config.proto and
 # monitoring_config.proto of TensorFlow Serving 2.20.
 MESSAGES = {
     "BatchingParameters": {

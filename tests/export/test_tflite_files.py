@@ -19,11 +19,14 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no model that export.tflite wrote"),
-        (b"TFL3 of someone else", "no model that export.tflite wrote"),
-        (with_metadata(b"", METADATA)[:-5], "no model that export.tflite wrote"),
-        (with_metadata(b"", METADATA | {"format": 2}), "format 2, this program reads 1"),
-        (with_metadata(b"", METADATA | {"network": "grounding"}), "holds the network 'grounding'"),
+        (b"", "not a file written by export.tflite"),
+        (b"TFL3 of someone else", "not a file written by export.tflite"),
+        (with_metadata(b"", METADATA)[:-5], "not a file written by export.tflite"),
+        (with_metadata(b"", METADATA | {"format": 2}), "format 2, expected 1"),
+        (
+            with_metadata(b"", METADATA | {"network": "grounding"}),
+            "contains the network 'grounding'",
+        ),
     ],
 )
 def test_other_files_are_refused(content, message, tmp_path):

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving does with the warm-up file: it replays it."""
+"""Replay of the warm-up file as in TensorFlow Serving."""
 
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2

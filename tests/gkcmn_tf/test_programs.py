@@ -274,7 +274,7 @@ def test_features_of_other_weights_are_refused(folder):
 
 @pytest.fixture(scope="module")
 def resampled_run(folder):
-    """The trained model, told that it saw videos at 10 frames a second, and such records."""
+    """The trained model and its records, marked as resampled to 10 frames per second."""
     shapes, run = folder / "shapes", folder / "gkcmn-10fps"
     call(
         "data.prepare",

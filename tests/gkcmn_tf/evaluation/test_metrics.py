@@ -251,12 +251,12 @@ def naive_scores(entry, predicted, protocol):
 def random_tubes(draw, begin, end, seed, without=0):
     """A tube somewhere in `[begin, end)`; a share `without` of its frames may have no box."""
     first = draw(st.integers(begin, end - 1))
-    behind = draw(st.integers(first + 1, end))
+    end_frame = draw(st.integers(first + 1, end))
     rng = np.random.default_rng(draw(st.integers(0, 99)) + 100 * seed)
-    corners = np.sort(rng.integers(0, 8, (behind - first, 2, 2)), axis=1)
+    corners = np.sort(rng.integers(0, 8, (end_frame - first, 2, 2)), axis=1)
     boxes = corners.reshape(-1, 4).astype(float)
     boxes[rng.random(len(boxes)) < draw(st.sampled_from([0, without]))] = np.nan
-    return tubes.Tube(first, behind, boxes)
+    return tubes.Tube(first, end_frame, boxes)
 
 
 @st.composite

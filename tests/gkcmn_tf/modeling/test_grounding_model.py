@@ -53,7 +53,7 @@ def test_the_decoded_segment_is_the_best_of_all(cls, batch):
         np.take_along_axis(segments, best[..., None], axis=2)[:, :, 0], decoded["segment"]
     )
     np.testing.assert_allclose(scores.max(axis=-1), decoded["score"])
-    # The second clip has 4 steps of 6; what begins behind them cannot be chosen.
+    # The second clip has 4 steps of 6; segments that begin after them cannot be chosen.
     assert (scores[1][segments[1, :, :, 0] > 4] < 0).all()
     assert (scores[1] < 0).any() and (scores[1] >= 0).any()
 
