@@ -70,7 +70,7 @@ preset: mirrored ## The model in the package: trained, evaluated and exported an
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/plus
 	$(RUN) export.preset --model_dir=$(DEMO)/plus --output_dir=gkcmn_tf/presets/gkcmn_shapes \
 	  --weights=float32 --description=$(DESCRIPTION) --limits=$(LIMITS)
-	$(RUN) data.sample_videos --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
+	$(RUN) data.make_samples --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=gkcmn_tf/samples
 
 test: lint ## Check the form of the code, and run all tests.

@@ -18,7 +18,7 @@ from absl import flags
 from gkcmn_tf import program
 from gkcmn_tf.evaluation import metrics, prediction
 from gkcmn_tf.evaluation.metrics_table import format_table
-from gkcmn_tf.features import feature_storage, quantization
+from gkcmn_tf.features import feature_records, quantization
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import run_folder
 
@@ -56,9 +56,9 @@ def round_features(source: str, folder: str, video_ids: set[str], dtype: str) ->
     """Copies features rounded to `dtype`; returns the mean error relative to the mean feature."""
     errors, sizes = [], []
     for video_id in sorted(video_ids):
-        features = feature_storage.read_video_features(source, video_id)
+        features = feature_records.read_video_features(source, video_id)
         rounded = dataclasses.replace(features, storage_dtype=dtype)
-        feature_storage.write_video_features(folder, rounded)
+        feature_records.write_video_features(folder, rounded)
         exact = features.features.astype(np.float32)
         errors.append(np.abs(rounded.as_stored().features - exact).mean())
         sizes.append(np.abs(exact).mean())

@@ -39,7 +39,7 @@ import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.json_fields import (
     MAX_NUMBER,
     JsonObject,
@@ -237,7 +237,7 @@ def _check(where, index, line_id, fields):
     if missing := [name for name in NEEDED if name not in fields]:
         raise ValueError(f"{missing[0]}: missing field; required: {', '.join(NEEDED)}")
     name = text(fields, "video", meaning="a path in UTF-8")
-    if len(os.path.basename(feature_storage.features_file(name))) > LONGEST_FILE_NAME:
+    if len(os.path.basename(feature_records.features_file(name))) > LONGEST_FILE_NAME:
         raise ValueError(f"video: path too long for the name of its feature file: {name!r}")
     sentence = annotated.sentence_text(fields["sentence"], "sentence")
     qtype = choice(fields, "qtype", choices=tubes.QTYPES, default=tubes.QTYPES[0])

@@ -10,7 +10,7 @@ counts what the annotation files hold, without videos.
 The features of every video are computed once. A run that was stopped goes on with the videos that
 are not done yet: give the same command again. What was left out, and why, is in manifest.json.
 
-Features are made by an Apache Beam pipeline; see data.feature_pipeline. On a cluster:
+Features are made by an Apache Beam pipeline; see data.extract_features. On a cluster:
     python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
 
 The folder also gets settings.json (how its features are made, written first) and, beside each
@@ -30,12 +30,12 @@ from absl import app, flags, logging
 from gkcmn_tf import program, tubes
 from gkcmn_tf.features import extraction, quantization
 from gkcmn_tf.files import read_json, write_json
-from gkcmn_tf.i3d import kinetics400, weight_sources
+from gkcmn_tf.i3d import published_weights, weight_sources
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text import standardization
 
-from . import datasets, feature_pipeline, mirroring
+from . import datasets, extract_features, mirroring
 from .annotations import Skipped, SplitAnnotations, resample_clip
 
 FLAGS = flags.FLAGS
@@ -51,7 +51,7 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder for the records.")
     flags.DEFINE_string(
         "i3d_weights",
-        kinetics400.KINETICS_400,
+        published_weights.KINETICS_400,
         weight_sources.DESCRIPTION,
     )
     flags.DEFINE_enum(
@@ -160,7 +160,7 @@ def prepare(
         for split in annotations.values()
         for vid, path in split.videos.items()
     }
-    videos, failures = feature_pipeline.extract_videos(
+    videos, failures = extract_features.extract_videos(
         make_extractor, paths, output_dir, beam_options
     )
     if paths and not videos:
@@ -215,7 +215,7 @@ def _claim_folder(output_dir, settings):
 
 
 def fit_to_video(
-    clip: Clip, decoded: feature_pipeline.VideoFacts
+    clip: Clip, decoded: extract_features.VideoFacts
 ) -> tuple[Clip | None, list[Skipped]]:
     """Cuts a clip and its truths to the frames that could be decoded.
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from gkcmn_tf import tubes
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.files import read_json
 from gkcmn_tf.records import clip_records
 
@@ -113,7 +113,7 @@ class _RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                         "width": clip.width,
                         "height": clip.height,
                         "frame_count": clip.frame_count,
-                        "features_file": feature_storage.features_file(clip.video_id),
+                        "features_file": feature_records.features_file(clip.video_id),
                     },
                 )
 

@@ -36,7 +36,7 @@ NOT_CORE = (
     "gkcmn_tf.train",
     "gkcmn_tf.training",
     "gkcmn_tf.evaluation.paper_tables",
-    "gkcmn_tf.data.feature_pipeline",
+    "gkcmn_tf.data.extract_features",
     "gkcmn_tf.data.inspect",
     "gkcmn_tf.data.prepare",
     "gkcmn_tf.data.tfds_builders",

@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from gkcmn_tf.features import quantization
-from gkcmn_tf.features.feature_storage import VideoFeatures
+from gkcmn_tf.features.feature_records import VideoFeatures
 from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.i3d.loading import i3d_from_variables
 from gkcmn_tf.video import frame_rates, reading

@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from gkcmn_tf import program
-from gkcmn_tf.i3d import kinetics400, weight_sources
+from gkcmn_tf.i3d import published_weights, weight_sources
 from gkcmn_tf.i3d.network import build_i3d
 from gkcmn_tf.i3d.random_weights import random_seed
 from gkcmn_tf.video import reading
@@ -35,7 +35,7 @@ LEAST_FRAMES = 9  # of a clip that I3D's logits can be computed of
 def define_flags() -> None:
     """Defines the program's flags."""
     flags.DEFINE_string("video", None, "Video file.")
-    flags.DEFINE_string("i3d_weights", kinetics400.KINETICS_400, weight_sources.DESCRIPTION)
+    flags.DEFINE_string("i3d_weights", published_weights.KINETICS_400, weight_sources.DESCRIPTION)
     flags.DEFINE_float("fps", None, "Resample to this many frames a second; default: every frame.")
     flags.DEFINE_boolean("json", False, "Print one line of JSON instead of a table.")
     flags.mark_flag_as_required("video")
@@ -58,7 +58,7 @@ def main(argv):
         "video": FLAGS.video,
         "i3d_weights": FLAGS.i3d_weights,
         "sha256": sha256,
-        "known_as": kinetics400.known_as(sha256),
+        "known_as": published_weights.known_as(sha256),
         "frames": stream.count,
         "classes": top_classes(mean_logits(stretches)),
         "stretches": [
@@ -97,11 +97,11 @@ def class_variables(source: str) -> dict[str, np.ndarray]:
     if random_seed(source) is not None:
         raise ValueError(
             f"I3D weights {source!r} are random and know no classes; give trained ones, such as "
-            f"{kinetics400.KINETICS_400}"
+            f"{published_weights.KINETICS_400}"
         )
     variables = weight_sources.read_variables(source)
-    expected = len(kinetics400.labels())
-    if (found := variables[kinetics400.LOGITS_BIAS].size) != expected:
+    expected = len(published_weights.labels())
+    if (found := variables[published_weights.LOGITS_BIAS].size) != expected:
         raise ValueError(
             f"I3D weights {source!r} know {found} classes, whose names are not known here; "
             f"expected the {expected} of Kinetics-400"
@@ -167,7 +167,7 @@ def top_classes(logits: np.ndarray) -> list[dict]:
     probabilities = exponentials / exponentials.sum()
     best = np.argsort(-probabilities, kind="stable")[:TOP]
     return [
-        {"name": kinetics400.labels()[i], "probability": round(float(probabilities[i]), 6)}
+        {"name": published_weights.labels()[i], "probability": round(float(probabilities[i]), 6)}
         for i in best
     ]
 

@@ -20,7 +20,7 @@ from absl import app, flags, logging
 
 from gkcmn_tf import program
 from gkcmn_tf.files import whole_file
-from gkcmn_tf.i3d import kinetics400, weight_sources
+from gkcmn_tf.i3d import published_weights, weight_sources
 from gkcmn_tf.i3d.loading import with_statistics
 
 FLAGS = flags.FLAGS
@@ -28,7 +28,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("i3d_weights", kinetics400.KINETICS_400, weight_sources.DESCRIPTION)
+    flags.DEFINE_string("i3d_weights", published_weights.KINETICS_400, weight_sources.DESCRIPTION)
     flags.DEFINE_string("output", None, "An .npz file, or the prefix of a checkpoint.")
     flags.mark_flag_as_required("output")
 
@@ -42,7 +42,7 @@ def main(argv):
     variables = with_statistics(weight_sources.read_variables(source), source)
     write_variables(variables, FLAGS.output)
     sha256 = weight_sources.fingerprint(variables)
-    known_as = kinetics400.known_as(sha256)
+    known_as = published_weights.known_as(sha256)
     print(json.dumps({"output": FLAGS.output, "sha256": sha256, "known_as": known_as}))
 
 

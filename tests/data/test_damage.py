@@ -53,6 +53,7 @@ def make_records(annotations, split, dataset, video_dir, output_dir):
         video_dir=str(video_dir),
         output_dir=str(output_dir),
         arguments={},
+        fingerprint=make_extractor().fingerprint,
     )
     assert manifest == json.loads((output_dir / "manifest.json").read_text())
     part = manifest["splits"][split]

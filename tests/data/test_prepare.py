@@ -12,7 +12,7 @@ import pytest
 from absl import logging
 
 from data import prepare, vidstg
-from gkcmn_tf.features import extraction, feature_storage
+from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
 
@@ -91,7 +91,7 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
     assert (clips[0].frame_count, clips[0].width, clips[0].height, clips[0].fps) == (40, 64, 48, 25)
     np.testing.assert_array_equal(clips[0].sentences[0].boxes, [(8, 8, 24, 32)] * 10)
     for vid in "ab":
-        made = feature_storage.read_video_features(output_dir, vid)
+        made = feature_records.read_video_features(output_dir, vid)
         path = str(two_videos.video_dir / "g0" / f"{vid}.mp4")
         np.testing.assert_array_equal(made.features, make_extractor().extract(path).features)
     assert json.loads(pathlib.Path(output_dir, "manifest.json").read_text()) == manifest
@@ -184,7 +184,7 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
     clips = {clip.video_id: clip for clip in clip_records.read_clips(output_dir, "val")}
     assert (clips["short"].end, clips["short"].frame_count) == (24, 24)
     assert (
-        clips["cut"].end == feature_storage.read_video_features(output_dir, "cut").frame_count < 40
+        clips["cut"].end == feature_records.read_video_features(output_dir, "cut").frame_count < 40
     )
 
 
@@ -241,14 +241,14 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
     run(two_videos, output_dir)
     undisturbed = contents(output_dir)
     other = f"{output_dir}-killed"
-    original = feature_storage.write_video_features
+    original = feature_records.write_video_features
 
     def full_at_b(folder, video):
         if video.video_id == "b":
             raise OSError(28, "No space left on device")
         return original(folder, video)
 
-    monkeypatch.setattr(feature_storage, "write_video_features", full_at_b)
+    monkeypatch.setattr(feature_records, "write_video_features", full_at_b)
     with pytest.raises((OSError, RuntimeError), match="No space left"):
         run(two_videos, other)
     assert sorted(contents(other)) == [
@@ -257,7 +257,7 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
         "features/b.json",
         "settings.json",
     ]
-    monkeypatch.setattr(feature_storage, "write_video_features", original)
+    monkeypatch.setattr(feature_records, "write_video_features", original)
     made = count_extractions(monkeypatch)
     run(two_videos, other)
     assert made == ["b"]
@@ -323,7 +323,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert split["notices"]["sentences_between_resampled_frames"] == 1
     assert split["video_notices"] == [{"id": "short", "notice": "24 of 40 frames can be decoded"}]
     assert manifest["features"]["fps"] == 5
-    made = feature_storage.read_video_features(output_dir, "a")
+    made = feature_records.read_video_features(output_dir, "a")
     assert (made.frame_count, made.fps, len(made.features)) == (8, 5, 2)
 
 
@@ -374,7 +374,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     summary = json.loads(done.stdout)
     assert summary["splits"]["val"]["videos"] == 1
     assert summary["splits"]["val"]["sentences"]["kept"] == 4
-    assert feature_storage.read_video_features(output_dir, "a").features.shape == (10, 7, 7, 1024)
+    assert feature_records.read_video_features(output_dir, "a").features.shape == (10, 7, 7, 1024)
     manifest = json.loads(pathlib.Path(output_dir, "manifest.json").read_text())
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
@@ -387,7 +387,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     path = str(two_videos.video_dir / "g0" / "a.mp4")
     extractor = extraction.FeatureExtractor.from_source("random:0")
     np.testing.assert_array_equal(
-        feature_storage.read_video_features(output_dir, "a~mirrored").features,
+        feature_records.read_video_features(output_dir, "a~mirrored").features,
         extractor.extract(path, mirrored=True).features,
     )
 

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from data import tfds_builders
 from gkcmn_tf import tubes
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
 
@@ -77,7 +77,7 @@ def test_tfds_serves_every_sentence_as_it_is_in_the_records(records_dir, tmp_pat
                 assert example["text"].decode() == stored.text
                 assert info.features["qtype"].int2str(example["qtype"]) == stored.qtype
                 assert example["video_id"].decode() == clip.video_id
-                assert example["features_file"].decode() == feature_storage.features_file(
+                assert example["features_file"].decode() == feature_records.features_file(
                     clip.video_id
                 )
                 for key in ("index", "target_id"):

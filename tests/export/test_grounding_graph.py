@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import grounding_graph
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.video import reading
 from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
 
@@ -61,7 +61,7 @@ def shown(frames, fps=10.0):
 
 
 def keras_tubes(run, features, begin, end):
-    encoded = feature_storage.VideoFeatures(
+    encoded = feature_records.VideoFeatures(
         video_id="v", fps=10.0, width=70, height=50, frame_count=end, features=features
     )
     return ground(run, encoded, SENTENCES, begin, end)

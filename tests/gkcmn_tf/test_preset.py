@@ -15,7 +15,7 @@ import pytest
 
 from gkcmn_tf import preset
 from gkcmn_tf.features import extraction
-from gkcmn_tf.i3d import kinetics400
+from gkcmn_tf.i3d import published_weights
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.text.tokenization import Tokenizer
@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
 def test_the_card_names_origin_and_licence_of_known_i3d_weights():
     config = {"about": {}, "class_name": "GKCMN", "parameters": 1, "dtype": "float32"}
     config |= {"max_steps": T, "max_words": N}
-    known = FEATURES | {"i3d_source": "kinetics400", "i3d_sha256": kinetics400.FINGERPRINT}
+    known = FEATURES | {"i3d_source": "kinetics400", "i3d_sha256": published_weights.FINGERPRINT}
     line = "| I3D weights | DeepMind's I3D, RGB, trained on Kinetics-400; Apache-2.0"
     assert line in preset.model_card(config, known)
     assert "| I3D weights |" not in preset.model_card(config, FEATURES)

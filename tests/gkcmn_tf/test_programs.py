@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from gkcmn_tf.features import extraction, feature_storage
+from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.training import run_folder
@@ -231,7 +231,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
     path, _ = example
     trained = read_json(str(folder / "gkcmn" / "features.json"))
     made = extraction.FeatureExtractor.from_fingerprint(trained).extract(str(path)).as_stored()
-    stored = feature_storage.read_video_features(str(folder / "records"), path.stem)
+    stored = feature_records.read_video_features(str(folder / "records"), path.stem)
     np.testing.assert_array_equal(made.features, stored.features)
 
 
@@ -315,7 +315,7 @@ def test_ground_with_resampled_features_answers_in_frames_of_the_file(
     made = extraction.FeatureExtractor.from_fingerprint(
         read_json(str(resampled_run / "features.json"))
     ).extract(path)
-    stored = feature_storage.read_video_features(str(folder / "records-10fps"), path.stem)
+    stored = feature_records.read_video_features(str(folder / "records-10fps"), path.stem)
     np.testing.assert_array_equal(made.features, stored.features)
     assert made.frame_count == stored.frame_count == 19
 

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from gkcmn_tf import config as configs
 from gkcmn_tf import train
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
@@ -47,8 +47,8 @@ def folder(tmp_path_factory):
     for number in range(9):
         name = f"v{number}"
         features = rng.random((6, SIZE, SIZE, CHANNELS)).astype("float16")
-        feature_storage.write_video_features(
-            str(folder), feature_storage.VideoFeatures(name, 25.0, 64, 48, FRAMES, features)
+        feature_records.write_video_features(
+            str(folder), feature_records.VideoFeatures(name, 25.0, 64, 48, FRAMES, features)
         )
         sentences = []
         for _ in range(1 + number % 3):
@@ -162,7 +162,7 @@ def test_statistics_are_those_of_the_first_batches(folder, one_replica):
     assert features["clips_sampled"] == 9  # 8 batches of 4 are more than two epochs
     encoder = run_folder.load(str(one_replica)).model.video_encoder
     np.testing.assert_allclose(features["channel_mean"], encoder.mean.numpy(), rtol=1e-5)
-    videos = [feature_storage.read_video_features(str(folder), f"v{i}").features for i in range(9)]
+    videos = [feature_records.read_video_features(str(folder), f"v{i}").features for i in range(9)]
     distances = [feature_distance(video, found) for video in videos]
     assert features["distance"]["max"] == pytest.approx(max(distances), rel=1e-4)
     assert features["distance"]["median"] == pytest.approx(np.median(distances), rel=1e-4)

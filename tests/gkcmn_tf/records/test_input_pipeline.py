@@ -9,7 +9,7 @@ from absl import logging
 
 from gkcmn_tf import tubes
 from gkcmn_tf.config import DataConfig
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.text.standardization import split_words
 from gkcmn_tf.text.tokenization import Tokenizer
@@ -55,8 +55,8 @@ def videos():
 def folder(clips, videos, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("records"))
     for vid, features in videos.items():
-        feature_storage.write_video_features(
-            folder, feature_storage.VideoFeatures(vid, 25.0, 64, 48, FRAMES[vid], features)
+        feature_records.write_video_features(
+            folder, feature_records.VideoFeatures(vid, 25.0, 64, 48, FRAMES[vid], features)
         )
     clip_records.write_clips(folder, "train", clips, 2)
     return folder
@@ -250,8 +250,8 @@ def test_missing_files_are_named(folder, clips, tokenizer, tmp_path):
 
 
 def test_features_that_end_before_the_clip_are_named(clips, videos, tokenizer, tmp_path):
-    short = feature_storage.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
-    feature_storage.write_video_features(str(tmp_path), short)
+    short = feature_records.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
+    feature_records.write_video_features(str(tmp_path), short)
     clip_records.write_clips(str(tmp_path), "train", clips[1:2], 1)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"features/b.tfrecord.*too few"):
         batches(str(tmp_path), tokenizer)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl import logging
 
 from gkcmn_tf import config
-from gkcmn_tf.i3d import kinetics400
+from gkcmn_tf.i3d import published_weights
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.training import checkpoints, run_folder, trainer
 
@@ -94,11 +94,11 @@ def test_the_same_weights_under_another_name_are_those_that_the_config_asks_for(
     experiment, tmp_path
 ):
     handle = "http://127.0.0.1:9/i3d/1"
-    features = FEATURES | {"i3d_source": handle, "i3d_sha256": kinetics400.FINGERPRINT}
+    features = FEATURES | {"i3d_source": handle, "i3d_sha256": published_weights.FINGERPRINT}
     manifest = tmp_path / "records" / "manifest.json"
     manifest.write_text(json.dumps({"features": features}))
     model_dir = str(tmp_path / "run")
-    for name in (handle, "kinetics400", kinetics400.FINGERPRINT, ""):
+    for name in (handle, "kinetics400", published_weights.FINGERPRINT, ""):
         experiment.data.i3d_weights = name
         run_folder.start(experiment, model_dir)  # the first begins a run, the others go on with it
     manifest.write_text(json.dumps({"features": features | {"i3d_source": "kinetics400"}}))

@@ -24,7 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.utils.shared import Shared
 
-from gkcmn_tf.features import extraction, feature_storage
+from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.files import read_json, remove_temporary_files, write_json
 from gkcmn_tf.video.windows import count_windows
 
@@ -70,7 +70,7 @@ class VideoFacts:
 
 
 def _facts_path(output_dir, video_id):
-    stem, _ = os.path.splitext(feature_storage.features_file(video_id))
+    stem, _ = os.path.splitext(feature_records.features_file(video_id))
     return os.path.join(output_dir, f"{stem}.json")
 
 
@@ -81,7 +81,7 @@ def _failure_path(output_dir, video_id):
 def _read_facts(output_dir, video_id):
     """Reads the facts of a video; None if its features have not been extracted."""
     path = _facts_path(output_dir, video_id)
-    made = os.path.exists(os.path.join(output_dir, feature_storage.features_file(video_id)))
+    made = os.path.exists(os.path.join(output_dir, feature_records.features_file(video_id)))
     return VideoFacts(**read_json(path)) if made and os.path.exists(path) else None
 
 
@@ -107,7 +107,7 @@ def extract_video(
     facts = VideoFacts.from_features(made)
     write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
     # Written last: a video is complete when its feature file exists.
-    feature_storage.write_video_features(output_dir, made)
+    feature_records.write_video_features(output_dir, made)
 
 
 class ExtractFeatures(beam.DoFn):

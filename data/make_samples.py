@@ -1,7 +1,7 @@
 r"""Copies videos of a split with their sentences and ground-truth tubes into a samples folder.
 
 Example:
-    python -m data.sample_videos --records_dir=runs/demo/records \
+    python -m data.make_samples --records_dir=runs/demo/records \
         --video_dir=runs/demo/shapes/videos --output_dir=gkcmn_tf/samples
 
 This command created the samples of the package. It takes the first videos of the split whose clip

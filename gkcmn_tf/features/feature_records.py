@@ -28,7 +28,7 @@ class VideoFeatures:
 
     Example:
         >>> import numpy as np
-        >>> from gkcmn_tf.features.feature_storage import VideoFeatures
+        >>> from gkcmn_tf.features.feature_records import VideoFeatures
         >>> features = np.ones([2, 7, 7, 4], np.float16)
         >>> video = VideoFeatures("park", 25.0, 640, 360, 8, features, storage_dtype="int8")
         >>> video.as_stored().features.shape

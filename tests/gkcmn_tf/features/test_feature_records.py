@@ -10,13 +10,13 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkcmn_tf.features import feature_storage
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.features.quantization import STORAGE_DTYPES
 
 
 def make_video(dtype="float16", storage_dtype="float16"):
     features = np.linspace(0, 1, 3 * 2 * 2 * 4).reshape(3, 2, 2, 4).astype(dtype)
-    return feature_storage.VideoFeatures(
+    return feature_records.VideoFeatures(
         "v", 25.0, 64, 48, 12, features, storage_dtype=storage_dtype
     )
 
@@ -24,9 +24,9 @@ def make_video(dtype="float16", storage_dtype="float16"):
 @pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
 def test_video_features_come_back_as_stored(tmp_path, storage_dtype):
     video = make_video(storage_dtype=storage_dtype)
-    path = feature_storage.write_video_features(str(tmp_path), video)
+    path = feature_records.write_video_features(str(tmp_path), video)
     assert path == str(tmp_path / "features" / "v.tfrecord")
-    read = feature_storage.read_video_features(str(tmp_path), "v")
+    read = feature_records.read_video_features(str(tmp_path), "v")
     np.testing.assert_array_equal(read.features, video.as_stored().features)
     assert dataclasses.replace(read, features=None) == dataclasses.replace(video, features=None)
 
@@ -34,8 +34,8 @@ def test_video_features_come_back_as_stored(tmp_path, storage_dtype):
 @pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
 def test_video_features_are_float16_in_graph(tmp_path, storage_dtype):
     video = make_video(storage_dtype=storage_dtype)
-    path = feature_storage.write_video_features(str(tmp_path), video)
-    (parsed,) = tf.data.TFRecordDataset(path).map(feature_storage.parse_video_features)
+    path = feature_records.write_video_features(str(tmp_path), video)
+    (parsed,) = tf.data.TFRecordDataset(path).map(feature_records.parse_video_features)
     assert parsed["features"].dtype == tf.float16
     np.testing.assert_array_equal(parsed["features"], video.as_stored().features)
     assert parsed["frame_count"] == 12
@@ -44,17 +44,17 @@ def test_video_features_are_float16_in_graph(tmp_path, storage_dtype):
 
 def test_features_of_another_dtype_are_refused(tmp_path):
     with pytest.raises(ValueError, match="video v: expected float16 features"):
-        feature_storage.write_video_features(str(tmp_path), make_video("float32"))
+        feature_records.write_video_features(str(tmp_path), make_video("float32"))
 
 
 def test_missing_features_name_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"features/v.tfrecord: no features for video v"):
-        feature_storage.read_video_features(str(tmp_path), "v")
+        feature_records.read_video_features(str(tmp_path), "v")
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=5))
 def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
-    names = [feature_storage.features_file(video_id) for video_id in ids]
+    names = [feature_records.features_file(video_id) for video_id in ids]
     assert len(set(names)) == len(ids)
     for name in names:
         assert os.path.dirname(name) == "features"
@@ -62,7 +62,7 @@ def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
-    path = feature_storage.write_video_features(str(tmp_path), make_video())
+    path = feature_records.write_video_features(str(tmp_path), make_video())
     before = pathlib.Path(path).read_bytes()
 
     def fail(*_):
@@ -70,5 +70,5 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        feature_storage.write_video_features(str(tmp_path), make_video(storage_dtype="int8"))
+        feature_records.write_video_features(str(tmp_path), make_video(storage_dtype="int8"))
     assert pathlib.Path(path).read_bytes() == before
