@@ -25,6 +25,7 @@ COMMANDS = {
     "tables": "gkcmn_tf.evaluation.paper_tables",
     "install-weights": "gkcmn_tf.install_weights",
     "make-shapes": "data.make_shapes",
+    "make-samples": "data.make_samples",
     "prepare": "data.prepare",
     "inspect": "data.inspect",
     "trivial-guess": "data.trivial_guess",

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gkcmn_tf.i3d import published_weights
+
 
 def model_card(config: Mapping[str, Any], features: Mapping[str, Any]) -> str:
     """The model card as Markdown, from the contents of `config.json` and `features.json`."""
-    # Its package imports TensorFlow, which listing presets does not need.
-    from gkcmn_tf.i3d import published_weights  # noqa: PLC0415
-
     about = config["about"]
     lines = [f"# {about.get('name', config['class_name'])}", ""]
     if about.get("description"):

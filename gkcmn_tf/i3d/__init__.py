@@ -1,5 +1,16 @@
 """I3D: the network, and where its weights come from."""
 
-from gkcmn_tf.i3d.loading import load_i3d
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from gkcmn_tf.i3d.loading import load_i3d
 
 __all__ = ["load_i3d"]
+
+
+def __getattr__(name):
+    # TensorFlow takes seconds to import, and facts about the weights do not need it.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("gkcmn_tf.i3d.loading"), name)

@@ -109,7 +109,7 @@ def damage_vidstg(folder, steady):
     add("video unknown: no VidOR annotation", vid="unknown", vidor=False)
     add("trajectories: expected a list, got None", vid="no_tracks")
     folder.vidor["training", "no_tracks"]["trajectories"] = None
-    add("trajectory 7 has no valid box video", target=7)
+    add("trajectory 7 has no valid box", target=7)
     add("trajectory 1: the target has no box in frames [10, 20)", target=1)
     add("captions[0].target_id: expected an integer, got '0'", target="0")
     add("captions[0].description: expected a sentence, got ''", captions=("",))

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import grounding_graph
-from gkcmn_tf.features import feature_records
+from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.video import reading
+from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
@@ -61,9 +62,8 @@ def shown(frames, fps=10.0):
 
 
 def keras_tubes(run, features, begin, end):
-    encoded = feature_records.VideoFeatures(
-        video_id="v", fps=10.0, width=70, height=50, frame_count=end, features=features
-    )
+    timeline = Timeline(np.arange(end) / 10, end / 10)
+    encoded = EncodedVideo(features, SourceVideo("v", 70, 50, 10.0, timeline), run.features)
     return ground(run, encoded, SENTENCES, begin, end)
 
 
