@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags, logging
 
 from gkcmn_tf import program
-from gkcmn_tf.evaluation.bootstrap import CONFIDENCE_LEVEL, bootstrap_intervals
+from gkcmn_tf.evaluation.bootstrap import CONFIDENCE_LEVEL, DEFAULT_SAMPLES, bootstrap_intervals
 from gkcmn_tf.evaluation.metrics import temporal_iou
 from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.tubes import QTYPES
@@ -39,7 +39,7 @@ def define_flags() -> None:
     flags.DEFINE_list("split", ["test"], f"Splits to evaluate: any of {', '.join(SPLITS)}.")
     flags.DEFINE_integer(
         "bootstrap_samples",
-        1000,
+        DEFAULT_SAMPLES,
         "Number of bootstrap samples for the confidence intervals; 0 for no intervals.",
         lower_bound=0,
     )

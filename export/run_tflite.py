@@ -6,7 +6,7 @@ Example:
 
 Both files are written by `export.tflite`. Required packages are ai-edge-litert, numpy, ml_dtypes,
 av and absl-py; Keras is not needed. The program prints a line of JSON per query, like
-`gkcmn_tf.ground`, but draws no images.
+`gkcmn_tf.ground`, but without the path of the video, and draws no images.
 """
 
 import dataclasses

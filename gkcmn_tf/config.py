@@ -18,6 +18,7 @@ from official.core import exp_factory
 from official.modeling import hyperparams
 
 from gkcmn_tf.files import write_text
+from gkcmn_tf.modeling.candidates import CANDIDATE_WIDTHS
 from gkcmn_tf.text import WORD_WIDTH
 
 PARAMS_FILE = "params.yaml"
@@ -45,7 +46,7 @@ class GKCMNConfig(EncoderConfig):
     heatmap_size: int = 16
     spatial_width: int = 64
     temporal_width: int = 64
-    candidate_widths: tuple[float, ...] = (8.0, 16.0, 32.0, 64.0, 96.0, 128.0, 196.0)
+    candidate_widths: tuple[float, ...] = CANDIDATE_WIDTHS
     serial_connection: bool = True
     parallel_connection: bool = True
     parallel_spatial: bool = False

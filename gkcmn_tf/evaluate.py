@@ -32,7 +32,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from gkcmn_tf import program, tubes
-from gkcmn_tf.evaluation import metrics, trivial_guess, tube_files
+from gkcmn_tf.evaluation import bootstrap, metrics, trivial_guess, tube_files
 from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
@@ -72,7 +72,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("protocol", "all_frames", list(PROTOCOLS), "Evaluation protocol.")
     flags.DEFINE_integer(
         "bootstrap_samples",
-        1000,
+        bootstrap.DEFAULT_SAMPLES,
         "Number of bootstrap samples for the confidence intervals; 0 turns them off.",
         lower_bound=0,
     )

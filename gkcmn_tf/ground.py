@@ -5,10 +5,11 @@ Examples:
     python -m gkcmn_tf.ground --preset=runs/demo --video=park.mp4 --begin=2.5 --end=10 \
         --query="the red square moving left" --query="the small disk"
 
-Prints one line of JSON for each query: {"query", "begin", "end" (frames, half-open),
+Prints one line of JSON for each query: {"video", "query", "begin", "end" (frames, half-open),
 "begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frame
 numbers are those of the file, even if the model was trained on resampled videos. Seconds are
-computed from time stamps and count from the first frame. --format selects other output formats for
+computed from time stamps and count from the first frame. With --threshold, a query without a tube
+is {"video", "query", "absent": true, "score"}. --format selects other output formats for
 annotation tools and players. A video and a strip of still images with the tube are written to
 --output_dir.
 """

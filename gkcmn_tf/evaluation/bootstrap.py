@@ -6,6 +6,7 @@ individual sentences would give intervals that are too narrow.
 
 import numpy as np
 
+DEFAULT_SAMPLES = 1000
 CONFIDENCE_LEVEL = 0.95
 SEED = 0
 

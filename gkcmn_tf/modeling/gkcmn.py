@@ -4,6 +4,11 @@ import keras
 from keras import ops
 
 from gkcmn_tf.modeling import decoding, losses, targets
+from gkcmn_tf.modeling.candidates import (
+    CANDIDATE_WIDTHS,
+    candidate_segments,
+    candidate_widths,
+)
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.modeling.layers.mixed_convolution import MixedConvolution
 from gkcmn_tf.modeling.layers.spatial_head import SpatialHead
@@ -71,7 +76,7 @@ class GKCMN(GroundingModel):
         heatmap_size=16,
         spatial_width=64,
         temporal_width=64,
-        candidate_widths=(8, 16, 32, 64, 96, 128, 196),
+        candidate_widths=CANDIDATE_WIDTHS,
         serial_connection=True,
         parallel_connection=True,
         parallel_spatial=False,
@@ -155,12 +160,12 @@ class GKCMN(GroundingModel):
 
     def _widths(self, step_mask):
         """Widths of the candidates in steps, `[K]`."""
-        widths = targets.candidate_widths(self.candidate_widths, step_mask.shape[-1])
+        widths = candidate_widths(self.candidate_widths, step_mask.shape[-1])
         return ops.convert_to_tensor(widths, "float32")
 
     def candidates(self, step_mask):
         """Candidate segments `[..., T, K, 2]` of clips with `step_mask` `[..., T]`."""
-        return targets.candidate_segments(step_mask, self._widths(step_mask))
+        return candidate_segments(step_mask, self._widths(step_mask))
 
     def _candidates_and_ious(self, inputs, labels):
         candidates = ops.expand_dims(self.candidates(inputs["step_mask"]), 1)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkcmn_tf.modeling import decoding, targets
+from gkcmn_tf.modeling.candidates import candidate_segments
 
 
 def test_decode_boxes():
@@ -51,7 +52,7 @@ def test_first_peak():
 
 def test_decode_segments():
     mask = np.array([True, True, True, False])
-    candidates = targets.candidate_segments(mask, [1.0, 2.0])
+    candidates = candidate_segments(mask, [1.0, 2.0])
     scores = np.array([[0.1, 0.2], [0.3, 0.9], [0.0, 0.0], [1.0, 1.0]], "float32")
     offsets = np.zeros((4, 2, 2), "float32")
     offsets[1, 1] = [0.25, 9.0]  # [0.5, 2.5] becomes [0.75, 11.5], cut at T' = 3
@@ -63,7 +64,7 @@ def test_decode_segments():
 def test_leading_axes():
     rng = np.random.default_rng(0)
     mask = np.ones((2, 3, 5), bool)
-    candidates = targets.candidate_segments(mask, [1.0, 3.0])
+    candidates = candidate_segments(mask, [1.0, 3.0])
     scores = rng.random((2, 3, 5, 2)).astype("float32")
     offsets = rng.normal(size=(2, 3, 5, 2, 2)).astype("float32")
     segments, best = decoding.decode_segments(scores, offsets, candidates, mask)
@@ -96,7 +97,7 @@ def test_distinct_segments():
 def test_scored_segments_hold_the_decoded_one():
     rng = np.random.default_rng(0)
     mask = np.arange(6) < np.array([[6], [2]])
-    candidates = targets.candidate_segments(mask, [1.0, 4.0])
+    candidates = candidate_segments(mask, [1.0, 4.0])
     scores = rng.random((2, 6, 2)).astype("float32")
     offsets = rng.normal(size=(2, 6, 2, 2)).astype("float32")
     segment, score = decoding.decode_segments(scores, offsets, candidates, mask)

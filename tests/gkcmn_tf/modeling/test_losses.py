@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gkcmn_tf.modeling import losses, targets
+from gkcmn_tf.modeling.candidates import candidate_segments
 
 FOCAL = {"alpha": 2.0, "beta": 4.0, "gamma": 0.8}
 
@@ -99,9 +100,7 @@ def random_inputs(steps=3, size=4, widths=2):
         [[0.1, 0.1, 0.6, 0.7], [0.3, 0.2, 0.9, 0.4], [0.5, 0.5, 0.5, 0.5]], tf.float64
     )
     mask = tf.constant([True, True, False])
-    candidates = tf.cast(
-        targets.candidate_segments(tf.ones([steps], tf.bool), [1.0, 2.5]), tf.float64
-    )
+    candidates = tf.cast(candidate_segments(tf.ones([steps], tf.bool), [1.0, 2.5]), tf.float64)
     segment = tf.constant([0.4, 2.2], tf.float64)
     ious = targets.segment_iou(candidates, segment)
     areas = targets.inside_box(tf.cast(boxes, tf.float32), size) & mask[:, None, None]
@@ -161,7 +160,7 @@ def test_finite_at_saturated_logits_and_degenerate_boxes(logit, annotated):
     mask = tf.constant([annotated])
     box = tf.constant([[0.5, 0.5, 0.5, 0.5]])
     valid = tf.constant([True])
-    candidates = targets.candidate_segments(valid, [1.0, 2.0])
+    candidates = candidate_segments(valid, [1.0, 2.0])
     segment = tf.constant([0.0, 1.0])
     ious = targets.segment_iou(candidates, segment)
     heatmaps = targets.gaussian_heatmaps(box, 4, 2.0)
