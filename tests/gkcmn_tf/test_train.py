@@ -182,7 +182,7 @@ def test_a_run_without_statistics_gets_those_of_its_start(folder, one_replica, t
 
 def test_missing_gpus_are_an_error_before_anything_is_written(folder, tmp_path):
     model_dir = tmp_path / "run"
-    output = Process(command(folder, model_dir, override="runtime.num_gpus=64")).finish(code=1)
+    output = Process(command(folder, model_dir, override="runtime.num_gpus=64")).finish(code=2)
     assert "runtime.num_gpus: 64 requested, but TensorFlow finds" in output
     assert not model_dir.exists()
 

@@ -36,6 +36,6 @@ def test_an_empty_split_is_an_error(shapes_dir, tmp_path):
     empty = tmp_path / "annotations" / "test_annotations.json"
     empty.parent.mkdir()
     empty.write_text("[]")
-    with pytest.raises(ValueError, match="has no records to draw"):
+    with pytest.raises(ValueError, match="contains no records"):
         shapes_contact_sheet.write_contact_sheet(str(tmp_path / "sheet.png"), str(tmp_path))
     assert not (tmp_path / "sheet.png").exists()
