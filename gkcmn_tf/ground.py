@@ -24,6 +24,7 @@ from absl import app, flags, logging
 from gkcmn_tf import program, sample_videos, tube_formats
 from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.files import write_text
+from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.tubes import Tube
 
 FLAGS = flags.FLAGS
@@ -141,6 +142,9 @@ def check_arguments() -> tuple[str, list[str]]:
             sentences += [line.strip() for line in file if line.strip()]
     if not sentences:
         raise app.UsageError("expected a sentence: --query or --queries_file")
+    for sentence in sentences:
+        if not standardize(sentence):
+            raise app.UsageError(f"sentence {sentence!r}: holds no word; describe an object")
     if FLAGS.format == "hcstvg" and (len(sentences) > 1 or FLAGS.top_k > 1):
         raise app.UsageError(
             "--format=hcstvg has one tube per video: expected one sentence and --top_k=1"

@@ -33,12 +33,12 @@ from gkcmn_tf.records import clip_records
 from gkcmn_tf.text import glove, tokenization
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.training import checkpoints, trainer
+from gkcmn_tf.training.statistics import STATISTICS_FILE
 
 VOCABULARY_FILE = "vocabulary.txt"
 FEATURES_FILE = "features.json"
 VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
-STATISTICS_FILE = "training_statistics.json"
 MODELS = {"gkcmn": GKCMN, "bm": BM}
 # Settings of a run that cannot change while it goes on, besides those of model and data.
 FIXED = ("train.seed", "train.global_batch_size", "train.ema_momentum", "runtime.precision")
