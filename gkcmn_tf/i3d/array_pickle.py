@@ -40,7 +40,7 @@ def read_arrays(path: str, sha256: str) -> dict[str, np.ndarray]:
     try:
         value = _ArrayUnpickler(io.BytesIO(content)).load()
         return dict(_flatten(value, ()))
-    except Exception as error:  # a damaged pickle raises whatever its instructions lead to
+    except Exception as error:  # a damaged pickle can raise any exception
         raise ValueError(f"{path}: not a pickle of float32 arrays alone: {error}") from error
 
 
