@@ -169,3 +169,10 @@ def test_random_i3d_weights_are_the_same_on_every_machine(grounder, sample, vide
     means = video.features.astype(np.float32).mean(axis=(0, 1, 2))
     # bfloat16 has 8 significant bits, and processors add up in different orders.
     np.testing.assert_allclose(means, expected, atol=0.02 * expected.max())
+
+
+def test_a_grounder_saved_as_a_preset_answers_the_same(grounder, video, sample, tmp_path):
+    grounder.save_to_preset(tmp_path / "copy", weights="float32")
+    copy = gkcmn_tf.VideoGrounder.from_preset(tmp_path / "copy")
+    sentence = sample.sentences[0]
+    assert copy.ground(video, sentence).to_json() == grounder.ground(video, sentence).to_json()
