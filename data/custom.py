@@ -192,7 +192,8 @@ def _parse_jsonl(path: str, content: str) -> Iterator[tuple[str, Any]]:
 
 def _parse_csv(path: str, content: str) -> Iterator[tuple[str, Any]]:
     """Yields the position and the fields of each row, or a `ValueError` instead of the fields."""
-    csv.field_size_limit(max(len(content), 1))
+    # The limit is global to the process, so it is only ever raised.
+    csv.field_size_limit(max(len(content), csv.field_size_limit()))
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]

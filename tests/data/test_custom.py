@@ -1,5 +1,6 @@
 """Reader of custom annotations: both file formats and all validation errors."""
 
+import csv
 import json
 import logging
 
@@ -224,6 +225,13 @@ def test_a_bad_row_is_skipped(folder, row, reason):
     (skipped,) = found.skipped
     assert skipped.reason.startswith(f"val.csv: line 4: {reason}")
     assert [s.index for s in sentences_of(found).values()] == [0, 2]
+
+
+def test_reading_a_csv_file_does_not_lower_the_cell_limit_of_other_csv_readers(folder):
+    folder.add_line()
+    before = csv.field_size_limit()
+    read(folder, "csv")
+    assert csv.field_size_limit() >= before
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
