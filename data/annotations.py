@@ -24,6 +24,9 @@ SPLITS = ("train", "val", "test")
 # End frame of a clip that covers the whole video; its frame count is known only after decoding.
 END_OF_VIDEO = 2**31 - 1
 
+# Fractions of the frame size may leave the frame a little. No target is that small in pixels.
+_LARGEST_FRACTION = 1.5
+
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
@@ -218,9 +221,9 @@ class Track:
     ) -> tuple[np.ndarray, collections.Counter]:
         """Returns a box for every frame of `[begin, end)`, clipped to the frame area.
 
-        Gaps inside the trajectory are interpolated linearly. The first and the last box are
-        repeated before and after the trajectory. Boxes without area after clipping are kept, since
-        a tube has a box at every frame.
+        Gaps inside the trajectory are interpolated linearly, also if the segment lies entirely in
+        a gap. The first and the last box are repeated before and after the trajectory. Boxes
+        without area after clipping are kept, since a tube has a box at every frame.
 
         Args:
             begin: first frame.
@@ -233,11 +236,16 @@ class Track:
             clipped boxes, and of boxes without area.
 
         Raises:
-            ValueError: the trajectory has no box in `[begin, end)`.
+            ValueError: the trajectory ends before or begins after `[begin, end)`, or its boxes are
+                fractions of the frame size instead of pixels.
         """
-        inside = (self.frames >= begin) & (self.frames < end)
-        if not inside.any():
+        if self.frames[0] >= end or self.frames[-1] < begin:
             raise ValueError(f"the target has no box in frames [{begin}, {end})")
+        if self.boxes.any() and np.abs(self.boxes - 0.5).max() <= _LARGEST_FRACTION - 0.5:
+            raise ValueError(
+                f"expected pixels, got fractions of the frame size, such as "
+                f"{self.boxes[0].round(4).tolist()}; multiply by width and height"
+            )
         wanted = np.arange(begin, end)
         filled = interpolate_boxes(wanted, self.frames, self.boxes).astype(np.float32)
         boxes = np.clip(filled, 0, np.float32([width, height, width, height]))

@@ -219,9 +219,18 @@ def fit_to_video(
 ) -> tuple[Clip | None, list[Skipped]]:
     """Cuts a clip and its truths to the frames that could be decoded.
 
+    A clip whose annotated frame is upright and whose video is wide, or the other way round, is
+    left out: its boxes belong to another picture. Boxes of other sizes are scaled to the video.
+
     Returns:
         the clip, None if no sentence is left, and the sentences left out.
     """
+    if (clip.width - clip.height) * (decoded.width - decoded.height) < 0:
+        reason = (
+            f"video {clip.video_id}: is {decoded.width}x{decoded.height}, annotated as "
+            f"{clip.width}x{clip.height}: width and height are swapped, so boxes do not fit"
+        )
+        return None, [Skipped(sentence.id, reason) for sentence in clip.sentences]
     kept, skipped = [], []
     for sentence in clip.sentences:
         end = min(sentence.end, decoded.frame_count)

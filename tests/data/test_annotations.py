@@ -92,3 +92,31 @@ def test_boxes_belong_to_the_sentence_not_to_the_clip():
     (sentence,) = clip.sentences
     assert (sentence.begin, sentence.end) == (25, 30)
     assert sentence.boxes[0, 0] == pytest.approx(50)
+
+
+def test_a_segment_between_two_boxes_is_interpolated():
+    track = annotations.Track(np.array([10, 20]), np.float32([[0, 0, 10, 10], [10, 20, 30, 40]]))
+    boxes, counts = track.boxes_between(14, 16, 200, 100)
+    np.testing.assert_allclose(boxes, [[4, 8, 18, 22], [5, 10, 20, 25]])
+    assert counts["interpolated_boxes"] == 2
+    for begin, end in ((5, 10), (21, 25)):
+        with pytest.raises(ValueError, match="no box in frames"):
+            track.boxes_between(begin, end, 200, 100)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [[[0.1, 0.2, 0.5, 0.6]], [[0, 0, 1, 1]], [[-0.01, 0, 0.5, 0.6], [0.5, 0.2, 1.02, 1]]],
+)
+def test_fractions_are_no_pixels(boxes):
+    track = annotations.Track(np.arange(len(boxes)), np.float32(boxes))
+    with pytest.raises(ValueError, match=r"expected pixels, got fractions .*multiply by width"):
+        track.boxes_between(0, 1, 200, 100)
+
+
+@pytest.mark.parametrize("boxes", [[[0, 0, 0, 0]], [[0.1, 0.2, 0.5, 0.6], [0, 0, 0.5, 8]]])
+def test_small_boxes_in_pixels_are_kept(boxes):
+    track = annotations.Track(np.arange(len(boxes)), np.float32(boxes))
+    np.testing.assert_array_equal(
+        track.boxes_between(0, len(boxes), 200, 100)[0], np.float32(boxes)
+    )

@@ -86,7 +86,8 @@ def damage_vidstg(folder, steady):
     """Writes the data set; returns the number of sentences and the expected skip reasons."""
     damage_videos(folder, folder.add_video("sound"))
     folder.add_video("short", frame_count=24)
-    folder.add_video("other_size", width=48, height=64)
+    folder.add_video("other_size", width=80, height=48)
+    folder.add_video("turned", width=48, height=64)
     expected, number = {}, 0
 
     def add(reason=None, *, vid="sound", vidor=True, **changes):
@@ -106,6 +107,7 @@ def damage_vidstg(folder, steady):
     add(vid="short", truth=(20, 30))
     add("[30, 35) begins behind the 24 frames that can be decoded", vid="short", truth=(30, 35))
     add(vid="other_size")
+    add("is 48x64, annotated as 64x48: width and height are swapped", vid="turned")
     add("video unknown: no VidOR annotation", vid="unknown", vidor=False)
     add("trajectories: expected a list, got None", vid="no_tracks")
     folder.vidor["training", "no_tracks"]["trajectories"] = None
@@ -137,7 +139,7 @@ def test_vidstg(folder, steady, tmp_path):
     outcome = make_records(annotations, "val", "vidstg", folder.video_dir, tmp_path / "records")
     check_account(outcome, total, expected)
     assert outcome.notices["short"] == "24 of 40 frames can be decoded"
-    assert outcome.notices["other_size"] == "is 48x64, annotated as 64x48"
+    assert outcome.notices["other_size"] == "is 80x48, annotated as 64x48"
     assert outcome.notices["cut"].endswith("of 40 frames can be decoded")
     assert outcome.manifest["notices"]["sentences_over_20_words"] == 1
     assert outcome.manifest["notices"]["segments_cut_to_clip"] == 1

@@ -191,11 +191,28 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
 def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output_dir):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a")
-    folder.add_video("a", width=48, height=64)
+    folder.add_video("a", width=80, height=48)
     split = run(folder, output_dir)["splits"]["val"]
-    assert split["video_notices"] == [{"id": "a", "notice": "is 48x64, annotated as 64x48"}]
+    assert split["video_notices"] == [{"id": "a", "notice": "is 80x48, annotated as 64x48"}]
     (clip,) = clip_records.read_clips(output_dir, "val")
     assert (clip.width, clip.height) == (64, 48)
+
+
+def test_a_video_with_width_and_height_swapped_is_left_out(folder, steady, output_dir):
+    for vid in "ab":
+        folder.add_vidor(vid, {0: steady})
+        folder.add_record(vid, questions=())
+    folder.add_video("a", width=48, height=64)
+    folder.add_video("b")
+    split = run(folder, output_dir)["splits"]["val"]
+    assert split["skipped"] == [
+        {
+            "id": "val-00000-d0",
+            "reason": "video a: is 48x64, annotated as 64x48: width and height are swapped, so "
+            "boxes do not fit",
+        }
+    ]
+    assert [clip.video_id for clip in clip_records.read_clips(output_dir, "val")] == ["b"]
 
 
 def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, monkeypatch):
