@@ -21,7 +21,7 @@ import numpy as np
 import requests
 import tensorflow as tf
 import urllib3
-from absl import app, flags
+from absl import app, flags, logging
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from gkcmn_tf import program, tubes
@@ -216,6 +216,9 @@ def ground_video(
         found = {name: value[0] for name, value in found.items()}
     answers = []
     for i, query in enumerate(queries):
+        # Models exported by older versions do not have this output.
+        if unknown := int(found.get("unknown_words", np.zeros(len(queries)))[i]):
+            logging.warning("%r: the model does not know %d of the words", query, unknown)
         begin, end = map(int, found["segment_frames"][i])
         boxes = found["boxes"][i][begin:end].astype(float)
         tube = tubes.Tube(begin, end, np.round(boxes, 2), float(found["score"][i]))

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from gkcmn_tf.modeling import decoding
+from gkcmn_tf.text import tokenization
 from gkcmn_tf.training import run_folder
 from gkcmn_tf.video import reading, steps
 from gkcmn_tf.video.windows import (
@@ -263,6 +264,9 @@ class GroundingGraph:
             "top_segments_frames": frames,
             "top_segments_seconds": seconds,
             "top_scores": scores,
+            "unknown_words": tf.math.count_nonzero(
+                inputs["tokens"] == tokenization.UNKNOWN_TOKEN, axis=-1, dtype=tf.int32
+            ),
         }
         return {name: tf.identity(value, name) for name, value in tubes.items()}
 

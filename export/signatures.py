@@ -27,6 +27,7 @@ additional axis `Q` after `B`:
 | `top_segments_frames` | int32 `[B, K, 2]` | segments of the `K` best tubes, best first |
 | `top_segments_seconds` | float32 `[B, K, 2]` | the same in seconds |
 | `top_scores` | float32 `[B, K]` | scores; 0, with an empty segment, for missing tubes |
+| `unknown_words` | int32 `[B]` | number of the sentence's words that the model does not know |
 
 All tubes of a sentence share `boxes`. The temporal IoU of any two of the `K` tubes is at most
 `grounding_graph.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
@@ -90,4 +91,5 @@ def _tubes(top_k, *queries):
         "top_segments_frames": _batch(tf.int32, *queries, top_k, 2),
         "top_segments_seconds": _batch(tf.float32, *queries, top_k, 2),
         "top_scores": _batch(tf.float32, *queries, top_k),
+        "unknown_words": _batch(tf.int32, *queries),
     }

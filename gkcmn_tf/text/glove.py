@@ -11,6 +11,7 @@ import tqdm
 
 from gkcmn_tf.extras import MissingPackageError, import_package
 from gkcmn_tf.json_fields import errors_in
+from gkcmn_tf.text.standardization import fold_word
 from gkcmn_tf.text.tokenization import PADDING_TOKEN, UNKNOWN_TOKEN
 
 # Vectors distributed as a Python package: distribution, file of vectors, file of words.
@@ -55,8 +56,8 @@ def load_glove(source: str, vocabulary: Sequence[str], *, dim: int, seed: int = 
     """Loads word vectors from an installed package or a GloVe text file.
 
     Supported text files: plain or .gz, in the format of GloVe 6B or 840B (cased, tokens may contain
-    spaces), with or without a word2vec header. If the lower-case form of a word is missing, the
-    first entry with another casing is used. Words without a vector get a seeded random vector with
+    spaces), with or without a word2vec header. If a word is missing, the first entry with another
+    spelling of it (casing, Unicode normalization form, byte order mark) is used. Words without a vector get a seeded random vector with
     the standard deviation of the vectors found. Padding is zero; unknown is the mean vector.
 
     Args:
@@ -135,7 +136,10 @@ def _find_words(path, words, needed_by):
         if column < 0 or file.schema_arrow.types[column] != arrow.string():
             raise ValueError(f"expected a column {WORD_COLUMN!r} of strings")
         present = file.read(columns=[WORD_COLUMN])[WORD_COLUMN].combine_chunks()
-    places = compute.index_in(arrow.array(words, arrow.string()), value_set=present)
+    wanted = arrow.array(words, arrow.string())
+    exact = compute.index_in(wanted, value_set=present)
+    folded = arrow.array(map(fold_word, present.to_pylist()), arrow.string())
+    places = compute.coalesce(exact, compute.index_in(wanted, value_set=folded))
     return places.to_pylist(), len(present)
 
 
@@ -147,7 +151,7 @@ def _read_text_file(path, vocabulary, dim):
             f"expected a GloVe text file, or one of {', '.join(PACKAGED)}"
         )
     rows = {word: row for row, word in enumerate(vocabulary) if row > UNKNOWN_TOKEN}
-    exact, cased = {}, {}
+    exact, respelled = {}, {}
     opener = gzip.open if path.endswith(".gz") else open
     # Words that are not valid UTF-8 cannot occur in the vocabulary.
     with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
@@ -163,16 +167,16 @@ def _read_text_file(path, vocabulary, dim):
                     f"{path}, line {number}: expected a word and {dim} numbers (word_width of the "
                     f"model), got {max(len(line.split()) - 1, 0)} numbers after {line.split()[:1]}"
                 )
-            row = rows.get(word.lower())
+            row = rows.get(fold_word(word))
             if row is None:
                 continue
-            found = exact if word == vocabulary[row] else cased
+            found = exact if word == vocabulary[row] else respelled
             if row not in found:
                 try:
                     found[row] = _finite_vector(parts[1:])
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: {error}") from error
-    return cased | exact
+    return respelled | exact
 
 
 def _finite_vector(numbers):

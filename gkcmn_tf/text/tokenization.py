@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from absl import logging
+
 from gkcmn_tf.files import write_text
-from gkcmn_tf.text.standardization import split_words, standardize, standardize_tensor
+from gkcmn_tf.text.standardization import (
+    decompose,
+    split_words,
+    standardize,
+    standardize_tensor,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +32,8 @@ class Tokenizer:
     """Maps sentences to sequences of tokens; 0 is padding, 1 is an unknown word.
 
     Calling the tokenizer needs no TensorFlow. `tokenize_tensor` is the equivalent TensorFlow graph
-    for data pipelines and for export with a model.
+    for data pipelines and for export with a model. Words that older versions standardized
+    differently keep their token; those that can no longer occur are named in a warning.
 
     Example:
         >>> from gkcmn_tf.text.tokenization import Tokenizer
@@ -43,8 +51,7 @@ class Tokenizer:
         max_words: `N`.
 
     Raises:
-        ValueError: the vocabulary is empty, or contains duplicates or words that are not in
-            standardized form.
+        ValueError: the vocabulary is empty, or contains duplicates, empty words or white space.
     """
 
     def __init__(self, vocabulary: Sequence[str], max_words: int):
@@ -53,11 +60,27 @@ class Tokenizer:
         repeated = [word for word, n in collections.Counter(self.vocabulary).items() if n > 1]
         if repeated or not vocabulary:
             raise ValueError(f"vocabulary: expected distinct words, got {repeated or 'none'}")
-        if invalid := [word for word in vocabulary if standardize(word) != word or " " in word]:
+        if invalid := [word for word in vocabulary if word.split() != [word]]:
             raise ValueError(
-                f"vocabulary: expected single words in standardized form, got {invalid[:5]}"
+                f"vocabulary: expected single words without white space, got {invalid[:5]}"
             )
-        self._tokens = {word: token for token, word in enumerate(self.vocabulary)}
+        forms = {word: standardize(word) for word in vocabulary}
+        numbered = list(enumerate(vocabulary, UNKNOWN_TOKEN + 1))
+        self._tokens = {}
+        # If several words have the same form, the one in standardized form is used.
+        for token, word in sorted(numbered, key=lambda entry: forms[entry[1]] != entry[1]):
+            if len(forms[word].split()) == 1:
+                self._tokens.setdefault(forms[word], token)
+        if len(self._tokens) < len(vocabulary):
+            used = set(self._tokens.values())
+            unused = [word for token, word in numbered if token not in used]
+            logging.warning(
+                "vocabulary: %d of %d words cannot occur in standardized text; train again to use "
+                "them: %s",
+                len(unused),
+                len(vocabulary),
+                ", ".join(unused[:20]),
+            )
 
     @classmethod
     def from_sentences(
@@ -125,16 +148,24 @@ class Tokenizer:
         import keras  # noqa: PLC0415
         import tensorflow as tf  # noqa: PLC0415
 
+        forms = {token: decompose(form) for form, token in self._tokens.items()}
+        # A word with a space is never found, but keeps the tokens of the other words.
+        words = [forms.get(token, f" {word}") for token, word in enumerate(self.vocabulary)]
         # Create the table outside of the graph that first uses it.
         with tf.init_scope():
             return keras.layers.TextVectorization(
                 standardize=None,
                 split="whitespace",
                 output_sequence_length=self.max_words,
-                vocabulary=self.vocabulary[2:],
+                vocabulary=words[2:],
             )
 
     def unknown_words(self, sentence: str) -> list[str]:
         """Distinct words of a sentence that are not in the vocabulary."""
         words = dict.fromkeys(standardize(sentence).split())
         return [word for word in words if word not in self._tokens]
+
+    def unknown_share(self, sentences: Iterable[str]) -> float:
+        """Share of the words of `sentences` that are not in the vocabulary, 0 to 1."""
+        words = list(itertools.chain(*split_words(list(sentences))))
+        return sum(word not in self._tokens for word in words) / max(len(words), 1)

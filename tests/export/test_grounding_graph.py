@@ -189,6 +189,17 @@ def test_unknown_words_are_one_word(signatures):
     b = call(signatures["serving_default"], **clip, sentence=["the gnarf"])
     assert np.isfinite(a["score"]).all()
     np.testing.assert_array_equal(a["boxes"], b["boxes"])
+    known = call(signatures["serving_default"], **clip, sentence=["the red square"])
+    assert [found["unknown_words"].tolist() for found in (a, b, known)] == [[1], [1], [0]]
+
+
+def test_other_spellings_of_a_sentence_give_the_same_tubes(signatures):
+    clip = clip_of(make_features(20), 0, 20)
+    spellings = ["the red square", "THE r\u00aded ｓｑｕａｒｅ", "the\0red\ufe0f squ\u200dare"]
+    found = [call(signatures["serving_default"], **clip, sentence=[s]) for s in spellings]
+    for other in found[1:]:
+        for name, value in found[0].items():
+            np.testing.assert_array_equal(other[name], value)
 
 
 def refused(signature, message, **inputs):

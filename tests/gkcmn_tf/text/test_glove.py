@@ -48,6 +48,13 @@ def test_load_glove_passes_over_words_that_are_not_utf8(tmp_path):
     assert glove.load_glove(str(path), VOCABULARY, dim=3).matrix[2].tolist() == [4, 5, 6]
 
 
+def test_load_glove_finds_other_spellings(tmp_path):
+    lines = ["\ufeffthe 1 2 3", "(dog 9 9 9", "e\u0301LAN 4 5 6", "ｄｏｇ 7 8 9", "ﬁre 0 1 2"]
+    path = write(tmp_path / "glove.txt", lines)
+    vectors = glove.load_glove(path, ["", "[UNK]", "dog", "the", "élan", "fire"], dim=3)
+    assert vectors.matrix[2:].tolist() == [[7, 8, 9], [1, 2, 3], [4, 5, 6], [0, 1, 2]]
+
+
 def test_load_glove_takes_trailing_spaces(tmp_path):
     path = write(tmp_path / "wiki.vec", ["6 3", *(f"{line} " for line in LINES)])
     matrix = glove.load_glove(path, VOCABULARY, dim=3).matrix
@@ -107,6 +114,12 @@ def install(tmp_path, monkeypatch):
         return package / "data"
 
     return install
+
+
+def test_a_package_finds_other_spellings(install):
+    install(["the", "e\u0301lan", "ｄｏｇ", "dog"])
+    vectors = glove.load_glove(PACKAGE, ["", "[UNK]", "dog", "élan"], dim=3)
+    assert vectors.matrix[2:].tolist() == [VECTORS[3].tolist(), VECTORS[1].tolist()]
 
 
 def test_an_installed_packages_vectors_are_those_of_a_text_file(install, tmp_path):

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from gkcmn_tf.text import standardization
 
 ROOT = pathlib.Path(__file__).parents[3]
-ODD = st.text(st.sampled_from("aBİßΣé2 '’‘ʼ`_/(-.\t\n\u00a0\u0301\u2028²½Ⅷ漢"), max_size=30)
-# Without surrogates, and without what only TensorFlow's newer Unicode tables know.
-ANY = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=30)
+ODD = st.text(
+    st.sampled_from("aBİßΣςé2 '’‘ʼ`_/(-.\t\n\0\u00a0\u00ad\u0301\u0323\ufe0f\u2028²½Ⅷ´ﬁ漢がั่ไที각"),
+    max_size=30,
+)
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-def in_graph(sentence):
-    return standardization.standardize_tensor(tf.constant(sentence.encode())).numpy().decode()
+def in_graph(*sentences):
+    found = standardization.standardize_tensor(tf.constant([s.encode() for s in sentences]))
+    return [unicodedata.normalize("NFC", sentence.decode()) for sentence in found.numpy()]
 
 
 @pytest.mark.parametrize(
@@ -40,16 +43,45 @@ def in_graph(sentence):
         ("dogs' 'cats' ''x'' y'z", "dogs cats x y'z"),
         (" ?! ", ""),
         ("", ""),
+        ("the ﬁre ａｎｄ the soft\u00adhyphen", "the fire and the softhyphen"),
+        ("cafe\u0301 Z\u030cIVA", "café živa"),
+        ("e\u0302\u0323 ê\u0323 ệ", "ệ ệ ệ"),
+        ("a dog\0runs", "a dog runs"),
+        ("a \u2764\ufe0f heart, 1\ufe0f\u20e3 dog \U0001f468\u200d\U0001f469", "a heart 1 dog"),
+        ("\ufeffthe dog\u200bruns", "the dog runs"),
+        ("ΟΔΟΣ οδος", "οδοσ οδοσ"),
+        ("狗在跑, dog２只", "狗 在 跑 dog2 只"),
+        ("ｲﾇがか\u3099走る", "イ ヌ が が 走 る"),
+        ("ที่นี่", "ที่ นี่"),
+        ("개가 뛴다", "개가 뛴다"),
+        ("'犬'", "犬"),
+        ("'\u0301 \u0301'", ""),
     ],
 )
 def test_standardize(sentence, words):
-    assert standardization.standardize(sentence) == words == in_graph(sentence)
+    assert standardization.standardize(sentence) == words
+    assert in_graph(sentence) == [words]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_normal_forms_of_a_sentence_have_the_same_words(form):
+    sentence = "Élan ﬁxes １ Ångström, ệ 각 가방 ㌖"
+    assert standardization.standardize(
+        unicodedata.normalize(form, sentence)
+    ) == standardization.standardize(sentence)
+
+
+def test_the_graph_has_the_form_of_every_character():
+    characters = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]
+    sentences = ["".join(characters[i : i + 40]) for i in range(0, len(characters), 40)]
+    assert in_graph(*sentences) == [standardization.standardize(s) for s in sentences]
 
 
 @settings(max_examples=300)
 @given(ODD | ANY)
 def test_standard_form_is_that_of_the_graph(sentence):
-    assert standardization.standardize(sentence) == in_graph(sentence)
+    assert in_graph(sentence) == [standardization.standardize(sentence)]
+    assert in_graph("a", sentence, "\u0301")[1:] == [standardization.standardize(sentence), ""]
 
 
 @settings(max_examples=100)

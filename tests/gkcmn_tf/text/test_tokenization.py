@@ -1,8 +1,11 @@
 """Tokens, in plain Python and in TensorFlow's graph."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import logging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +74,11 @@ def test_unknown_words_are_named_once(tokenizer):
     assert tokenizer.unknown_words("the zebra runs, and the zebra and I") == ["zebra", "and", "i"]
 
 
+def test_the_share_of_unknown_words_counts_every_occurrence(tokenizer):
+    assert tokenizer.unknown_share(["the zebra runs", "A zebra."]) == 2 / 5
+    assert tokenizer.unknown_share(["?", ""]) == 0
+
+
 def test_words_are_what_tokens_stand_for(tokenizer):
     tokens = tokenizer("The cat's dog/cat runs")
     assert [tokenizer.vocabulary[token] for token in tokens] == ["the", "[UNK]", "dog", "cat"]
@@ -82,12 +90,35 @@ def test_words_are_what_tokens_stand_for(tokenizer):
         ([], "got none"),
         (["a", "b", "a"], r"got \['a'\]"),
         (["a", ""], r"got \[''\]"),
-        (["a", "Dog", "two words", "b."], r"got \['Dog', 'two words', 'b.'\]"),
+        (["a", "two words", "b\t"], r"got \['two words', 'b\\t'\]"),
     ],
 )
 def test_impossible_vocabularies_are_refused(words, message):
     with pytest.raises(ValueError, match=f"vocabulary: expected .*{message}"):
         tokenization.Tokenizer(words, 4)
+
+
+def test_words_of_older_vocabularies_keep_their_tokens(caplog):
+    """Standardization used to keep selectors of emojis, and sentences without spaces whole."""
+    words = ["dog", "\ufe0f", "οδος", "狗在跑", "e\u0301lan", "élan"]
+    logging.get_absl_logger().addHandler(caplog.handler)
+    tokenizer = tokenization.Tokenizer(words, 4)
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    assert "3 of 6 words cannot occur" in caplog.text
+    assert caplog.messages[0].endswith(": \ufe0f, 狗在跑, e\u0301lan")
+    sentences = ["a dog", "Dog ΟΔΟΣ", "élan", "e\u0301lan", "狗在跑"]
+    expected = [[1, 2, 0, 0], [2, 4, 0, 0], [7, 0, 0, 0], [7, 0, 0, 0], [1, 1, 1, 0]]
+    assert tokenizer(sentences).tolist() == expected
+    assert tokenizer.tokenize_tensor(tf.constant(sentences)).numpy().tolist() == expected
+
+
+def test_sentences_without_spaces_are_read_by_character():
+    tokenizer = tokenization.Tokenizer.from_sentences(["狗在跑", "가방이 있다"], max_words=4)
+    sentences = ["跑的狗", unicodedata.normalize("NFD", "가방이")]
+    expected = [[tokenizer.vocabulary.index("跑"), 1, tokenizer.vocabulary.index("狗"), 0]]
+    expected.append([tokenizer.vocabulary.index("가방이"), 0, 0, 0])
+    assert tokenizer(sentences).tolist() == expected
+    assert tokenizer.tokenize_tensor(tf.constant(sentences)).numpy().tolist() == expected
 
 
 def test_sentences_without_words_give_no_vocabulary():
