@@ -6,11 +6,12 @@ be installed on all workers, and the records folder and the videos must be on a 
 
 For every video, the records folder receives a feature file and a .json file with `VideoFacts`, or,
 if extraction fails, failures/VIDEO.json with the reason. Videos with features are not processed
-again; failed videos are retried at each run.
+again, unless the video file has changed; failed videos are retried at each run.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import tqdm
+from absl import logging
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.utils.shared import Shared
@@ -35,6 +37,23 @@ POLL_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
+class FileFacts:
+    """Identifies the content of a file: size in bytes, time of modification and SHA-256."""
+
+    size: int
+    modified_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str) -> "FileFacts":
+        """Reads the whole file."""
+        status = os.stat(path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(status.st_size, status.st_mtime_ns, digest)
+
+
+@dataclasses.dataclass(frozen=True)
 class VideoFacts:
     """Properties of a decoded video file.
 
@@ -44,15 +63,19 @@ class VideoFacts:
         height: frame height in pixels.
         source_frames: source frame of each resampled frame
             (`frame_rates.Timeline.source_frames`); None without resampling.
+        file: the file that the features were made of; None in records of older versions.
     """
 
     frame_count: int
     width: int
     height: int
     source_frames: list[int] | None = None
+    file: "FileFacts | None" = None
 
     @classmethod
-    def from_features(cls, made: extraction.ExtractedFeatures) -> "VideoFacts":
+    def from_features(
+        cls, made: extraction.ExtractedFeatures, file: "FileFacts | None" = None
+    ) -> "VideoFacts":
         """Creates the facts from the result of an extraction."""
         shown = made.timeline.source_frames
         return cls(
@@ -60,6 +83,7 @@ class VideoFacts:
             made.width,
             made.height,
             None if shown is None else shown.tolist(),
+            file,
         )
 
     @property
@@ -82,7 +106,32 @@ def _read_facts(output_dir, video_id):
     """Reads the facts of a video; None if its features have not been extracted."""
     path = _facts_path(output_dir, video_id)
     made = os.path.exists(os.path.join(output_dir, feature_records.features_file(video_id)))
-    return VideoFacts(**read_json(path)) if made and os.path.exists(path) else None
+    if not made or not os.path.exists(path):
+        return None
+    fields = read_json(path)
+    file = fields.pop("file", None)
+    return VideoFacts(**fields, file=None if file is None else FileFacts(**file))
+
+
+def _remove_if_outdated(output_dir, video_id, path):
+    """Removes the features of a video whose file has changed; a missing file has not."""
+    known = _read_facts(output_dir, video_id)
+    if known is None or known.file is None or not os.path.isfile(path):
+        return
+    status = os.stat(path)
+    if (status.st_size, status.st_mtime_ns) == (known.file.size, known.file.modified_ns):
+        return
+    # Copying a file changes its time only.
+    now = FileFacts.of(path)
+    if now.sha256 == known.file.sha256:
+        changed = dataclasses.replace(known, file=now)
+        write_json(_facts_path(output_dir, video_id), dataclasses.asdict(changed))
+        return
+    logging.warning(
+        "%s: has changed; its features are made anew. Prepare all splits with this video again",
+        path,
+    )
+    os.remove(os.path.join(output_dir, feature_records.features_file(video_id)))
 
 
 def extract_video(
@@ -103,8 +152,12 @@ def extract_video(
         video.VideoError: no frame can be decoded, or the time stamps cannot be resampled.
     """
     mirrored = mirroring.is_mirrored(video_id)
+    # Before the extraction, so that a file that changes meanwhile is noticed by the next run.
+    file = None
+    with contextlib.suppress(OSError):  # the extraction tells what is wrong with the file
+        file = FileFacts.of(path) if os.path.isfile(path) else None
     made = extractor.extract(path, video_id, mirrored=mirrored)
-    facts = VideoFacts.from_features(made)
+    facts = VideoFacts.from_features(made, file)
     write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
     # Written last: a video is complete when its feature file exists.
     feature_records.write_video_features(output_dir, made)
@@ -163,6 +216,8 @@ def extract_videos(
         Facts of the extracted videos by id, and failure reasons of the other videos by id.
     """
     _remove_leftovers(output_dir)
+    for vid, path in paths.items():
+        _remove_if_outdated(output_dir, vid, path)
     videos = {vid: _read_facts(output_dir, vid) for vid in paths}
     waiting = [vid for vid, known in videos.items() if known is None]
     if waiting:

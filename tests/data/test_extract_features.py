@@ -80,6 +80,53 @@ def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monke
     assert not (tmp_path / "out/failures").exists()
 
 
+def modify(path, content):
+    """Writes other content with a time of its own, as file systems may have coarse times."""
+    before = os.stat(path).st_mtime_ns
+    pathlib.Path(path).write_bytes(content)
+    os.utime(path, ns=(before + 10**9, before + 10**9))
+
+
+def test_a_video_that_was_replaced_gets_new_features(paths, tmp_path):
+    extract(paths, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    modify(paths["a"], pathlib.Path(paths["c"]).read_bytes())
+    videos, _ = extract(paths, tmp_path / "out")
+    assert videos["a"].frame_count == 18
+    after = contents(tmp_path / "out")
+    assert sorted(name for name in before if after[name] != before[name]) == [
+        "features/a.json",
+        "features/a.tfrecord",
+    ]
+    # A replacement that cannot be read must not leave the old features.
+    modify(paths["a"], b"no video")
+    videos, failures = extract(paths, tmp_path / "out")
+    assert sorted(videos) == ["b", "c"] and list(failures) == ["a"]
+
+
+def test_a_copied_or_removed_video_keeps_its_features(paths, tmp_path):
+    extract(paths, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    modify(paths["a"], pathlib.Path(paths["a"]).read_bytes())
+    os.remove(paths["b"])
+    facts = tmp_path / "out/features/c.json"
+    old = json.loads(facts.read_text())
+    del old["file"]  # as in records of older versions
+    facts.write_text(json.dumps(old))
+    modify(paths["c"], b"other")
+
+    def no_network():
+        raise AssertionError("made features")
+
+    videos, failures = extract_features.extract_videos(no_network, paths, str(tmp_path / "out"))
+    assert (sorted(videos), failures) == (["a", "b", "c"], {})
+    after = contents(tmp_path / "out")
+    assert {name for name in before if after[name] != before[name]} == {
+        "features/a.json",  # the time
+        "features/c.json",
+    }
+
+
 def test_half_written_files_of_a_killed_run_are_removed(paths, tmp_path):
     extract(paths, tmp_path / "out")
     before = contents(tmp_path / "out")
