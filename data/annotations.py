@@ -15,6 +15,7 @@ import numpy as np
 
 from gkcmn_tf import json_fields
 from gkcmn_tf.records.clip_records import Clip
+from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.tubes import QTYPES
 from gkcmn_tf.video.box_interpolation import interpolate_boxes
 from gkcmn_tf.video.frame_rates import segment_in_samples
@@ -163,18 +164,18 @@ def resample_clip(
 
 
 def clean_text(text: str) -> str:
-    """Applies Unicode NFKC normalisation and collapses white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
+    """Applies Unicode NFKC normalisation, removes soft hyphens, and collapses white space."""
+    return " ".join(unicodedata.normalize("NFKC", text).replace("\u00ad", "").split())
 
 
 def sentence_text(value: Any, field: str) -> str:
     """Returns the cleaned text of a sentence.
 
     Raises:
-        ValueError: `value` is not a non-empty text; the message names `field`.
+        ValueError: `value` is not a text with a word; the message names `field`.
     """
     text = clean_text(value) if json_fields.is_text(value) else ""
-    if not text:
+    if not standardize(text):
         raise ValueError(f"{field}: expected a sentence, got {value!r}")
     return text
 

@@ -8,6 +8,7 @@ import dataclasses
 import re
 
 from gkcmn_tf.records.clip_records import Clip
+from gkcmn_tf.text.standardization import UNSPACED
 
 from .annotations import SplitAnnotations
 
@@ -15,7 +16,11 @@ SUFFIX = "~mirrored"
 SPLIT_SUFFIX = "_mirrored"
 
 _SIDES = {"left": "right", "right": "left"}
-_WORDS = re.compile(r"\b(left|right)(?=(most|wards?|hand|side)?\b)", re.IGNORECASE)
+# Words end where `gkcmn_tf.text.standardization` ends them, as in `left_of`.
+_LETTER = r"[^\W_]"
+_BEFORE = f"(?:(?<!{_LETTER})|(?<=[{UNSPACED}]))"
+_AFTER = f"(?=(?:most|wards?|hand|side)?(?:(?!{_LETTER})|[{UNSPACED}]))"
+_WORDS = re.compile(f"{_BEFORE}(left|right){_AFTER}", re.IGNORECASE)
 
 
 def is_mirrored(video_id: str) -> bool:
@@ -29,7 +34,7 @@ def original_id(video_id: str) -> str:
 
 
 def mirror_text(text: str) -> str:
-    """Swaps `left` and `right`, also in words such as `leftmost` and `right-hand`; keeps case.
+    """Swaps `left` and `right`, also in words such as `leftmost` and `right_hand`; keeps case.
 
     English only. The verb form `left` is swapped as well.
     """

@@ -22,7 +22,8 @@ interrogative sentences, with 95 % confidence intervals. `gkcmn_tf.evaluation.me
 metrics. The metrics file also contains the scores of each sentence.
 
 Records with resampled videos (data.prepare --fps) are scored on the resampled frames. metrics.json
-then has the frame rate in "resampled_fps"; otherwise it is null.
+then has the frame rate in "resampled_fps"; otherwise it is null. "unknown_word_share" is the share
+of the split's words that the model was not trained on; it is printed, too.
 """
 
 import os
@@ -108,6 +109,9 @@ def main(argv):
     if output:
         write_json(output, about | scores)
     print(format_scores(scores))
+    if "unknown_word_share" in about:
+        share = about["unknown_word_share"]
+        print(f"{share:.1%} of the words of split {FLAGS.split} are unknown to the model")
     if FLAGS.hcstvg_submission:
         write_submission(FLAGS.hcstvg_submission, ground_truth, predictions, about)
 
@@ -166,6 +170,9 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         "split": FLAGS.split,
         "temporal_ground_truth": given,
         "resampled_fps": run.features.get("fps"),
+        "unknown_word_share": run.tokenizer.unknown_share(
+            sentence.text for clip in clips for sentence in clip.sentences
+        ),
     }
     return truth, predicted, about
 

@@ -120,3 +120,14 @@ def test_small_boxes_in_pixels_are_kept(boxes):
     np.testing.assert_array_equal(
         track.boxes_between(0, len(boxes), 200, 100)[0], np.float32(boxes)
     )
+
+
+@pytest.mark.parametrize("text", ["...", " ?! ", "\u2764\ufe0f", "\u0301", "\u00ad", ""])
+def test_a_sentence_without_words_is_refused(text):
+    with pytest.raises(ValueError, match=r"caption: expected a sentence, got"):
+        annotations.sentence_text(text, "caption")
+
+
+def test_a_sentence_is_cleaned():
+    text = annotations.sentence_text(" the ｄｏｇ\u00a0is cafe\u0301 le\u00adft ", "caption")
+    assert text == "the dog is café left"

@@ -4,10 +4,13 @@ import collections
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import mirroring
 from data.annotations import Skipped, SplitAnnotations
 from gkcmn_tf.records.clip_records import Clip, Sentence
+from gkcmn_tf.text.standardization import standardize
 
 
 @pytest.fixture
@@ -24,12 +27,26 @@ def clip():
         ("Left, then RIGHT", "Right, then LEFT"),
         ("the leftmost, right-hand and righthand one", "the rightmost, left-hand and lefthand one"),
         ("it drifts rightwards", "it drifts leftwards"),
+        ("left_of the left_hand, Right_most", "right_of the right_hand, Left_most"),
+        ("狗在left边", "狗在right边"),
         ("the bright one is upright, the rights are copyright", None),
         ("a cleft in the leftover", None),
     ],
 )
 def test_sides_are_swapped_and_nothing_else(text, mirrored):
     assert mirroring.mirror_text(text) == (mirrored or text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["left", "Right", "hand", "of", "犬", "_", "-", "/", " ", ".", "2", "é"]),
+        max_size=12,
+    ).map("".join)
+)
+def test_the_words_that_the_model_reads_are_swapped(text):
+    sides = {"left": "right", "right": "left", "lefthand": "righthand", "righthand": "lefthand"}
+    words = standardize(text).split()
+    assert standardize(mirroring.mirror_text(text)).split() == [sides.get(w, w) for w in words]
 
 
 @pytest.mark.parametrize("text", ["a dog to the left of the rightmost cat.", "Right LEFT"])
