@@ -6,7 +6,8 @@
 A line of a `.jsonl` file is an object. A `.csv` file (UTF-8, with a header) has the same fields in
 columns, with `boxes` as JSON; an empty cell is a missing field.
 
-    video       path of the video relative to video_dir; also used as the video's id
+    video       path of the video relative to video_dir; in its shortest form (`k/01.mp4` for
+                `./k//01.mp4`) also used as the video's id
     sentence    description of the object and the event to find
     begin, end  ground-truth segment: first frame and end frame (exclusive), counted from 0
     boxes       ground-truth boxes [x1, y1, x2, y2] in pixels of the upright frame: either a list
@@ -32,6 +33,7 @@ import json
 import math
 import os
 import pathlib
+import posixpath
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +92,7 @@ class _Line:
     where: str
     index: int
     id: str
+    video: str
     qtype: str
     text: str
     fields: dict[str, Any]
@@ -156,7 +159,7 @@ def _read_lines(split, annotation_dir, limit):
         where = f"{os.path.basename(path)}: {place}"
         name = fields.get("video") if isinstance(fields, dict) else None
         beyond = limit is not None and len(by_video) >= limit
-        if beyond and isinstance(name, str) and name not in by_video:
+        if beyond and isinstance(name, str) and posixpath.normpath(name) not in by_video:
             continue
         account.records += 1
         qtype = fields.get("qtype") if isinstance(fields, dict) else None
@@ -168,7 +171,7 @@ def _read_lines(split, annotation_dir, limit):
             if line.id in first:
                 raise ValueError(f"id: {line.id!r} is already used by {first[line.id]}")
             first[line.id] = place
-            by_video[fields["video"]].append(line)
+            by_video[line.video].append(line)
             unknown |= fields.keys() - {*NEEDED, *OPTIONAL}
         except ValueError as error:
             account.skipped.append(Skipped(line_id, f"{where}: {error}"))
@@ -237,7 +240,7 @@ def _check(where, index, line_id, fields):
     fields = json_object(fields)
     if missing := [name for name in NEEDED if name not in fields]:
         raise ValueError(f"{missing[0]}: missing field; required: {', '.join(NEEDED)}")
-    name = text(fields, "video", meaning="a path in UTF-8")
+    name = posixpath.normpath(text(fields, "video", meaning="a path in UTF-8"))
     if len(os.path.basename(feature_records.features_file(name))) > LONGEST_FILE_NAME:
         raise ValueError(f"video: path too long for the name of its feature file: {name!r}")
     sentence = annotated.sentence_text(fields["sentence"], "sentence")
@@ -247,7 +250,7 @@ def _check(where, index, line_id, fields):
         own_id = str(own_id)
     if not is_text(own_id):
         raise ValueError(f"id: expected a name in UTF-8, got {own_id!r}")
-    line = _Line(where, index, own_id, qtype, sentence, fields)
+    line = _Line(where, index, own_id, name, qtype, sentence, fields)
     if choice(fields, "units", choices=UNITS, default=UNITS[0]) == "frames":
         _time(line, 1.0)
     return line
@@ -343,7 +346,7 @@ def _clip(line, info, notices):
     notices["sentences_with_cleaned_text"] += line.text != line.fields["sentence"]
     sentence = Sentence(line.index, line.id, line.text, line.qtype, 0, begin, end, boxes)
     return Clip(
-        video_id=line.fields["video"],
+        video_id=line.video,
         begin=timing.clip_begin,
         end=timing.clip_end,
         fps=info.fps,

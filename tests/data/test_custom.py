@@ -75,6 +75,17 @@ def test_sentences_of_one_clip_are_merged(folder):
     ]
 
 
+def test_spellings_of_a_path_are_one_video(folder):
+    folder.add_video("k/01.mp4")
+    for path in ("./k/01.mp4", "k/01.mp4", "k//01.mp4", "a/../k/./01.mp4"):
+        folder.add_line(path)
+    found = read(folder, limit=1)
+    assert [(c.video_id, [s.index for s in c.sentences]) for c in found.clips] == [
+        ("k/01.mp4", [0, 1, 2, 3])
+    ]
+    assert found.videos == {"k/01.mp4": "k/01.mp4"}
+
+
 def test_boxes_are_interpolated_held_and_clipped(folder):
     boxes = {"12": [-4, 0, 8, 8], "14": [4, 0, 16, 80], "13": None}
     folder.add_line(begin=11, end=16, boxes=boxes)
