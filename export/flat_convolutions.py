@@ -65,7 +65,9 @@ def _convolve(layer, clips):
     pictures = _as_pictures(ops.concatenate(stacked, axis=-1) if len(stacked) > 1 else stacked[0])
     kernel = ops.cast(layer.kernel, layer.compute_dtype)
     kernel = ops.concatenate([kernel[int(tap)] for tap in taps], axis=-2)
-    x = ops.conv(pictures, kernel, strides=layer.strides[1:], padding="same")
+    x = ops.conv(
+        pictures, kernel, strides=layer.strides[1:], padding="same", data_format="channels_last"
+    )
     if layer.use_bias:
         x = ops.add(x, ops.cast(layer.bias, layer.compute_dtype))
     return _as_clips(x if layer.activation is None else layer.activation(x), out)
@@ -74,7 +76,9 @@ def _convolve(layer, clips):
 def _pool(layer, clips):
     _check(layer, layer.pool_size, layer.strides)
     num_frames = clips.shape[1]
-    pooled = ops.max_pool(_as_pictures(clips), layer.pool_size[1:], layer.strides[1:], "same")
+    pooled = ops.max_pool(
+        _as_pictures(clips), layer.pool_size[1:], layer.strides[1:], "same", "channels_last"
+    )
     pooled = _as_clips(pooled, num_frames)
     # The kernel also covers the frame next to the padding, which can therefore replace it.
     seen = frames_seen(num_frames, layer.pool_size[0], layer.strides[0]).clip(0, num_frames - 1)

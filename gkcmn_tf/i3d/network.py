@@ -84,6 +84,7 @@ def build_i3d(
             kernel.shape[:3],
             strides=2 if name == "Conv3d_1a_7x7" else 1,
             padding="same",
+            data_format="channels_last",
             use_bias=fold_batch_norm,
             activation="relu" if fold_batch_norm else None,
             dtype=dtype,
@@ -108,7 +109,12 @@ def build_i3d(
 
     def pool(x, name, size, strides):
         return keras.layers.MaxPooling3D(
-            size, strides, padding="same", dtype=dtype, name=_layer_name(name)
+            size,
+            strides,
+            padding="same",
+            data_format="channels_last",
+            dtype=dtype,
+            name=_layer_name(name),
         )(x)
 
     def mixed(x, name):
@@ -126,13 +132,17 @@ def build_i3d(
         scope = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
         classes = variables[f"{scope}/b"].shape[0]
         x = HeadPooling(dtype=dtype, name="Logits_AvgPool3d_0a_7x7")(x)
-        convolution = keras.layers.Conv3D(classes, 1, dtype=dtype, name="Logits_Conv3d_0c_1x1")
+        convolution = keras.layers.Conv3D(
+            classes, 1, data_format="channels_last", dtype=dtype, name="Logits_Conv3d_0c_1x1"
+        )
         x = convolution(x)
         convolution.kernel.assign(variables[f"{scope}/w"])
         convolution.bias.assign(variables[f"{scope}/b"])
-        return keras.layers.GlobalAveragePooling3D(dtype="float32", name="Logits")(x)
+        return keras.layers.GlobalAveragePooling3D(
+            data_format="channels_last", dtype="float32", name="Logits"
+        )(x)
 
-    clips = keras.Input((None, None, None, 3), name="clips")
+    clips = keras.Input((None, None, None, 3), dtype="float32", name="clips")
     x = clips
     for name in ENDPOINTS[: ENDPOINTS.index(endpoint) + 1]:
         if name in _POOLS:
@@ -159,7 +169,8 @@ class HeadPooling(keras.layers.AveragePooling3D):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(**{"pool_size": (2, 7, 7), "strides": 1} | kwargs)
+        fixed = {"pool_size": (2, 7, 7), "strides": 1, "data_format": "channels_last"}
+        super().__init__(**fixed | kwargs)
 
     def call(self, x):
         """Averages `[B, T, H, W, C]` to `[B, T - 1, H - 6, W - 6, C]`."""

@@ -18,9 +18,17 @@ WORDS = ("the", "red", "square", "moves", "left", "blue")
 WEIGHTS = {"source": "stand-in", "sha256": "0"}
 
 
-def make_run(model="gkcmn", fps=None, precision="float32"):
-    """An untrained run; its answers differ from sentence to sentence all the same."""
-    widths = {"word_width": 8, "sentence_width": 8, "fusion_width": 8, "attention_heads": 2}
+def make_run(model="gkcmn", fps=None, precision="float32", **options):
+    """An untrained run; its answers differ from sentence to sentence all the same.
+
+    `options` are settings of the model.
+    """
+    widths = {
+        "word_width": 8,
+        "sentence_width": 8,
+        "fusion_width": 8,
+        "attention_heads": 2,
+    } | options
     override = [f"model.{model}.{name}={value}" for name, value in widths.items()]
     override += [f"data.max_steps={T}", f"data.max_words={N}", f"data.feature_channels={C}"]
     override += [f"runtime.precision={precision}"]

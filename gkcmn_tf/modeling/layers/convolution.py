@@ -62,6 +62,7 @@ class ConvolutionBlock(keras.layers.Layer):
             filters,
             kernel_size,
             padding="same",
+            data_format="channels_last",
             use_bias=False,
             kernel_initializer="he_normal",
             dtype=self.dtype_policy,

@@ -77,7 +77,9 @@ class SpatialHead(keras.layers.Layer):
         """Predicts; see the class."""
         _, T, S, _, channels = x.shape
         L = self.heatmap_size
-        x = ops.image.resize(ops.reshape(x, (-1, S, S, channels)), (L, L), "bilinear")
+        x = ops.image.resize(
+            ops.reshape(x, (-1, S, S, channels)), (L, L), "bilinear", data_format="channels_last"
+        )
         x = ops.reshape(ops.cast(x, self.compute_dtype), (-1, T, L, L, channels))
         heatmap = self.heatmap(self.blocks["heatmap"](x, step_mask))
         # Softplus instead of exp: a clipped exp has no gradient once it saturates.

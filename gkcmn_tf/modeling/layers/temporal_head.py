@@ -41,7 +41,12 @@ class RecurrentBranch(keras.layers.Layer):
         self.width = width
         self.bigru = create_bigru(width)
         self.convolution = keras.layers.Conv1D(
-            filters, 3, padding="same", dtype="float32", name="convolution"
+            filters,
+            3,
+            padding="same",
+            data_format="channels_last",
+            dtype="float32",
+            name="convolution",
         )
 
     def build(self, x_shape):
@@ -158,8 +163,11 @@ class TemporalHead(keras.layers.Layer):
         """Pools over space: `[B, T, S, S, C]` to `[B, T, C]`."""
         if not self.attention_pooling:
             return ops.mean(x, axis=(2, 3))
-        weights = ops.softmax(ops.cast(self.cell_score(x), "float32"), axis=(2, 3))
-        return ops.sum(ops.cast(weights, x.dtype) * x, axis=(2, 3))
+        # Flat, since a softmax over two axes needs the batch size in the graph.
+        _, T, S, _, C = x.shape
+        x = ops.reshape(x, (-1, T, S * S, C))
+        weights = ops.softmax(ops.cast(self.cell_score(x), "float32"), axis=2)
+        return ops.sum(ops.cast(weights, x.dtype) * x, axis=2)
 
     def compute_output_shape(self, x_shape):
         """Shapes of score logits and offsets."""
