@@ -11,15 +11,15 @@ again, unless the video file has changed; failed videos are retried at each run.
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import os
-import shutil
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
+import tensorflow as tf
 import tqdm
 from absl import logging
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -33,6 +33,7 @@ from gkcmn_tf.video.windows import count_windows
 from . import mirroring
 
 FAILURES = "failures"
+FOLDERS = ("features", "clips", FAILURES)  # of the records folder
 POLL_SECONDS = 1.0
 
 
@@ -99,7 +100,7 @@ def _facts_path(output_dir, video_id):
 
 
 def _failure_path(output_dir, video_id):
-    return os.path.join(output_dir, FAILURES, f"{urllib.parse.quote(video_id, safe='')}.json")
+    return os.path.join(output_dir, FAILURES, f"{feature_records.file_stem(video_id)}.json")
 
 
 def _read_facts(output_dir, video_id):
@@ -151,14 +152,21 @@ def extract_video(
         FileNotFoundError: the video file does not exist.
         video.VideoError: no frame can be decoded, or the time stamps cannot be resampled.
     """
+    _write(*_extract(extractor, path, video_id), output_dir)
+
+
+def _extract(extractor, path, video_id):
     mirrored = mirroring.is_mirrored(video_id)
     # Before the extraction, so that a file that changes meanwhile is noticed by the next run.
     file = None
     with contextlib.suppress(OSError):  # the extraction tells what is wrong with the file
         file = FileFacts.of(path) if os.path.isfile(path) else None
-    made = extractor.extract(path, video_id, mirrored=mirrored)
+    return extractor.extract(path, video_id, mirrored=mirrored), file
+
+
+def _write(made, file, output_dir):
     facts = VideoFacts.from_features(made, file)
-    write_json(_facts_path(output_dir, video_id), dataclasses.asdict(facts))
+    write_json(_facts_path(output_dir, made.video_id), dataclasses.asdict(facts))
     # Written last: a video is complete when its feature file exists.
     feature_records.write_video_features(output_dir, made)
 
@@ -187,13 +195,15 @@ class ExtractFeatures(beam.DoFn):
         """Processes one video; an invalid video does not stop the pipeline. Returns no elements."""
         video_id, path = element
         try:
-            extract_video(self._extractor, path, video_id, self._output_dir)
+            made, file = _extract(self._extractor, path, video_id)
         except Exception as error:
-            # A full disk or an unwritable folder is not caused by the video.
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            # An exhausted machine is not caused by the video.
+            if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
                 raise
             reason = f"video {video_id}: {error}"
             write_json(_failure_path(self._output_dir, video_id), {"reason": reason})
+        else:
+            _write(made, file, self._output_dir)
         return ()
 
 
@@ -255,8 +265,13 @@ def _create_pipeline(options):
 
 def _remove_leftovers(output_dir):
     """Removes temporary files of interrupted runs, and the failure reports of the last run."""
-    remove_temporary_files(output_dir)
-    shutil.rmtree(os.path.join(output_dir, FAILURES), ignore_errors=True)
+    failures = os.path.join(output_dir, FAILURES)
+    for folder in (output_dir, *(os.path.join(output_dir, name) for name in FOLDERS)):
+        remove_temporary_files(folder)
+    for path in glob.glob(os.path.join(glob.escape(failures), "*.json")):
+        os.remove(path)
+    with contextlib.suppress(OSError):  # missing, or somebody's files are in it
+        os.rmdir(failures)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from absl import app, flags, logging
 from gkcmn_tf import program, tubes
 from gkcmn_tf.features import extraction, quantization
 from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.folder_lock import LOCK_FILE, folder_lock
 from gkcmn_tf.i3d import published_weights, weight_sources
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip
@@ -147,8 +148,32 @@ def prepare(
         what is in `manifest.json`.
 
     Raises:
-        ValueError: the folder's features were made otherwise, or not one video can be read.
+        ValueError: the folder's features were made otherwise, or not one video can be read; or the
+            folder is not empty and no records folder, or in use by another process.
     """
+    with folder_lock(output_dir):
+        return _prepare_locked(
+            annotations,
+            make_extractor,
+            fingerprint,
+            dataset,
+            video_dir,
+            output_dir,
+            arguments,
+            beam_options,
+        )
+
+
+def _prepare_locked(
+    annotations,
+    make_extractor,
+    fingerprint,
+    dataset,
+    video_dir,
+    output_dir,
+    arguments,
+    beam_options,
+):
     settings = {
         "schema_version": clip_records.SCHEMA_VERSION,
         "dataset": dataset,
@@ -191,10 +216,12 @@ def _claim_folder(output_dir, settings):
     """Writes what the folder will hold, or checks that it holds just that."""
     path = os.path.join(output_dir, SETTINGS)
     if not os.path.exists(path):
-        if os.path.exists(os.path.join(output_dir, "features")):
+        # A killed run may have left the temporary file of the settings.
+        others = [name for name in os.listdir(output_dir) if not name.startswith(SETTINGS)]
+        if set(others) - {LOCK_FILE}:
             raise ValueError(
-                f"{output_dir}: holds features but no {SETTINGS}, so nobody knows how they were "
-                "made; take another --output_dir"
+                f"{output_dir}: is not empty and has no {SETTINGS}, so it is no records folder; "
+                "use another --output_dir"
             )
         write_json(path, settings)
         return

@@ -28,9 +28,10 @@ def whole_file(path: str) -> Iterator[str]:
 
 
 def remove_temporary_files(folder: str) -> None:
-    """Removes temporary files of `whole_file` below `folder` that killed processes left."""
-    for path in pathlib.Path(folder).rglob(f"*{_TEMPORARY}*"):
-        path.unlink()
+    """Removes temporary files of `whole_file` in `folder` that killed processes left."""
+    for path in pathlib.Path(folder).glob(f"*{_TEMPORARY}*"):
+        if path.name.rpartition(_TEMPORARY)[2].isdigit():
+            path.unlink()
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -62,7 +63,8 @@ def read_json(path: str, *, object_pairs_hook: Callable | None = None) -> Any:
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file")
-    with open(path, encoding="utf-8") as file:
+    # Some editors begin a file with a byte order mark.
+    with open(path, encoding="utf-8-sig") as file:
         try:
             return json.load(file, object_pairs_hook=object_pairs_hook)
         except (ValueError, RecursionError) as error:

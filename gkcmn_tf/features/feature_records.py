@@ -6,6 +6,7 @@ the decoded video), `features`, `dtype` (bytes), `low`, `scale` (float `[channel
 """
 
 import dataclasses
+import hashlib
 import os
 import urllib.parse
 
@@ -17,9 +18,14 @@ from gkcmn_tf.tf_examples import (
     bytes_feature,
     float_feature,
     int64_feature,
+    read_records,
     serialize,
     write_records,
 )
+
+# File systems allow 255 bytes, including the suffix and that of a temporary file.
+_LONGEST_STEM = 230
+_HASH_DIGITS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +64,21 @@ class VideoFeatures:
         return dataclasses.replace(self, features=rounded)
 
 
+def file_stem(video_id: str) -> str:
+    """File name of a video in a records folder, without suffix: the URL-encoded id.
+
+    A long id is cut, and a hash is added to it.
+    """
+    name = urllib.parse.quote(video_id, safe="")
+    if len(name) <= _LONGEST_STEM:
+        return name
+    digits = hashlib.sha256(video_id.encode()).hexdigest()[:_HASH_DIGITS]
+    return f"{name[: _LONGEST_STEM - _HASH_DIGITS - 1]}-{digits}"
+
+
 def features_file(video_id: str) -> str:
-    """Relative path of the features of a video in a records folder; ids are URL-encoded."""
-    return f"features/{urllib.parse.quote(video_id, safe='')}.tfrecord"
+    """Relative path of the features of a video in a records folder; see `file_stem`."""
+    return f"features/{file_stem(video_id)}.tfrecord"
 
 
 def write_video_features(folder: str, video: VideoFeatures) -> str:
@@ -119,13 +137,19 @@ def read_video_features(folder: str, video_id: str) -> VideoFeatures:
 
     Raises:
         FileNotFoundError: the folder has no features of the video.
+        ValueError: the file is damaged.
     """
     path = os.path.join(folder, features_file(video_id))
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no features for video {video_id}; run data.prepare")
-    record = next(iter(tf.data.TFRecordDataset(path)))
+    records = read_records([path])
+    if len(records) != 1:
+        raise ValueError(
+            f"{path}: expected one record, got {len(records)}; delete it and run data.prepare again"
+        )
+    (record,) = records
     fields = {key: value.numpy() for key, value in parse_video_features(record).items()}
-    stored = tf.train.Example.FromString(record.numpy()).features.feature["dtype"]
+    stored = tf.train.Example.FromString(record).features.feature["dtype"]
     return VideoFeatures(
         video_id=video_id,
         fps=float(fields["fps"]),

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data import extract_features
 from gkcmn_tf.features import extraction, feature_records
@@ -77,6 +78,16 @@ def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monke
     pathlib.Path(paths["b"]).write_bytes(sound)
     videos, failures = extract(paths, tmp_path / "out")
     assert (sorted(videos), failures) == (["a", "b", "c"], {})
+    assert not (tmp_path / "out/failures").exists()
+
+
+def test_a_write_that_fails_is_no_fault_of_the_video(paths, tmp_path, monkeypatch):
+    def fail(*_):
+        raise tf.errors.UnknownError(None, None, "File too large")
+
+    monkeypatch.setattr(feature_records, "write_video_features", fail)
+    with pytest.raises((tf.errors.UnknownError, RuntimeError), match="File too large"):
+        extract(paths, tmp_path / "out")
     assert not (tmp_path / "out/failures").exists()
 
 

@@ -13,6 +13,7 @@ from absl import logging
 
 from data import prepare, vidstg
 from gkcmn_tf.features import extraction, feature_records
+from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
 
@@ -362,8 +363,44 @@ def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, bef
 def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))
-    with pytest.raises(ValueError, match=r"holds features but no settings\.json"):
+    with pytest.raises(ValueError, match=r"is not empty and has no settings\.json"):
         run(two_videos, output_dir)
+
+
+def test_a_folder_of_other_files_is_refused_and_left_as_it_is(two_videos, tmp_path):
+    (tmp_path / "home" / "failures").mkdir(parents=True)
+    for name in ("failures/a.txt", "thesis.tmp-1"):
+        (tmp_path / "home" / name).write_text("mine")
+    before = contents(tmp_path / "home")
+    with pytest.raises(ValueError, match=r"home: is not empty and has no settings\.json"):
+        run(two_videos, str(tmp_path / "home"))
+    assert contents(tmp_path / "home") == before
+
+
+def test_other_files_in_a_records_folder_stay(two_videos, output_dir):
+    run(two_videos, output_dir)
+    for name in ("inspect/a.tmp-1", "failures/a.txt", "notes.tmp-x"):
+        path = pathlib.Path(output_dir, name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    before = contents(output_dir)
+    run(two_videos, output_dir)
+    assert contents(output_dir) == before
+
+
+def test_a_folder_in_use_is_refused(two_videos, output_dir):
+    with (
+        folder_lock(output_dir),
+        pytest.raises(ValueError, match=f"in use by process {os.getpid()} on"),
+    ):
+        run(two_videos, output_dir)
+    assert not os.path.exists(output_dir)
+
+
+def test_a_folder_with_signs_of_patterns_holds_every_clip(two_videos, tmp_path):
+    folder = str(tmp_path / "records [a-c] *?")
+    assert run(two_videos, folder)["splits"]["val"]["clips"] == 3
+    assert len(list(clip_records.read_clips(folder, "val"))) == 3
 
 
 def test_a_wrong_video_folder_is_an_error(two_videos, output_dir):

@@ -38,8 +38,11 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
     with open(writer.__enter__(), "w") as file:
         file.write("half")
     assert len(os.listdir(tmp_path / "b")) == 2
+    (tmp_path / "b" / "notes.tmp-old").write_text("not ours")
     files.remove_temporary_files(str(tmp_path))
-    assert os.listdir(tmp_path / "b") == ["a.txt"]
+    assert len(os.listdir(tmp_path / "b")) == 3
+    files.remove_temporary_files(str(tmp_path / "b"))
+    assert sorted(os.listdir(tmp_path / "b")) == ["a.txt", "notes.tmp-old"]
 
 
 def test_json_comes_back_and_bad_json_is_named(tmp_path):
@@ -50,6 +53,8 @@ def test_json_comes_back_and_bad_json_is_named(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(path, float("nan"))
     assert files.read_json(path) == {"é": [1, None]}
+    files.write_text(path, '\ufeff{"é": 1}')
+    assert files.read_json(path) == {"é": 1}
     files.write_text(path, "{")
     with pytest.raises(ValueError, match=r"a\.json: not valid JSON"):
         files.read_json(path)

@@ -52,6 +52,17 @@ def test_missing_features_name_the_file(tmp_path):
         feature_records.read_video_features(str(tmp_path), "v")
 
 
+def test_long_ids_have_files_of_their_own(tmp_path):
+    ids = ["狗" * 80 + end for end in ("", "a", "b")] + ["a" * 230, "a" * 231, "a" * 232]
+    for video_id in ids:
+        feature_records.write_video_features(
+            str(tmp_path), dataclasses.replace(make_video(), video_id=video_id)
+        )
+    for video_id in ids:
+        assert feature_records.read_video_features(str(tmp_path), video_id).video_id == video_id
+    assert feature_records.features_file("狗/1") == "features/%E7%8B%97%2F1.tfrecord"
+
+
 @given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=5))
 def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
     names = [feature_records.features_file(video_id) for video_id in ids]
