@@ -10,6 +10,8 @@ An interrupted run resumes from its newest checkpoint with the same results. To 
 Training stops if the loss is not finite; nonfinite_loss.json then lists the sentences of the batch.
 """
 
+import contextlib
+import gc
 import itertools
 import os
 import sys
@@ -25,6 +27,7 @@ from tensorboard.plugins.hparams import api as hparams
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
 from gkcmn_tf.files import write_json
+from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import checkpoints, run_folder, statistics, trainer
@@ -63,7 +66,19 @@ def main(argv):
     logging.set_verbosity(logging.INFO)
     config = configs.load(FLAGS.experiment, FLAGS.config_file, FLAGS.params_override)
     keras.config.set_dtype_policy(config.runtime.precision)
-    controller = create_controller(config, FLAGS.model_dir, create_strategy(config.runtime))
+    strategy = create_strategy(config.runtime)
+    # Of several workers, the chief writes to the folder.
+    writes = FLAGS.mode != "eval" and strategy.extended.should_checkpoint
+    lock = folder_lock(FLAGS.model_dir) if writes else contextlib.nullcontext()
+    with lock, input_pipeline.damage_named(config.data.records_dir):
+        run(config, strategy)
+    # Ends the threads of the input pipelines, which may otherwise block the exit of the process.
+    gc.collect()
+
+
+def run(config: configs.Experiment, strategy: tf.distribute.Strategy) -> None:
+    """Trains and evaluates according to `--mode`."""
+    controller = create_controller(config, FLAGS.model_dir, strategy)
     if FLAGS.mode == "eval":
         controller.evaluate()
         return

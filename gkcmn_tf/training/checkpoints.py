@@ -1,6 +1,7 @@
 """Saving and restoring of checkpoints."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -13,6 +14,7 @@ from gkcmn_tf.modeling.grounding_model import GroundingModel
 # Subfolder of a run for the checkpoint with the best metric.
 BEST_FOLDER = "best"
 BEST_FILE = "best_metric.json"
+_INDEX = re.compile(r"ckpt-(\d+)\.index$")
 
 
 def create_checkpoint(
@@ -39,7 +41,7 @@ def create_checkpoint(
 
 
 def restore_newest(checkpoint: tf.train.Checkpoint, paths: Sequence[str]) -> str:
-    """Restores the newest readable checkpoint; warns of each damaged one.
+    """Restores the newest readable checkpoint; warns of each one that cannot be restored.
 
     Args:
         checkpoint: the objects to restore; may be a subset of the saved objects.
@@ -49,23 +51,56 @@ def restore_newest(checkpoint: tf.train.Checkpoint, paths: Sequence[str]) -> str
         the path of the restored checkpoint.
 
     Raises:
-        ValueError: all checkpoints are damaged.
+        ValueError: no checkpoint can be restored; the message has the reason of each.
     """
+    reasons = []
     for path in reversed(paths):
         try:
             checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
         # TensorFlow raises some errors as Python errors, such as IndexError for a truncated file.
         except (tf.errors.OpError, LookupError, ValueError, AssertionError) as error:
-            logging.warning("%s: damaged, falling back to the previous checkpoint: %s", path, error)
+            reasons.append(f"{path}: cannot be restored: {' '.join(str(error).split())}")
+            logging.warning("%s", reasons[-1])
         else:
             return path
-    raise ValueError(f"{', '.join(paths)}: all checkpoints are damaged")
+    raise ValueError("; ".join(reasons))
 
 
 def paths(folder: str) -> list[str]:
-    """Paths of the checkpoints in a folder, oldest first."""
-    state = tf.train.get_checkpoint_state(folder)
-    return [] if state is None else list(state.all_model_checkpoint_paths)
+    """Paths of the checkpoints in a folder, oldest first.
+
+    The files count, not the list in TensorFlow's file `checkpoint`, which may be damaged.
+
+    Raises:
+        ValueError: TensorFlow takes the path of the folder for a pattern.
+    """
+    if signs := sorted(set(folder) & set("[]*?\\")):
+        raise ValueError(
+            f"{folder}: TensorFlow cannot restore checkpoints below a folder with "
+            f"{' '.join(signs)} in its name; rename the folder"
+        )
+    if not os.path.isdir(folder):
+        return []
+    steps = sorted(int(found[1]) for name in os.listdir(folder) if (found := _INDEX.match(name)))
+    return [os.path.join(folder, f"ckpt-{step}") for step in steps]
+
+
+def _repair_state(folder):
+    """Makes TensorFlow's file `checkpoint` list the checkpoints that there are."""
+    found = paths(folder)
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except (ValueError, tf.errors.OpError):
+        state = None
+    if found and (state is None or found != list(state.all_model_checkpoint_paths)):
+        logging.warning("%s: the file `checkpoint` is damaged and is written anew", folder)
+        times = [os.path.getmtime(f"{path}.index") for path in found]
+        tf.compat.v1.train.update_checkpoint_state(
+            folder,
+            found[-1],
+            list(found),
+            all_model_checkpoint_timestamps=times,
+        )
 
 
 class Manager(tf.train.CheckpointManager):
@@ -88,6 +123,8 @@ class Manager(tf.train.CheckpointManager):
     """
 
     def __init__(self, checkpoint: tf.train.Checkpoint, folder: str, *, writes=True, **kwargs):
+        if writes:
+            _repair_state(folder)
         super().__init__(checkpoint, folder, **kwargs)
         self._writes = writes
 
@@ -98,11 +135,12 @@ class Manager(tf.train.CheckpointManager):
             the path of the checkpoint; None if there are no checkpoints.
 
         Raises:
-            ValueError: all checkpoints are damaged.
+            ValueError: no checkpoint can be restored.
         """
-        if not self.checkpoints:
+        found = paths(self.directory)
+        if not found:
             return None
-        path = restore_newest(self.checkpoint, self.checkpoints)
+        path = restore_newest(self.checkpoint, found)
         if self.checkpoint_interval is not None:
             self._last_checkpoint_step = int(self._step_counter.numpy())
         return path

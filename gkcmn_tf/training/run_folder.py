@@ -176,6 +176,12 @@ def start(
         tokenizer = tokenization.Tokenizer.load(
             os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
         )
+    elif found := checkpoints.paths(model_dir):
+        raise ValueError(
+            f"{model_dir}: has checkpoints ({os.path.basename(found[-1])}) but no "
+            f"{configs.PARAMS_FILE}, so they cannot be continued; use another --model_dir, or "
+            "restore the file"
+        )
     else:
         data = config.data
         clips = clip_records.read_clips(data.records_dir, data.train_split)
@@ -276,7 +282,7 @@ def versions() -> dict:
 def load(model_dir: str) -> Run:
     """The run in `model_dir`, with the weights, averaged if it averages, of its newest checkpoint.
 
-    A damaged checkpoint is passed over with a warning.
+    A checkpoint that cannot be restored is passed over with a warning.
 
     Raises:
         FileNotFoundError: the folder is no run, or has no checkpoint yet.

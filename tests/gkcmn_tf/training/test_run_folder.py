@@ -234,7 +234,49 @@ def test_a_damaged_checkpoint_is_passed_over(experiment, tmp_path, caplog):
     (data,) = model_dir.glob("ckpt-8.data*")
     data.write_bytes(data.read_bytes()[:1000])
     assert run_folder.load(str(model_dir)).step == 7
-    assert "ckpt-8: damaged, falling back to the previous checkpoint" in caplog.text
-    (model_dir / "ckpt-7.index").unlink()
-    with pytest.raises(ValueError, match="all checkpoints are damaged"):
+    assert "ckpt-8: cannot be restored: " in caplog.text
+    (data,) = model_dir.glob("ckpt-7.data*")
+    data.unlink()
+    with pytest.raises(
+        ValueError, match=r"ckpt-8: cannot be .*ckpt-7: cannot be restored: .*No such"
+    ):
         run_folder.load(str(model_dir))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"model_checkpoint", b"\xff\xfe\0", b"x: 1"])
+def test_checkpoints_are_found_without_their_list(content, experiment, tmp_path):
+    """TensorFlow lists checkpoints in a file that may be lost or damaged."""
+    model_dir = tmp_path / "run"
+    model, optimizer = save(experiment, str(model_dir))
+    state = model_dir / "checkpoint"
+    if content is None:
+        state.unlink()
+    else:
+        state.write_bytes(content)
+    assert run_folder.load(str(model_dir)).step == 7
+    step = tf.Variable(0, dtype=tf.int64)
+    saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
+    manager = checkpoints.Manager(saved, str(model_dir), max_to_keep=2)
+    assert manager.restore_or_initialize() == str(model_dir / "ckpt-7")
+    assert step.numpy() == 7
+    for number in (8, 9):
+        manager.save(number)
+    assert checkpoints.paths(str(model_dir)) == [str(model_dir / f"ckpt-{n}") for n in (8, 9)]
+
+
+def test_checkpoints_without_settings_are_not_begun_anew(experiment, tmp_path):
+    model_dir = tmp_path / "run"
+    save(experiment, str(model_dir))
+    (model_dir / "params.yaml").unlink()
+    with pytest.raises(ValueError, match=r"run: has checkpoints \(ckpt-7\) but no params.yaml"):
+        run_folder.start(experiment, str(model_dir))
+
+
+@pytest.mark.parametrize("sign", "[]*?\\")
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused_at_once(
+    sign, experiment, tmp_path
+):
+    model_dir = tmp_path / f"run{sign}1"
+    with pytest.raises(ValueError, match="TensorFlow cannot restore checkpoints below a folder"):
+        run_folder.start(experiment, str(model_dir))
+    assert not model_dir.exists()
