@@ -4,7 +4,8 @@
     video_dir/VIDEO                             any video file that FFmpeg reads
 
 A line of a `.jsonl` file is an object. A `.csv` file (UTF-8, with a header) has the same fields in
-columns, with `boxes` as JSON; an empty cell is a missing field.
+columns, with `boxes` as JSON; an empty cell is a missing field. Files in UTF-16 need a byte order
+mark.
 
     video       path of the video relative to video_dir; in its shortest form (`k/01.mp4` for
                 `./k//01.mp4`) also used as the video's id
@@ -25,6 +26,7 @@ columns, with `boxes` as JSON; an empty cell is a missing field.
 Size, frame rate and frame count are read from the video.
 """
 
+import codecs
 import collections
 import csv
 import dataclasses
@@ -41,7 +43,6 @@ import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
-from gkcmn_tf.features import feature_records
 from gkcmn_tf.json_fields import (
     MAX_NUMBER,
     JsonObject,
@@ -65,7 +66,6 @@ NEEDED = ("video", "sentence", "begin", "end", "boxes")
 OPTIONAL = ("id", "qtype", "clip_begin", "clip_end", "units")
 NUMERIC = ("begin", "end", "boxes", "clip_begin", "clip_end")
 UNITS = ("frames", "seconds")
-LONGEST_FILE_NAME = 200  # bytes, of a feature file; file systems allow 255 including suffixes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +150,7 @@ def read_split(
 def _read_lines(split, annotation_dir, limit):
     """Returns the counts of a split and its valid lines by video, in order of appearance."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
-    # Bytes that are not valid UTF-8 become surrogates, so that only their own line is invalid.
-    content = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
+    content = _read_text(path)
     parse = _parse_csv if path.endswith(".csv") else _parse_jsonl
     account = SplitAccount()
     by_video, first, unknown = collections.defaultdict(list), {}, set()
@@ -178,6 +177,18 @@ def _read_lines(split, annotation_dir, limit):
     if unknown:
         logging.warning("%s: unknown fields are ignored: %s", path, ", ".join(sorted(unknown)))
     return account, by_video
+
+
+def _read_text(path):
+    """Reads a text in UTF-8, or in UTF-16 with a byte order mark."""
+    with open(path, "rb") as file:
+        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    with errors_in(path):
+        # Bytes that are not valid UTF-8 become surrogates, so that only their own line is invalid.
+        return pathlib.Path(path).read_text(
+            encoding="utf-16" if marked else "utf-8-sig",
+            errors="strict" if marked else "surrogateescape",
+        )
 
 
 def _parse_jsonl(path: str, content: str) -> Iterator[tuple[str, Any]]:
@@ -228,9 +239,11 @@ def _cell(name, cell):
     if name not in NUMERIC:
         return cell
     try:
-        return json.loads(cell, object_pairs_hook=JsonObject)
+        value = json.loads(cell, object_pairs_hook=JsonObject)
     except (ValueError, RecursionError):
         return cell
+    # Spreadsheets and data frames write whole numbers as 5.0.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _check(where, index, line_id, fields):
@@ -241,8 +254,6 @@ def _check(where, index, line_id, fields):
     if missing := [name for name in NEEDED if name not in fields]:
         raise ValueError(f"{missing[0]}: missing field; required: {', '.join(NEEDED)}")
     name = posixpath.normpath(text(fields, "video", meaning="a path in UTF-8"))
-    if len(os.path.basename(feature_records.features_file(name))) > LONGEST_FILE_NAME:
-        raise ValueError(f"video: path too long for the name of its feature file: {name!r}")
     sentence = annotated.sentence_text(fields["sentence"], "sentence")
     qtype = choice(fields, "qtype", choices=tubes.QTYPES, default=tubes.QTYPES[0])
     own_id = fields.get("id", line_id)

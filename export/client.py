@@ -13,6 +13,8 @@ REST sends numbers as text and is suitable only for short videos.
 """
 
 import json
+import re
+import urllib.request
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -94,6 +96,7 @@ class GrpcServer:
             raise ServingError(
                 f"{self._address}, {signature}: {error.code().name}: {error.details()}"
                 + (f"; {hint}" if hint else "")
+                + _proxy_hint(self._address)
             ) from error
         return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
 
@@ -105,6 +108,7 @@ class RestServer:
     """
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
+        self._address = address
         self._url = f"http://{address}/v1/models/{model}:predict"
         self._timeout = timeout
         policy = urllib3.Retry(
@@ -130,11 +134,12 @@ class RestServer:
         except requests.JSONDecodeError as error:
             raise ServingError(
                 f"{where}: status {response.status_code}, response is not JSON; check that this is "
-                "the server's REST port"
+                f"the server's REST port{_proxy_hint(self._address)}"
             ) from error
         except requests.RequestException as error:
             raise ServingError(
                 f"{where}: {error}; check that the server is running, or increase --timeout"
+                + _proxy_hint(self._address)
             ) from error
         if "outputs" not in answer:
             raise ServingError(f"{where}: status {response.status_code}: {answer.get('error')}")
@@ -171,10 +176,31 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     server = SERVERS[FLAGS.protocol](
-        FLAGS.server, model=FLAGS.model, timeout=FLAGS.timeout, retries=FLAGS.retries
+        host_and_port(FLAGS.server), model=FLAGS.model, timeout=FLAGS.timeout, retries=FLAGS.retries
     )
     for answer in ground_video(server, FLAGS.video, FLAGS.query, fps=FLAGS.fps):
         print(json.dumps(answer))
+
+
+def host_and_port(server: str) -> str:
+    """Returns `host:port` of an address that may have a scheme and a final slash.
+
+    Raises:
+        UsageError: the address is another one.
+    """
+    found = re.fullmatch(r"(?:(?:http|grpc)://)?([^/\s]+:\d+)/?", server)
+    if found is None:
+        raise app.UsageError(f"--server={server}: expected host:port, such as localhost:8500")
+    return found[1]
+
+
+def _proxy_hint(address: str) -> str:
+    """Tells of a proxy in the environment that requests to `address` pass."""
+    host = address.rpartition(":")[0]
+    proxy = urllib.request.getproxies().get("http")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return ""
+    return f"; the environment sets the proxy {proxy}: set NO_PROXY={host} to connect without it"
 
 
 def ground_video(

@@ -7,6 +7,7 @@ The resolved tree is saved with every run as `params.yaml`.
 
 import dataclasses
 import difflib
+import math
 import os
 import pathlib
 import typing
@@ -93,8 +94,8 @@ class DataConfig(hyperparams.Config):
         train_split: split to train on, or several: `train+train_mirrored`.
         eval_split: split that training is evaluated on. Records without a split `val`, the default,
             are evaluated on `train_split`, with a warning.
-        max_steps: `T`; longer clips are thinned to it, shorter ones padded.
-        max_words: `N`; longer sentences are cut.
+        max_steps: `T`, at most 10,000; longer clips are thinned to it, shorter ones padded.
+        max_words: `N`, at most 10,000; longer sentences are cut.
         grid_size: `S`, cells along each side of the features.
         feature_channels: `C`, channels of the features.
         queries_per_clip: `Q`, sentences of one clip that share a pass of the visual branch.
@@ -230,6 +231,10 @@ FRACTIONS = (
     "high_score_ratio",
     "ema_momentum",
 )
+BELOW_ONE = ("feature_dropout", "ema_momentum")
+# A clip of 10,000 steps has 1 GB of features. Random generators take 32 bits.
+MOST = {"max_steps": 10_000, "max_words": 10_000, "seed": 2**32 - 1}
+MOST_OTHERS = 10**9
 EVEN = ("sentence_width", "fusion_width", "temporal_width")
 
 
@@ -253,11 +258,18 @@ def _check(key, value):
     for number in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(number, (bool, str)):
             continue
+        if not math.isfinite(number):
+            raise ValueError(f"{key}: expected a finite number, got {value!r}")
         if number < 0 or (number == 0 and name not in MAY_BE_ZERO):
             zero = " or 0" if name in MAY_BE_ZERO else ""
             raise ValueError(f"{key}: expected a positive value{zero}, got {value!r}")
         if name in FRACTIONS and number > 1:
             raise ValueError(f"{key}: expected at most 1, got {value!r}")
+        if name in BELOW_ONE and number == 1:
+            raise ValueError(f"{key}: expected less than 1, got {value!r}")
+        if number > MOST.get(name, MOST_OTHERS):
+            most = MOST.get(name, MOST_OTHERS)
+            raise ValueError(f"{key}: expected at most {most}, got {value!r}")
         if name in EVEN and number % 2:
             raise ValueError(f"{key}: expected an even number, got {value!r}")
 
@@ -370,7 +382,9 @@ def _read_changes(source, override) -> dict:
         changes = hyperparams.override_params_dict(changes, override, is_strict=False)
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: not valid YAML: {error}") from error
-    except (AttributeError, KeyError, TypeError, tf.errors.OpError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source}: expected text in UTF-8: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError, tf.errors.OpError) as error:
         expected = (
             f"YAML or key.subkey=value,..., got {override!r}" if inline else "keys and values"
         )
@@ -383,11 +397,20 @@ def _check_keys(changes: Mapping, config: hyperparams.Config, source: str) -> No
     known = [*_keys(config)]
     for key in _keys(changes):
         if key in known:
+            _check_section(key, changes, config, source)
             continue
         name = key.rpartition(".")[2]
         elsewhere = [other for other in known if other.rpartition(".")[2] == name]
         close = elsewhere or difflib.get_close_matches(key, known, n=2, cutoff=0.7)
         raise ValueError(f"{source}: unknown key {key}{_did_you_mean(close)}")
+
+
+def _check_section(key, changes, config, source):
+    """Raises `ValueError` if a section of the config is given a single value."""
+    for name in key.split("."):
+        changes, config = changes[name], getattr(config, name, None)
+    if isinstance(config, hyperparams.Config) and not isinstance(changes, Mapping):
+        raise ValueError(f"{source}: {key}: expected keys and values, got {changes!r}")
 
 
 def _keys(config: Mapping | hyperparams.Config, prefix: str = "") -> Iterator[str]:

@@ -165,7 +165,8 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         dataset = input_pipeline.from_config(
             data, FLAGS.split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
         )
-        predicted = prediction.predict(run.model, dataset, clips, temporal_ground_truth=given)
+        with input_pipeline.damage_named(data.records_dir):
+            predicted = prediction.predict(run.model, dataset, clips, temporal_ground_truth=given)
     about = {
         "split": FLAGS.split,
         "temporal_ground_truth": given,

@@ -71,6 +71,7 @@ def start() -> None:
     """
     if sys.excepthook is _report_uncaught:
         return
+    _choose_backend()
     sys.excepthook = _report_uncaught
     if "--verbose" in sys.argv[1:]:
         return
@@ -161,6 +162,14 @@ def report(error: BaseException, command: str, *, debug: bool = False) -> int | 
         traceback.print_exception(error)
     print(line, file=sys.stderr)
     return status
+
+
+def _choose_backend() -> None:
+    """Programs need TensorFlow, whatever the environment or keras.json say."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        print(f"KERAS_BACKEND={backend} is ignored: programs use TensorFlow", file=sys.stderr)
+    os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):

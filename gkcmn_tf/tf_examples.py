@@ -1,6 +1,6 @@
 """Serialization of `tf.train.Example` records and atomic writing of TFRecord files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +29,23 @@ def serialize(feature):
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(
         deterministic=True
     )
+
+
+def read_records(paths: Iterable[str]) -> list[bytes]:
+    """Reads all records of TFRecord files.
+
+    Raises:
+        ValueError: a file is damaged; the message names it.
+    """
+    records = []
+    for path in paths:
+        try:
+            records += tf.data.TFRecordDataset(path).as_numpy_iterator()
+        except tf.errors.DataLossError as error:
+            raise ValueError(
+                f"{path}: is damaged; delete it and run data.prepare again ({error.message})"
+            ) from error
+    return records
 
 
 def write_records(path: str, serialized: Sequence[bytes]) -> None:

@@ -27,6 +27,7 @@ concatenated).
 """
 
 import dataclasses
+import glob
 import os
 from collections.abc import Iterator, Sequence
 
@@ -38,6 +39,7 @@ from gkcmn_tf.tf_examples import (
     bytes_feature,
     float_feature,
     int64_feature,
+    read_records,
     serialize,
     write_records,
 )
@@ -146,8 +148,11 @@ def _serialize_clip(clip: Clip) -> bytes:
 
 
 def _found_shards(folder, split):
-    pattern = os.path.join(folder, "clips", f"{split}-?????-of-?????.tfrecord")
-    return sorted(tf.io.gfile.glob(pattern))
+    # The names of the folder and the split may contain signs of patterns.
+    pattern = os.path.join(
+        glob.escape(folder), "clips", f"{glob.escape(split)}-?????-of-?????.tfrecord"
+    )
+    return sorted(glob.glob(pattern))
 
 
 def _shard_paths(folder, split, num_shards):
@@ -242,7 +247,7 @@ def count_sentences(serialized: bytes) -> int:
 
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
     """Yields the clips of one or several splits (see `clip_shards`), shard by shard."""
-    for record in tf.data.TFRecordDataset(clip_shards(folder, split)):
+    for record in read_records(clip_shards(folder, split)):
         parsed = {key: value.numpy() for key, value in parse_clip(record).items()}
         segments = parsed["sentence/segment"]
         lengths = segments[:, 1] - segments[:, 0]

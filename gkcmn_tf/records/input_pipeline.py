@@ -9,8 +9,10 @@ worker computes only the examples of its share of each global batch. Thus the se
 batch depend neither on the number of workers nor on interruptions.
 """
 
+import contextlib
 import os
 import typing
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +21,7 @@ from absl import logging
 from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.tf_examples import read_records
 from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import frame_windows, windows_in
 
@@ -99,6 +102,21 @@ def from_config(
     return dataset.with_options(options).prefetch(2)
 
 
+@contextlib.contextmanager
+def damage_named(records_dir: str) -> Iterator[None]:
+    """Names the damaged file of features that a pipeline cannot read in a `ValueError`."""
+    try:
+        yield
+    except tf.errors.DataLossError:
+        folder = os.path.join(records_dir, "features")
+        read_records(
+            os.path.join(folder, name)
+            for name in sorted(os.listdir(folder))
+            if name.endswith(".tfrecord")
+        )
+        raise
+
+
 def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Selects the features of the steps of a clip from the features of its video.
 
@@ -144,7 +162,7 @@ class _Examples:
         self.tokenizer = tokenizer
         self.seed = seed
         paths = clip_records.clip_shards(config.records_dir, split)
-        clips = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+        clips = read_records(paths)
         sentences = [clip_records.count_sentences(clip) for clip in clips]
         if not sum(sentences):
             raise ValueError(

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import importlib.metadata
 import os
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,8 +58,9 @@ def load_glove(source: str, vocabulary: Sequence[str], *, dim: int, seed: int = 
 
     Supported text files: plain or .gz, in the format of GloVe 6B or 840B (cased, tokens may contain
     spaces), with or without a word2vec header. If a word is missing, the first entry with another
-    spelling of it (casing, Unicode normalization form, byte order mark) is used. Words without a vector get a seeded random vector with
-    the standard deviation of the vectors found. Padding is zero; unknown is the mean vector.
+    spelling of it (casing, Unicode normalization form, byte order mark) is used. Words without a
+    vector get a seeded random vector with the standard deviation of the vectors found. Padding is
+    zero; unknown is the mean vector.
 
     Args:
         source: a name in `PACKAGED`, or the path of a file.
@@ -152,11 +154,16 @@ def _read_text_file(path, vocabulary, dim):
         )
     rows = {word: row for row, word in enumerate(vocabulary) if row > UNKNOWN_TOKEN}
     exact, respelled = {}, {}
+    with open(path, "rb") as file:
+        if file.read(4) == b"PK\3\4":
+            raise ValueError(f"{path}: is a ZIP archive; give the text file in it")
     opener = gzip.open if path.endswith(".gz") else open
     # Words that are not valid UTF-8 cannot occur in the vocabulary.
     with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
-        for number, line in enumerate(tqdm.tqdm(file, desc=os.path.basename(path), unit="line"), 1):
-            parts = line.rstrip().rsplit(" ", dim)
+        for number, line in _numbered_lines(file, path):
+            if not line.strip():
+                continue
+            parts = line.rstrip().replace("\t", " ").rsplit(" ", dim)
             if number == 1 and len(line.split()) == 2:
                 continue
             word = parts[0]
@@ -177,6 +184,16 @@ def _read_text_file(path, vocabulary, dim):
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: {error}") from error
     return respelled | exact
+
+
+def _numbered_lines(file, path):
+    lines = enumerate(tqdm.tqdm(file, desc=os.path.basename(path), unit="line"), 1)
+    number = 0
+    try:
+        for number, line in lines:
+            yield number, line
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path}: is damaged after line {number}: {error}") from error
 
 
 def _finite_vector(numbers):

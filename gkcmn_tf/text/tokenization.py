@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from absl import logging
 
 from gkcmn_tf.files import write_text

@@ -119,14 +119,19 @@ class FrameStream:
         self._lost = self._damaged = self._cut_away = 0
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such file")
+        if not (os.path.isfile(path) or os.path.isdir(path)):
+            raise VideoError(f"{path}: cannot be opened as a video: is not a regular file")
         try:
-            self._container = av.open(path)
+            # FFmpeg takes a relative path with a colon for the address of a server.
+            self._container = av.open(os.path.abspath(path), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
         # The default stream of players, not a cover picture.
         self._stream = stream = self._container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
             raise VideoError(f"{path}: has no video stream")
+        if stream.codec_context is None:
+            raise VideoError(f"{path}: cannot be decoded: unknown codec")
         stream.thread_type = "AUTO"
         # Return damaged frames, which some decoders drop by default.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt

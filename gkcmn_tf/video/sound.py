@@ -2,6 +2,7 @@
 
 import fractions
 import heapq
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class SoundSource:
 
 def has_sound(path: str) -> bool:
     """Whether a file has an audio track in a known codec."""
-    with av.open(path) as container:
+    with av.open(os.path.abspath(path), metadata_errors="replace") as container:
         stream = container.streams.best("audio")
         return stream is not None and stream.codec_context is not None
 
@@ -53,7 +54,7 @@ def add_sound(picture_path: str, source: SoundSource, output_path: str, options:
         output_path: path of the MP4 to write.
         options: options of the muxer.
     """
-    with av.open(source.path) as container:
+    with av.open(os.path.abspath(source.path), metadata_errors="replace") as container:
         codec = container.streams.best("audio").codec_context.codec.canonical_name
     writers = [_copied, _encoded] if codec in COPIED_CODECS else [_encoded]
     for writer in writers:
@@ -78,7 +79,7 @@ def _write(picture_path, source, output_path, options, sound_writer):
         if source is None:
             _mux(output, packets)
             return
-        with av.open(source.path) as container:
+        with av.open(os.path.abspath(source.path), metadata_errors="replace") as container:
             packets.append(sound_writer(output, container, source.start))
             _mux(output, packets)
 

@@ -140,7 +140,7 @@ def _in_ticks(frames, ticks) -> Iterator[tuple[np.ndarray, int, int]]:
 def _encode(
     temporary, path, frames, rate, time_base, pixel_aspect=None, parameters=X264_PARAMETERS
 ):
-    with av.open(temporary, "w", format="mp4", options=MP4_OPTIONS) as container:
+    with av.open(os.path.abspath(temporary), "w", format="mp4", options=MP4_OPTIONS) as container:
         shape = stream = None
         reformatter = VideoReformatter()
         for number, (pixels, stamp, duration) in enumerate(frames):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from absl import app
 
 from export import client
 from tests.export.tiny_run import ground, make_extractor
@@ -123,3 +124,33 @@ def test_the_program(grpc_address, video_path):
     done = call(*arguments, "--video=none.mp4")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: none.mp4: no such file"
+
+
+@pytest.mark.parametrize(
+    "server", ["host:8500", "http://host:8500", "http://host:8500/", "grpc://host:8500"]
+)
+def test_addresses_with_a_scheme_are_taken(server):
+    assert client.host_and_port(server) == "host:8500"
+
+
+@pytest.mark.parametrize(
+    "server", ["host", "https://host:8500", "host:port", "http://host:8500/v1/models", ""]
+)
+def test_other_addresses_are_refused(server):
+    with pytest.raises(app.UsageError, match=r"expected host:port, such as localhost:8500"):
+        client.host_and_port(server)
+
+
+def test_a_proxy_of_the_environment_is_named(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://localhost:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    server = client.RestServer("model.example:8501", model="gkcmn", timeout=1, retries=0)
+    with pytest.raises(
+        client.ServingError,
+        match=r"sets the proxy http://localhost:1: set NO_PROXY=model\.example",
+    ):
+        server.predict("encode_video", {})
+    assert client._proxy_hint("localhost.example:1")
+    monkeypatch.setenv("no_proxy", "model.example")
+    assert client._proxy_hint("model.example:8501") == ""

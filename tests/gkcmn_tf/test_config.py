@@ -57,6 +57,15 @@ def test_later_changes_win(tmp_path):
         ("runtime.precision=fp8", "runtime.precision: expected one of float32"),
         ("runtime.distribution_strategy=tpu", "runtime.tpu: expected an address"),
         ("{bad", "--params_override"),
+        ("model=3", "--params_override: model: expected keys and values, got 3"),
+        ("model.gkcmn=[1]", "--params_override: model.gkcmn: expected keys and values, got [1]"),
+        ("train: {steps: {a: 1}}", "--params_override: unknown key train.steps.a"),
+        ("model.gkcmn.sigma=.nan", "model.gkcmn.sigma: expected a finite number, got nan"),
+        ("train.learning_rate=.inf", "train.learning_rate: expected a finite number, got inf"),
+        ("model.gkcmn.candidate_widths=[8, .inf]", "candidate_widths: expected a finite number"),
+        ("train.seed=12345678901234567890", "train.seed: expected at most 4294967295"),
+        ("data.max_steps=1000000000", "data.max_steps: expected at most 10000"),
+        ("train.ema_momentum=1", "train.ema_momentum: expected less than 1"),
     ],
 )
 def test_bad_values_name_the_key(override, message):
@@ -77,6 +86,12 @@ def test_errors_name_the_file(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"broken\.yaml: expected keys"):
             config.load("gkcmn", [str(path)])
+    path.write_bytes("data: {records_dir: caf\u00e9}".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"broken\.yaml: expected text in UTF-8"):
+        config.load("gkcmn", [str(path)])
+    path.write_text("train:\n  steps: a: b\n")
+    with pytest.raises(ValueError, match=r"broken\.yaml: not valid YAML: .*line 2"):
+        config.load("gkcmn", [str(path)])
     path.write_text("{bad")
     with pytest.raises(ValueError, match=r"broken\.yaml: not valid YAML"):
         config.load("gkcmn", [str(path)])

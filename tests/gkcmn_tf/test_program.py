@@ -164,3 +164,10 @@ def test_a_library_leaves_logging_alone():
         check=True,
     )
     assert done.stdout == "None <built-in function excepthook>\n"
+
+
+def test_programs_use_tensorflow_whatever_the_environment_says(run_program, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    done = run_program("print(os.environ['KERAS_BACKEND'])", "--words=3")
+    assert (done.returncode, done.stdout) == (0, "tensorflow\n")
+    assert done.stderr == "KERAS_BACKEND=jax is ignored: programs use TensorFlow\n"

@@ -10,8 +10,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gkcmn_tf import tubes
-from gkcmn_tf.records import clip_records
+from gkcmn_tf import tf_examples, tubes
+from gkcmn_tf.records import clip_records, input_pipeline
 
 
 def make_sentence(index=0, begin=2, end=5, **changes):
@@ -149,3 +149,28 @@ def test_a_split_without_records_is_an_error(tmp_path):
 def test_impossible_sentences_are_refused(tmp_path, sentence, message):
     with pytest.raises(ValueError, match=f"sentence val-00000-d0: .*{message}"):
         clip_records.write_clips(str(tmp_path), "val", [make_clip(sentence)], 1)
+
+
+def test_damaged_files_are_named(tmp_path):
+    path = str(tmp_path / "a.tfrecord")
+    tf_examples.write_records(path, [b"one" * 20, b"two" * 20])
+    assert tf_examples.read_records([path, path]) == [b"one" * 20, b"two" * 20] * 2
+    whole = (tmp_path / "a.tfrecord").read_bytes()
+    for damaged in (whole[:-5], whole[:20] + b"x" + whole[21:], b"no records at all"):
+        (tmp_path / "a.tfrecord").write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match=r"a\.tfrecord: is damaged; delete it and run data.prep"
+        ):
+            tf_examples.read_records([path])
+
+
+def test_damage_in_a_pipeline_names_the_file(tmp_path):
+    for name in "ab":
+        tf_examples.write_records(str(tmp_path / "features" / f"{name}.tfrecord"), [b"one" * 20])
+    path = tmp_path / "features" / "b.tfrecord"
+    path.write_bytes(path.read_bytes()[:-5])
+    with (
+        pytest.raises(ValueError, match=r"features/b\.tfrecord: is damaged"),
+        input_pipeline.damage_named(str(tmp_path)),
+    ):
+        list(tf.data.TFRecordDataset(str(path)))
