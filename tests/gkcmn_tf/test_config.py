@@ -90,7 +90,7 @@ def test_errors_name_the_file(tmp_path):
     with pytest.raises(ValueError, match=r"broken\.yaml: expected text in UTF-8"):
         config.load("gkcmn", [str(path)])
     path.write_text("train:\n  steps: a: b\n")
-    with pytest.raises(ValueError, match=r"broken\.yaml: not valid YAML: .*line 2"):
+    with pytest.raises(ValueError, match=r"(?s)broken\.yaml: not valid YAML: .*line 2"):
         config.load("gkcmn", [str(path)])
     path.write_text("{bad")
     with pytest.raises(ValueError, match=r"broken\.yaml: not valid YAML"):

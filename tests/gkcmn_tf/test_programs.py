@@ -130,7 +130,11 @@ def test_evaluate(folder, model):
     again = folder / "again.json"
     files = (f"--ground_truth={folder}/{model}/gt.json", f"--output={again}")
     call("gkcmn_tf.evaluate", *files, f"--predictions={folder}/{model}/predictions.json")
+    share = scores["unknown_word_share"]
+    assert 0 <= share <= 1
+    assert f"{share:.1%} of the words of split test are unknown to the model" in table
     about = {"split": "test", "temporal_ground_truth": False, "resampled_fps": None}
+    about["unknown_word_share"] = share
     assert about | read_json(str(again)) == scores
 
 
