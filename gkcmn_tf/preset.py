@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Mapping
 
 from gkcmn_tf.extras import import_package
+from gkcmn_tf.features.fingerprint import read_fingerprint
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
 from gkcmn_tf.model_card import model_card
 from gkcmn_tf.trained_model import TrainedModel
@@ -209,7 +210,7 @@ def _load_folder(folder, dtype):
     return TrainedModel(
         model=model,
         tokenizer=tokenizer,
-        features=read_json(os.path.join(folder, FEATURES_FILE)),
+        features=read_fingerprint(os.path.join(folder, FEATURES_FILE)),
         max_steps=config["max_steps"],
         about={"name": os.path.basename(os.path.abspath(folder)), **config["about"]},
     )
@@ -234,7 +235,7 @@ def _build(folder, config, dtype):
             f"{path}: config: {cls.__name__} has no argument {unknown[0]!r}; was the preset made "
             "by a newer version?"
         )
-    features = read_json(os.path.join(folder, FEATURES_FILE))
+    features = read_fingerprint(os.path.join(folder, FEATURES_FILE))
     tokenizer = Tokenizer.load(os.path.join(folder, VOCABULARY_FILE), config["max_words"])
     model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
     model.build(

@@ -24,6 +24,7 @@ from absl import logging
 
 from gkcmn_tf import config as configs
 from gkcmn_tf.features import extraction
+from gkcmn_tf.features.fingerprint import read_fingerprint
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.modeling.bm import BM
@@ -112,7 +113,7 @@ def records_features(config: configs.Experiment) -> dict:
     manifest_path = os.path.join(config.data.records_dir, clip_records.MANIFEST)
     if not os.path.exists(manifest_path):
         raise FileNotFoundError(f"data.records_dir: there is no {manifest_path}; {remedy}")
-    fingerprint = read_json(manifest_path)["features"]
+    fingerprint = read_fingerprint(manifest_path, "features")
     data = config.data
     expected = [data.grid_size, data.grid_size, data.feature_channels]
     if fingerprint["shape"] != expected:
@@ -233,7 +234,7 @@ def _check_same_run(config, fingerprint, model_dir):
         for key in fixed
         if (before := _as_list(old[key])) != (now := _as_list(new[key]))
     ]
-    trained = read_json(os.path.join(model_dir, FEATURES_FILE))
+    trained = read_fingerprint(os.path.join(model_dir, FEATURES_FILE))
     changes += [f"features: {change}" for change in _feature_changes(trained, fingerprint)]
     if changes:
         raise ValueError(
@@ -308,7 +309,7 @@ def load(model_dir: str) -> Run:
     return Run(
         config=config,
         tokenizer=tokenizer,
-        features=read_json(os.path.join(model_dir, FEATURES_FILE)),
+        features=read_fingerprint(os.path.join(model_dir, FEATURES_FILE)),
         model=model,
         step=int(step.numpy()),
         model_dir=model_dir,
