@@ -7,6 +7,7 @@ The resolved tree is saved with every run as `params.yaml`.
 
 import dataclasses
 import difflib
+import inspect
 import os
 import pathlib
 import typing
@@ -18,59 +19,37 @@ from official.core import exp_factory
 from official.modeling import hyperparams
 
 from gkcmn_tf.files import write_text
-from gkcmn_tf.modeling.candidates import CANDIDATE_WIDTHS
-from gkcmn_tf.text import WORD_WIDTH
+from gkcmn_tf.modeling.bm import BM
+from gkcmn_tf.modeling.gkcmn import GKCMN
+from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 PARAMS_FILE = "params.yaml"
 
 
-@dataclasses.dataclass
-class EncoderConfig(hyperparams.Config):
-    """What GKCMN and the baseline share; arguments of `GroundingModel`, which describes them."""
-
-    video_width: int = 32
-    feature_dropout: float = 0.0
-    word_width: int = WORD_WIDTH
-    sentence_width: int = 128
-    fusion_width: int = 128
-    sentence_pooling: str = "mean"
-    attention_layers: int = 2
-    attention_heads: int = 4
-    train_word_vectors: bool = True
-
-
-@dataclasses.dataclass
-class GKCMNConfig(EncoderConfig):
-    """Arguments of `GKCMN`, which describes them."""
-
-    heatmap_size: int = 16
-    spatial_width: int = 64
-    temporal_width: int = 64
-    candidate_widths: tuple[float, ...] = CANDIDATE_WIDTHS
-    serial_connection: bool = True
-    parallel_connection: bool = True
-    parallel_spatial: bool = False
-    temporal_attention: bool = True
-    attention_pooling: bool = False
-    gaussian_kernel: bool = True
-    sigma: float = 2.0
-    relative_sigma: float = 0.0
-    focal_alpha: float = 2.0
-    focal_beta: float = 4.0
-    positive_heat: float = 0.8
-    empty_steps: bool = False
-    score_threshold: float = 0.3
-    high_score_ratio: float = 0.9
-    offset_unit: str = "step"
-    box_smoothing: float = 0.0
-    loss_weights: tuple[float, ...] = (1.0, 2.0, 0.2, 0.1)
+def _arguments_of(model: type[GroundingModel]) -> type[hyperparams.Config]:
+    """Config class with the optional constructor arguments of a model, and their defaults."""
+    arguments = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, GroundingModel):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            arguments |= {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    fields = [
+        (name, tuple[float, ...] if isinstance(default, tuple) else type(default), default)
+        for name, default in arguments.items()
+    ]
+    return dataclasses.make_dataclass(
+        f"{model.__name__}Config",
+        fields,
+        bases=(hyperparams.Config,),
+        namespace={
+            "__module__": __name__,
+            "__doc__": f"Constructor arguments of `{model.__name__}`.",
+        },
+    )
 
 
-@dataclasses.dataclass
-class BMConfig(EncoderConfig):
-    """Arguments of `BM`, which describes them."""
-
-    loss_weights: tuple[float, ...] = (2.0, 1.0)
+GKCMNConfig = _arguments_of(GKCMN)
+BMConfig = _arguments_of(BM)
 
 
 @dataclasses.dataclass

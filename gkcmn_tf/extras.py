@@ -76,5 +76,9 @@ def remedy(error: ModuleNotFoundError, needed_by: str) -> str | None:
     package = (error.name or "").partition(".")[0]
     if package not in PACKAGES:
         return None
-    distribution, extra = PACKAGES[package]
+    return missing_package(*PACKAGES[package], needed_by)
+
+
+def missing_package(distribution: str, extra: str, needed_by: str) -> str:
+    """Message with the command to install a missing distribution."""
     return f"{needed_by} needs the package {distribution}: pip install 'gkcmn-tf[{extra}]'"
