@@ -19,7 +19,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. Asked about any other video, it answers \
 as confidently, and means nothing."
 
-.PHONY: help demo tables decisions records mirrored preset test lint format build-files clean
+.PHONY: help demo tables decisions features records mirrored preset test lint format build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -56,6 +56,11 @@ tables: mirrored ## The paper's Tables 1 to 3 on the shapes data set, under runs
 decisions: records ## What the paper leaves open, settled otherwise, under runs/open.
 	$(RUN) gkcmn_tf.evaluation.paper_tables --study=open --split=val --config_file=configs/shapes.yaml \
 	  $(RECORDS),train.steps=600,train.decay_steps=400 --output_dir=runs/open
+
+features: records ## Features of random and of pre-trained I3D weights compared, six seeds, under runs/features.
+	$(PREPARE) --output_dir=$(DEMO)/records_kinetics400 --i3d_weights=kinetics400
+	$(RUN) gkcmn_tf.evaluation.paper_tables --study=features --seeds=0,1,2,3,4,5 --config_file=configs/shapes.yaml \
+	  $(RECORDS) --output_dir=runs/features
 
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=260 --seed=0

@@ -9,7 +9,8 @@ Examples:
         --output_dir=runs/open
 
 The study `open` compares alternatives for details that the paper does not specify, one at a time,
-with the default GKCMN.
+with the default GKCMN. The study `features` compares features of random and of pre-trained I3D
+weights; it requires records made with `--i3d_weights=kinetics400` in RECORDS_DIR_kinetics400.
 
 Each variant is trained once per seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
 temporal ground truth. To resume an interrupted run, repeat the command. The program writes
@@ -33,6 +34,7 @@ from absl import app, flags, logging
 
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
+from gkcmn_tf.evaluation.paired_seeds import paired_difference
 from gkcmn_tf.files import read_json, write_json, write_text
 from gkcmn_tf.metric_names import TABLE_METRICS
 
@@ -53,6 +55,8 @@ class Variant:
         experiment: name of the registered experiment.
         config: YAML file of config overrides.
         settings: overrides of model arguments.
+        weights: I3D weights of the features; empty for those of the config. Records of
+            `kinetics400` are read from the records folder with the suffix `_kinetics400`.
         length: factor by which the number of training steps is multiplied.
         paper: results in Tables 1 and 3, in the order of `TABLE_METRICS`.
         paper_given: results in Table 2, with temporal ground truth; the same without m_tIoU.
@@ -62,6 +66,7 @@ class Variant:
     experiment: str = "gkcmn"
     config: str | None = None
     settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    weights: str = ""
     length: int = 1
     paper: tuple[float, ...] = ()
     paper_given: tuple[float, ...] = ()
@@ -111,8 +116,12 @@ WHOLE_CLIP = (
     "split. There `python -m data.trivial_guess --dataset=vidstg --annotation_dir=VIDSTG "
     "--split=val` gives 40.44 / 40.52: it also counts each clip's last frame."
 )
-STUDIES = {"paper": PAPER, "open": OPEN}
-VARIANTS = PAPER | OPEN
+FEATURES = {
+    "random_i3d": Variant("random I3D weights", weights="random:0"),
+    "kinetics400": Variant("Kinetics-400 I3D weights", weights="kinetics400"),
+}
+STUDIES = {"paper": PAPER, "open": OPEN, "features": FEATURES}
+VARIANTS = PAPER | OPEN | FEATURES
 ANCHOR_FREE = ("bm", "full")
 OURS = ("full", "plus")
 ABLATED = ("without_sc", "without_pc", "without_mn", "without_ta", "without_sk", "full")
@@ -189,6 +198,11 @@ def changes(
         f"model.{variant.experiment}.{key}={json.dumps(value, separators=(',', ':'))}"
         for key, value in variant.settings.items()
     ]
+    if variant.weights:
+        overrides.append(f"data.i3d_weights={variant.weights}")
+    if variant.weights == "kinetics400":
+        records_dir = configs.load(variant.experiment, files, params_override).data.records_dir
+        overrides.append(f"data.records_dir={records_dir.rstrip('/')}_kinetics400")
     if variant.length > 1:
         train = configs.load(variant.experiment, files, params_override).train
         overrides += [
@@ -260,9 +274,11 @@ def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) ->
         ("Table 1, anchor-free rows", ANCHOR_FREE, "found", TABLE_METRICS, None),
         ("Table 2, with the temporal ground truth", ANCHOR_FREE, "given", given_metrics, None),
         ("Table 3, ablations", ABLATED, "found", TABLE_METRICS, _ablation_changes),
-        ("Beyond the paper", OURS, "found", TABLE_METRICS, _plus_change),
+        ("Beyond the paper", OURS, "found", TABLE_METRICS, _plus_changes),
         ("Beyond the paper, with the temporal ground truth", OURS, "given", given_metrics, None),
         ("What the paper leaves open", OPEN, "found", TABLE_METRICS, _open_changes),
+        ("Which features", FEATURES, "found", TABLE_METRICS, _feature_changes),
+        ("Which features, with the temporal ground truth", FEATURES, "given", given_metrics, None),
     ):
         if scores.keys() >= set(names):
             parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
@@ -299,42 +315,44 @@ def _spread(values):
     return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
 
 
-def _change(scores, name, key):
-    """Differences in m_vIoU to the full model with the same seed, in percent."""
-    ours, full = (
-        np.array([run[key]["m_vIoU"] for run in scores[variant]]) for variant in (name, "full")
-    )
-    return 100 * (ours - full)
-
-
-def _plus_change(scores):
+def _plus_changes(scores):
     """Difference in m_vIoU between GKCMN+ and GKCMN."""
-    change = _spread(_change(scores, "plus", "found"))
-    return f"m_vIoU of GKCMN+ minus that of GKCMN with the same seed: {change}"
+    return _change_lines(scores, ["plus"])
 
 
 def _ablation_changes(scores):
-    """Differences in m_vIoU for each ablation; marks those that are not worse."""
-    names = [name for name in ABLATED if name != "full"]
-    return _change_lines(scores, names, "not worse than the full model", lambda d: d.mean() >= 0)
+    """Differences in m_vIoU between each ablation and the full model."""
+    return _change_lines(scores, [name for name in ABLATED if name != "full"])
 
 
 def _open_changes(scores):
-    """Differences in m_vIoU for each alternative; marks those better with every seed."""
-    names = [name for name in OPEN if name != "full"]
-    return _change_lines(scores, names, "better with every seed", lambda d: d.min() > 0)
+    """Differences in m_vIoU between each alternative and the default."""
+    return _change_lines(scores, [name for name in OPEN if name != "full"])
 
 
-def _change_lines(scores, names, remark, applies):
+def _feature_changes(scores):
+    """Difference in m_vIoU between the features of pre-trained and of random I3D weights."""
+    return _change_lines(scores, ["kinetics400"], reference="random_i3d")
+
+
+def _change_lines(scores, names, reference="full"):
     lines = [
-        "m_vIoU minus that of GKCMN with the same seed, and the same with the temporal ground "
-        "truth:",
+        f"m_vIoU minus that of {VARIANTS[reference].title} with the same seed, with its 95 % "
+        "interval and the p-value of a sign-flip test over the seeds; and the same with the "
+        "temporal ground truth:",
         "",
     ]
     for name in names:
-        change, given = (_change(scores, name, key) for key in ("found", "given"))
-        note = f": **{remark}**" if applies(change) else ""
-        lines.append(f"- {VARIANTS[name].title}: {_spread(change)}; {_spread(given)}{note}")
+        found, given = (
+            paired_difference(
+                *([100 * run[key]["m_vIoU"] for run in scores[v]] for v in (name, reference))
+            )
+            for key in ("found", "given")
+        )
+        lines.append(
+            f"- {VARIANTS[name].title}: {found}: **{found.verdict}**; "
+            f"given: {given}: **{given.verdict}**"
+        )
     return "\n".join(lines)
 
 
