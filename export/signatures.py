@@ -29,7 +29,7 @@ additional axis `Q` after `B`:
 | `top_scores` | float32 `[B, K]` | scores; 0, with an empty segment, for missing tubes |
 
 All tubes of a sentence share `boxes`. The temporal IoU of any two of the `K` tubes is at most
-`grounding_graph.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
+`decoding.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
 and the expected values; the whole batch fails.
 """
 

@@ -19,8 +19,6 @@ from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.tubes import Tube, nearest_frames, tube_from_steps
 
-# No two of several tubes for one sentence have a temporal IoU above this.
-MAX_TUBE_IOU = 0.5
 # Sentences that pass the network together; bounds the memory.
 SENTENCES_PER_BATCH = 16
 
@@ -231,7 +229,7 @@ class VideoGrounder:
         # Distinct in frames, since segments that differ may round to the same ones.
         frames = nearest_frames(segments, begin, end, num_steps)
         frames, scores = decoding.distinct_segments(
-            frames.astype(np.float32), scores, count=top_k, max_iou=MAX_TUBE_IOU
+            frames.astype(np.float32), scores, count=top_k, max_iou=decoding.MAX_TUBE_IOU
         )
         frames, scores = np.asarray(frames).astype(int), np.asarray(scores)
         return [

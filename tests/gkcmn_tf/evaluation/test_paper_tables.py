@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gkcmn_tf import config as configs
-from gkcmn_tf.evaluation import paper_tables
+from gkcmn_tf.evaluation import paper_tables, studies
 from gkcmn_tf.files import write_json
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Sentence
@@ -20,7 +20,7 @@ def scores(m_viou, m_tiou=0.5):
 
 @pytest.fixture
 def all_scores():
-    return {name: [scores(0.2), scores(0.3)] for name in paper_tables.VARIANTS} | {
+    return {name: [scores(0.2), scores(0.3)] for name in studies.VARIANTS} | {
         "bm": [scores(0.05), scores(0.05)],
         "without_mn": [scores(0.1), scores(0.3)],
         "without_ta": [scores(0.25), scores(0.3)],
@@ -51,7 +51,7 @@ def test_table_2_has_the_temporal_ground_truth(all_scores):
 
 
 def test_differences_have_an_interval_and_a_verdict_for_at_least_six_seeds():
-    values = {name: np.full(6, 0.2) for name in paper_tables.PAPER} | {
+    values = {name: np.full(6, 0.2) for name in studies.PAPER} | {
         "without_mn": 0.2 - np.array([0.01, 0.02, 0.01, 0.02, 0.01, 0.02]),
         "without_ta": 0.2 + np.array([0.01, -0.01, 0.02, -0.02, 0.01, -0.01]),
     }
@@ -76,9 +76,7 @@ def test_one_seed_has_no_deviation_and_a_table_needs_its_rows():
 
 
 def test_the_open_study_has_one_table_without_the_papers_figures(all_scores):
-    text = paper_tables.format_tables(
-        {name: all_scores[name] for name in paper_tables.OPEN}, [0, 1]
-    )
+    text = paper_tables.format_tables({name: all_scores[name] for name in studies.OPEN}, [0, 1])
     assert text.count("###") == 1 and "### What the paper leaves open\n" in text
     assert "VidSTG" not in text
     assert "| delta of 0.7 | 50.00 ± 0.00 | 25.00 ± 7.07 | 40.00 ± 0.00 | 25.00 ± 0.00 |" in text
@@ -112,9 +110,9 @@ def test_gkcmn_plus_has_a_table_of_its_own_without_the_papers_figures(all_scores
     assert "Beyond" not in paper_tables.format_tables(without, [0, 1])
 
 
-@pytest.mark.parametrize("name", paper_tables.VARIANTS)
+@pytest.mark.parametrize("name", studies.VARIANTS)
 def test_every_variant_has_its_config(name):
-    variant = paper_tables.VARIANTS[name]
+    variant = studies.VARIANTS[name]
     files, overrides = paper_tables.changes(variant, ["configs/shapes.yaml"], "data.records_dir=R")
     overrides = ",".join(filter(None, [overrides, "train.seed=3"]))
     config = configs.load(variant.experiment, files, overrides)
