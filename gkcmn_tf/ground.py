@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 
 from absl import app, flags, logging
 
-from gkcmn_tf import program, sample_videos, tube_formats
+from gkcmn_tf import preset, program, sample_videos, tube_formats
 from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.text.standardization import standardize
@@ -138,6 +138,8 @@ def check_arguments() -> tuple[str, list[str]]:
     if not os.path.isfile(video):
         raise FileNotFoundError(f"--video={video}: no such file")
     reading.probe(video)
+    if not FLAGS.preset.startswith(preset.HUB_PREFIX):
+        preset.find(FLAGS.preset)
     sentences = [*FLAGS.query, *read_sentences(FLAGS.queries_file)]
     if not sentences:
         raise app.UsageError("expected a sentence: --query or --queries_file")

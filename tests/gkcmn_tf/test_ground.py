@@ -41,6 +41,7 @@ def ground(tmp_path):
     ("changes", "message"),
     [
         ({"video": "text.mp4"}, "text.mp4: cannot be opened as a video: "),
+        ({"preset": "gkcmn_shape"}, "--preset=gkcmn_shape: neither a folder nor a preset of this "),
         ({"query": b"caf\xe9"}, "sentence 'caf\\udce9': expected text in UTF-8"),
         ({"queries_file": "utf16.txt"}, "--queries_file=utf16.txt: expected text in UTF-8: "),
         ({"queries_file": "blank.txt"}, "--queries_file=blank.txt: holds no sentence"),
@@ -58,7 +59,7 @@ def ground(tmp_path):
 )
 def test_arguments_are_checked_before_weights_are_loaded(ground, tmp_path, changes, message):
     before = (tmp_path / "clip.mp4").read_bytes()
-    flags = {"video": "clip.mp4", "query": "what moves?", "preset": "is loaded later"} | changes
+    flags = {"video": "clip.mp4", "query": "what moves?"} | changes
     done = ground(*(b"--%s=%s" % (k.encode(), os.fsencode(v)) for k, v in flags.items()))
     error = done.stderr.decode()
     assert (done.returncode, done.stdout, error.count("\n")) == (2, b"", 1)
