@@ -100,6 +100,10 @@ def main(argv):
     for split in FLAGS.mirror:
         mirrored = mirroring.mirror_split(annotations[split])
         annotations[split + mirroring.SPLIT_SUFFIX] = mirrored
+    try:
+        beam_options = [f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)]
+    except ValueError as error:
+        raise app.UsageError(f"--beam_options={FLAGS.beam_options}: {error}") from error
     make_extractor = extraction.ExtractorFactory(
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
@@ -115,7 +119,7 @@ def main(argv):
         video_dir=FLAGS.video_dir,
         output_dir=FLAGS.output_dir,
         arguments=arguments,
-        beam_options=[f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)],
+        beam_options=beam_options,
     )
     print(json.dumps(summarise(manifest, FLAGS.output_dir)))
 
@@ -252,6 +256,8 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
     shards = clip_records.write_clips(output_dir, split, clips, num_shards)
     video_notices = _video_notices(annotations.clips, videos)
     _warn(split, skipped, video_notices)
+    if not clips:
+        logging.warning("%s: no sentence can be used", split)
     notices = collections.Counter(annotations.notices)
     if fps is not None:
         notices["sentences_between_resampled_frames"] += between_frames

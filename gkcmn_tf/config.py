@@ -8,6 +8,7 @@ The resolved tree is saved with every run as `params.yaml`.
 import dataclasses
 import difflib
 import inspect
+import math
 import os
 import pathlib
 import typing
@@ -232,6 +233,8 @@ def _check(key, value):
     for number in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(number, (bool, str)):
             continue
+        if not math.isfinite(number):
+            raise ValueError(f"{key}: expected a finite number, got {value!r}")
         if number < 0 or (number == 0 and name not in MAY_BE_ZERO):
             zero = " or 0" if name in MAY_BE_ZERO else ""
             raise ValueError(f"{key}: expected a positive value{zero}, got {value!r}")
@@ -325,6 +328,7 @@ def load(
             raise FileNotFoundError(f"{source}: no such config file")
         changes = _read_changes(source, override)
         _check_keys(changes, config, source)
+        changes = _with_empty_texts(changes, config)
         config = hyperparams.override_params_dict(config, changes, is_strict=True)
     validate(config)
     return config
@@ -349,7 +353,7 @@ def _read_changes(source, override) -> dict:
         changes = hyperparams.override_params_dict(changes, override, is_strict=False)
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: not valid YAML: {error}") from error
-    except (AttributeError, KeyError, TypeError, tf.errors.OpError) as error:
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, tf.errors.OpError) as error:
         expected = (
             f"YAML or key.subkey=value,..., got {override!r}" if inline else "keys and values"
         )
@@ -367,6 +371,18 @@ def _check_keys(changes: Mapping, config: hyperparams.Config, source: str) -> No
         elsewhere = [other for other in known if other.rpartition(".")[2] == name]
         close = elsewhere or difflib.get_close_matches(key, known, n=2, cutoff=0.7)
         raise ValueError(f"{source}: unknown key {key}{_did_you_mean(close)}")
+
+
+def _with_empty_texts(changes: Mapping, config: hyperparams.Config) -> dict:
+    """The changes with "" for texts without a value, such as `data.i3d_weights=`."""
+    filled = {}
+    for name, value in changes.items():
+        before = getattr(config, name)
+        if isinstance(value, Mapping) and isinstance(before, hyperparams.Config):
+            filled[name] = _with_empty_texts(value, before)
+        else:
+            filled[name] = "" if value is None and isinstance(before, str) else value
+    return filled
 
 
 def _keys(config: Mapping | hyperparams.Config, prefix: str = "") -> Iterator[str]:

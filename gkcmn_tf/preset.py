@@ -21,6 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
+from gkcmn_tf import json_fields
 from gkcmn_tf.extras import import_package
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
 from gkcmn_tf.model_card import model_card
@@ -116,10 +117,11 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
     """Writes a preset's folder; the config comes last, so half a preset is none.
 
     Raises:
-        ValueError: `weights` is not one of `WEIGHTS_DTYPES`.
+        ValueError: `weights` is not one of `WEIGHTS_DTYPES`, or `folder` holds other files.
     """
     if weights not in WEIGHTS_DTYPES:
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS_DTYPES)}; got {weights!r}")
+    _check_replaceable(folder)
     os.makedirs(folder, exist_ok=True)
     config_path = os.path.join(folder, CONFIG_FILE)
     if os.path.exists(config_path):
@@ -140,6 +142,22 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
     write_json(os.path.join(folder, FEATURES_FILE), preset.features)
     write_text(os.path.join(folder, CARD_FILE), model_card(config, preset.features))
     write_json(config_path, config)
+
+
+def _check_replaceable(folder):
+    """Raises `ValueError` if a folder holds files that are not a preset's."""
+    if os.path.exists(os.path.join(folder, _RUN_FILE)):
+        raise ValueError(f"{folder}: holds a run of gkcmn_tf.train; choose another folder")
+    if os.path.exists(os.path.join(folder, CONFIG_FILE)):
+        _read_config(folder)
+        return
+    # A write that was interrupted leaves any of the other files. A card alone is not one of ours.
+    present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    if CARD_FILE in present and not present.issuperset(FILES[1:]):
+        raise ValueError(
+            f"{folder}: holds a {CARD_FILE} but no preset, which would replace it; choose another "
+            "folder"
+        )
 
 
 def _arguments(model):
@@ -184,13 +202,33 @@ def _save_weights(model, path, dtype):
 
 def _read_config(folder):
     path = os.path.join(folder, CONFIG_FILE)
-    config = read_json(path)
-    wanted = ("format", "class_name", "config", "dtype", "max_steps", "max_words", "about")
-    if missing := [name for name in wanted if name not in config]:
-        raise ValueError(f"{path}: missing field {missing[0]!r}; is this a preset of GKCMN-TF?")
-    if config["format"] != FORMAT:
-        raise ValueError(f"{path}: has format {config['format']!r}, expected {FORMAT}")
+    config = read_json(path, object_pairs_hook=json_fields.JsonObject)
+    with json_fields.errors_in(path):
+        if not isinstance(config, dict) or "format" not in config:
+            raise ValueError("missing field 'format'; is this a preset of GKCMN-TF?")
+        if config["format"] != FORMAT:
+            raise ValueError(f"has format {config['format']!r}, expected {FORMAT}")
+        json_fields.text(config, "class_name")
+        json_fields.text(config, "dtype")
+        json_fields.json_object(config, "config")
+        json_fields.json_object(config, "about")
+        for name in ("max_steps", "max_words"):
+            json_fields.integer(config, name, at_least=1)
     return config
+
+
+def _read_features(folder):
+    path = os.path.join(folder, FEATURES_FILE)
+    features = read_json(path, object_pairs_hook=json_fields.JsonObject)
+    with json_fields.errors_in(path):
+        json_fields.json_object(features)
+        for name in ("i3d_source", "i3d_sha256", "compute_dtype"):
+            json_fields.text(features, name)
+        if features.get("fps") is not None:
+            json_fields.positive_number(features, "fps")
+        for size in json_fields.json_list(features, "shape"):
+            json_fields.integer({"shape": size}, "shape", at_least=1)
+    return features
 
 
 def _load_folder(folder, dtype):
@@ -205,17 +243,18 @@ def _load_folder(folder, dtype):
             f"{folder}: neither a preset nor a run of gkcmn_tf.train: has no {missing[0]}"
         )
     config = _read_config(folder)
-    model, tokenizer = _build(folder, config, dtype or config["dtype"])
+    features = _read_features(folder)
+    model, tokenizer = _build(folder, config, features, dtype or config["dtype"])
     return TrainedModel(
         model=model,
         tokenizer=tokenizer,
-        features=read_json(os.path.join(folder, FEATURES_FILE)),
+        features=features,
         max_steps=config["max_steps"],
         about={"name": os.path.basename(os.path.abspath(folder)), **config["about"]},
     )
 
 
-def _build(folder, config, dtype):
+def _build(folder, config, features, dtype):
     # TensorFlow takes seconds to import, and listing presets does not need it.
     from gkcmn_tf.modeling.bm import BM  # noqa: PLC0415
     from gkcmn_tf.modeling.gkcmn import GKCMN  # noqa: PLC0415
@@ -234,16 +273,25 @@ def _build(folder, config, dtype):
             f"{path}: config: {cls.__name__} has no argument {unknown[0]!r}; was the preset made "
             "by a newer version?"
         )
-    features = read_json(os.path.join(folder, FEATURES_FILE))
-    tokenizer = Tokenizer.load(os.path.join(folder, VOCABULARY_FILE), config["max_words"])
-    model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
-    model.build(
-        {
-            "features": (None, config["max_steps"], *features["shape"]),
-            "step_mask": (None, config["max_steps"]),
-            "tokens": (None, 1, config["max_words"]),
-        }
-    )
+    vocabulary = os.path.join(folder, VOCABULARY_FILE)
+    tokenizer = Tokenizer.load(vocabulary, config["max_words"])
+    size = config["config"].get("vocabulary_size")
+    if size != tokenizer.vocabulary_size:
+        raise ValueError(
+            f"{vocabulary}: has {tokenizer.vocabulary_size - 2} words and 2 tokens, but "
+            f"vocabulary_size in {path} is {size}; is the file complete?"
+        )
+    try:
+        model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
+        model.build(
+            {
+                "features": (None, config["max_steps"], *features["shape"]),
+                "step_mask": (None, config["max_steps"]),
+                "tokens": (None, 1, config["max_words"]),
+            }
+        )
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"{path}: config: not arguments of {cls.__name__}: {error}") from error
     model.built = True
     weights = os.path.join(folder, WEIGHTS_FILE)
     try:
@@ -262,5 +310,5 @@ def _download(preset):
         return huggingface_hub.snapshot_download(
             name, revision=revision or None, allow_patterns=list(FILES)
         )
-    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+    except Exception as error:  # its HTTP library, and thus the errors, depend on its version
         raise FileNotFoundError(f"--preset={preset}: cannot be downloaded: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import logging
 
 from gkcmn_tf import preset as presets
 from gkcmn_tf import queries
@@ -99,8 +100,11 @@ class VideoGrounder:
 
         Args:
             folder: new, or a preset's, which is replaced file by file.
-            weights: `float16` stores them in half the bytes of `float32`; the computation is the
-                same.
+            weights: `float16` stores them in half the bytes of `float32`, rounded to 11 bits, which
+                changes scores a little.
+
+        Raises:
+            ValueError: `weights` is no such type, or `folder` holds a run or another README.
         """
         presets.save(
             TrainedModel(self.model, self.tokenizer, self.features, self.max_steps, self.about),
@@ -132,7 +136,8 @@ class VideoGrounder:
 
         Args:
             video: a file that FFmpeg reads.
-            cache_dir: folder of encoded videos; one that is there already is read from it.
+            cache_dir: folder of encoded videos; one that is there already is read from it, one that
+                is damaged is written again.
             progress: whether to show a progress bar.
 
         Raises:
@@ -140,14 +145,16 @@ class VideoGrounder:
             gkcmn_tf.video.reading.VideoError: not one frame can be decoded.
             ValueError: the I3D weights differ from those of training.
         """
-        path = os.fspath(video)
+        path = os.fsdecode(video)
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such video")
         cached = None if cache_dir is None else cache_path(cache_dir, path, self.features)
         if cached is not None and os.path.exists(cached):
-            loaded = EncodedVideo.load(cached)
-            # The same content may lie elsewhere now.
-            return loaded.at_path(path)
+            try:
+                # The same content may lie elsewhere now.
+                return EncodedVideo.load(cached).at_path(path)
+            except ValueError as error:
+                logging.warning("%s", error)
         extractor = self.extractor  # built before the bar is shown: it logs its weights
         with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
             made = extractor.extract(path, on_progress=_advance(bar)).as_stored()
@@ -182,13 +189,15 @@ class VideoGrounder:
             1 a list of tubes, which may be empty. For a list of sentences a list of these.
 
         Raises:
-            ValueError: a sentence without words, a segment outside the video, an encoded video of
-                another model.
+            ValueError: a sentence without words, a segment outside the video, `top_k` below 1, a
+                `threshold` outside of 0 to 1, an encoded video of another model.
         """
         one = isinstance(sentences, str)
         asked = [sentences] if one else list(sentences)
         if top_k < 1:
             raise ValueError(f"top_k: expected at least 1, got {top_k}")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold: expected a score from 0 to 1, got {threshold}")
         for sentence in asked:
             queries.check_sentence(sentence, self.tokenizer)
         if not isinstance(video, EncodedVideo):

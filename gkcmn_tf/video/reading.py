@@ -40,6 +40,11 @@ class VideoError(ValueError):
     """A video cannot be decoded; the message names the file and the reason."""
 
 
+def file_url(path: str | os.PathLike) -> str:
+    """Returns a path as a URL of FFmpeg, which takes the `12` of `12:30.mp4` for a protocol."""
+    return f"file:{os.fspath(path)}"
+
+
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
     """Properties declared by a video file.
@@ -120,9 +125,12 @@ class FrameStream:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such file")
         try:
-            self._container = av.open(path)
+            self._container = av.open(file_url(path))
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
+        if self._container.format.name == "tty":
+            # FFmpeg draws the characters of a text file as frames.
+            raise VideoError(f"{path}: is a text file, not a video")
         # The default stream of players, not a cover picture.
         self._stream = stream = self._container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:

@@ -74,13 +74,12 @@ def draw_tubes(
     Raises:
         FileNotFoundError: the video does not exist.
         reading.VideoError: no frame can be decoded.
-        ValueError: there is no tube or no output path, `overlay_path` is the video itself, or a
-            tube begins after the end of the video.
+        ValueError: there is no tube or no output path, an output path is the video itself, a folder
+            or the other output path, or a tube begins after the end of the video.
     """
     if overlay_path is None and strip_path is None:
         raise ValueError("expected overlay_path, strip_path, or both")
-    if overlay_path and os.path.realpath(overlay_path) == os.path.realpath(video_path):
-        raise ValueError(f"{overlay_path}: is the video itself; choose another path")
+    _check_output_paths(video_path, *filter(None, (overlay_path, strip_path)))
     predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
@@ -128,6 +127,18 @@ def draw_tubes(
         stills.write(strip_path, ", ".join(text for text, _ in captions))
     if stream.damage:
         logging.warning("%s: %s", video_path, stream.damage)
+
+
+def _check_output_paths(video_path, *paths):
+    """Raises `ValueError` if writing `paths` would replace the video, a folder or each other."""
+    real = [os.path.realpath(path) for path in paths]
+    for number, path in enumerate(paths):
+        if real[number] == os.path.realpath(video_path):
+            raise ValueError(f"{path}: is the video itself; choose another path")
+        if os.path.isdir(path):
+            raise ValueError(f"{path}: is a folder; expected the path of a file to write")
+        if real[number] in real[:number]:
+            raise ValueError(f"{path}: is the path of the copy and of the strip; choose two paths")
 
 
 class _Stills:

@@ -12,6 +12,7 @@ import pytest
 from absl import logging
 
 from data import prepare, vidstg
+from data.annotations import SplitAnnotations
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
@@ -358,6 +359,22 @@ def test_a_wrong_video_folder_is_an_error(two_videos, output_dir):
     assert "manifest.json" not in contents(output_dir)
 
 
+def test_a_split_without_sentences_is_warned_of(output_dir, caplog):
+    logging.get_absl_logger().addHandler(caplog.handler)
+    manifest = prepare.prepare(
+        {"train": SplitAnnotations()},
+        make_extractor,
+        fingerprint=make_extractor().fingerprint,
+        dataset="custom",
+        video_dir="none",
+        output_dir=output_dir,
+        arguments=ARGUMENTS,
+    )
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    assert manifest["splits"]["train"]["clips"] == 0
+    assert "train: no sentence can be used" in caplog.text
+
+
 @pytest.mark.slow
 def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
     two_videos.write()
@@ -394,6 +411,10 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     done = subprocess.run([*command, "--mirror=train"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "--mirror: ['train'] not among the splits ['val']" in done.stderr
+    command.append("--beam_options='half")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--beam_options='half: No closing quotation; see " in done.stderr
 
 
 @pytest.mark.slow

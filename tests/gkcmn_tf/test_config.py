@@ -56,6 +56,9 @@ def test_later_changes_win(tmp_path):
         ("model.gkcmn.offset_unit=frame", "offset_unit: expected one of step, width; got 'frame'"),
         ("runtime.precision=fp8", "runtime.precision: expected one of float32"),
         ("runtime.distribution_strategy=tpu", "runtime.tpu: expected an address"),
+        ("train.learning_rate=.nan", "train.learning_rate: expected a finite number, got nan"),
+        ("train: {clip_norm: .inf}", "train.clip_norm: expected a finite number, got inf"),
+        ("train: {steps: }", "train.steps: expected int, got None"),
         ("{bad", "--params_override"),
     ],
 )
@@ -63,6 +66,16 @@ def test_bad_values_name_the_key(override, message):
     with pytest.raises(ValueError) as error:
         config.load("gkcmn", [], override)
     assert message in str(error.value)
+
+
+def test_a_text_without_a_value_is_empty(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("data: {i3d_weights: random:0, records_dir: here}")
+    experiment = config.load("gkcmn", [str(path)], "data.i3d_weights=,train.steps=3")
+    assert (experiment.data.i3d_weights, experiment.data.records_dir) == ("", "here")
+    assert experiment.train.steps == 3
+    path.write_text("data:\n  records_dir:\n")
+    assert config.load("gkcmn", [str(path)]).data.records_dir == ""
 
 
 def test_errors_name_the_file(tmp_path):
@@ -77,6 +90,9 @@ def test_errors_name_the_file(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"broken\.yaml: expected keys"):
             config.load("gkcmn", [str(path)])
+    path.write_bytes(b"\x00\xff\xf2")
+    with pytest.raises(ValueError, match=r"broken\.yaml: expected keys"):
+        config.load("gkcmn", [str(path)])
     path.write_text("{bad")
     with pytest.raises(ValueError, match=r"broken\.yaml: not valid YAML"):
         config.load("gkcmn", [str(path)])

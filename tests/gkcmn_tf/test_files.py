@@ -55,3 +55,11 @@ def test_json_comes_back_and_bad_json_is_named(tmp_path):
         files.read_json(path)
     with pytest.raises(FileNotFoundError, match=r"none\.json: no such file"):
         files.read_json(str(tmp_path / "none.json"))
+
+
+def test_a_folder_is_told_before_anything_is_written(tmp_path):
+    with (
+        pytest.raises(IsADirectoryError, match=f"Is a directory: '{tmp_path}'"),
+        files.whole_file(str(tmp_path)),
+    ):
+        pytest.fail("the file was opened")

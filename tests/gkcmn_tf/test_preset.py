@@ -139,6 +139,37 @@ def changed_config(folder, **changes):
     return json.dumps(config | changes).encode()
 
 
+def changed_argument(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    return changed_config(folder, config=config["config"] | changes)
+
+
+def changed_features(folder, **changes):
+    return json.dumps(json.loads((folder / "features.json").read_text()) | changes).encode()
+
+
+def test_other_files_are_not_replaced(folder, tmp_path):
+    trained = preset.load(str(folder))
+    for name, content, message in [
+        ("README.md", "my notes", r"holds a README\.md but no preset"),
+        ("config.json", '{"model_type": "bert"}', "missing field 'format'"),
+        ("params.yaml", "", "holds a run of gkcmn_tf.train"),
+    ]:
+        other = tmp_path / name
+        other.mkdir()
+        (other / name).write_text(content)
+        with pytest.raises(ValueError, match=message):
+            preset.save(trained, str(other))
+        assert os.listdir(other) == [name] and (other / name).read_text() == content
+
+
+def test_a_preset_whose_writing_was_interrupted_is_written_again(folder, tmp_path):
+    preset.save(preset.load(str(folder)), str(tmp_path / "again"))
+    (tmp_path / "again" / "config.json").unlink()
+    preset.save(preset.load(str(folder)), str(tmp_path / "again"))
+    assert preset.load(str(tmp_path / "again")).max_steps > 0
+
+
 def test_damaged_files_are_named(folder, tmp_path):
     for number, (file, content, message) in enumerate(
         [
@@ -162,6 +193,48 @@ def test_damaged_files_are_named(folder, tmp_path):
             ),
             ("model.weights.h5", b"", r"model\.weights\.h5: not the weights of this model"),
             ("vocabulary.txt", b"two words\n", r"vocabulary\.txt: vocabulary: expected single"),
+            ("vocabulary.txt", b"red\n", r"vocabulary\.txt: has 1 words and 2 tokens, but vocab"),
+            ("config.json", b"null", r"config\.json: missing field 'format'"),
+            (
+                "config.json",
+                changed_config(folder, config=[]),
+                r"config\.json: config: expected an",
+            ),
+            (
+                "config.json",
+                changed_config(folder, about=None),
+                r"config\.json: about: expected an",
+            ),
+            ("config.json", changed_config(folder, max_steps=0), "max_steps: expected an integer"),
+            (
+                "config.json",
+                changed_config(folder, max_words="9"),
+                "max_words: expected an integer",
+            ),
+            (
+                "config.json",
+                changed_config(folder, class_name=["BM"]),
+                "class_name: expected a str",
+            ),
+            (
+                "config.json",
+                changed_config(folder, dtype="float9"),
+                "not arguments of GKCMN: Cannot",
+            ),
+            (
+                "config.json",
+                changed_argument(folder, attention_heads=0),
+                r"config\.json: config: not arguments of GKCMN",
+            ),
+            ("features.json", b"[]", r"features\.json: expected an object"),
+            ("features.json", b"{}", r"features\.json: i3d_source: missing field"),
+            ("features.json", changed_features(folder, shape=None), "shape: expected a list"),
+            (
+                "features.json",
+                changed_features(folder, shape=[7, "7"]),
+                "shape: expected an integer",
+            ),
+            ("features.json", changed_features(folder, fps="5"), "fps: expected a positive number"),
         ]
     ):
         where = tmp_path / str(number)
@@ -187,6 +260,8 @@ def hub(folder, tmp_path):
         def answer(self, body):
             path = self.path.partition("?")[0]
             name = path.rpartition("/")[2]
+            if "/someone/silent" in path:
+                return  # closes the connection without an answer
             if path.startswith("/api/models/someone/shapes/tree/"):
                 files = [
                     {
@@ -257,6 +332,11 @@ def test_a_preset_of_the_hub_is_downloaded_without_other_files(hub, folder):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_preset_that_the_hub_lacks_is_an_error(hub):
-    assert "hf://someone/else: cannot be downloaded" in hub("hf://someone/else").stderr
+@pytest.mark.parametrize("name", ["someone/else", "someone/silent"])
+def test_a_preset_that_the_hub_lacks_is_an_error(hub, name):
+    error = hub(f"hf://{name}").stderr
+    assert f"\nFileNotFoundError: --preset=hf://{name}: cannot be downloaded: " in error
+
+
+def test_a_name_without_an_owner_is_an_error(hub):
     assert "expected hf://owner/name" in hub("hf://shapes").stderr

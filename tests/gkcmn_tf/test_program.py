@@ -64,6 +64,11 @@ def test_a_program_that_succeeds(run_program):
         ('raise program.ProgramError("no answer")', "no answer"),
         ('open("none.json")', "none.json: No such file or directory"),
         ('open("/")', "/: Is a directory"),
+        ('open(300 * "x")', f"{300 * 'x'}: File name too long"),
+        (
+            "raise OSError(__import__('errno').ENOSPC, 'No space left on device')",
+            "No space left on device",
+        ),
         (
             'raise app.UsageError("give one folder")',
             "give one folder; see python -m count --help",

@@ -1,6 +1,7 @@
 """The API on the model and the samples in the package."""
 
 import json
+import math
 import pathlib
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import gkcmn_tf
+from gkcmn_tf import encoded_video
 from gkcmn_tf.evaluation.metrics import score_sentence, temporal_iou
 from gkcmn_tf.features import extraction
 from gkcmn_tf.tubes import GroundTruth
@@ -116,6 +118,9 @@ def test_bad_arguments_are_errors_that_name_them(grounder, video, sample, tmp_pa
         grounder.ground(video, " ... ")
     with pytest.raises(ValueError, match="top_k: expected at least 1, got 0"):
         grounder.ground(video, sample.sentences[0], top_k=0)
+    for threshold in (math.nan, -0.1, 1.1):
+        with pytest.raises(ValueError, match="threshold: expected a score from 0 to 1, got "):
+            grounder.ground(video, sample.sentences[0], threshold=threshold)
     with pytest.raises(ValueError, match="within the video's"):
         grounder.ground(video, sample.sentences[0], begin=1, end=7)
     with pytest.raises(FileNotFoundError, match=r"none\.mp4: no such video"):
@@ -160,6 +165,16 @@ def test_a_cached_video_is_not_encoded_again(grounder, video, sample, tmp_path, 
     shutil.copy(gkcmn_tf.samples()[2].video, moved)
     other = grounder.encode(moved, cache_dir=tmp_path / "cache", progress=False)
     assert calls == [str(moved)] and not np.array_equal(other.features, first.features)
+
+
+def test_a_damaged_file_of_the_cache_is_written_again(grounder, video, sample, tmp_path, caplog):
+    cached = encoded_video.cache_path(tmp_path, sample.video, grounder.features)
+    pathlib.Path(cached).write_bytes(b"")
+    again = grounder.encode(sample.video, cache_dir=tmp_path, progress=False)
+    np.testing.assert_array_equal(again.features, video.features)
+    assert f"{cached}: not an encoded video" in caplog.text
+    loaded = gkcmn_tf.EncodedVideo.load(cached)
+    np.testing.assert_array_equal(loaded.features, video.features)
 
 
 def test_random_i3d_weights_are_the_same_on_every_machine(grounder, sample, video):

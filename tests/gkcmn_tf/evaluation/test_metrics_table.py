@@ -27,6 +27,22 @@ def test_only_like_is_compared(tmp_path):
         metrics_table.table(["x.json"])
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"overall": null}', '{"overall": {"m_tIoU": 1}}'])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json: overall: missing .*vIoU@0\.5; expected"):
+        metrics_table.table([f"A={path}"])
+
+
+def test_each_row_needs_a_file_and_a_title_of_its_own(tmp_path):
+    with pytest.raises(ValueError, match="expected TITLE=FILE, FILE a metrics"):
+        metrics_table.table([])
+    one, two = write(tmp_path / "a.json"), write(tmp_path / "b.json")
+    with pytest.raises(ValueError, match="the title 'A' occurs twice"):
+        metrics_table.table([f"A={one}", f"A={two}"])
+
+
 def test_the_table_is_in_percent():
     scores = {"m_tIoU": 0.4, "m_vIoU": 0.4, "vIoU@0.3": 1.0, "vIoU@0.5": 0.0, "m_sIoU": 0.4}
     rows = {"all": scores, "interrogative": dict.fromkeys(scores)}

@@ -281,6 +281,20 @@ def test_a_file_that_is_no_video_is_an_error(path, content):
         reading.decode_frames(str(path))
 
 
+def test_a_text_file_is_not_drawn_as_a_video(tmp_path):
+    path = tmp_path / "queries.txt"
+    path.write_text("a dog runs.\n" * 50)
+    with pytest.raises(reading.VideoError, match=r"queries\.txt: is a text file, not a video"):
+        reading.probe(str(path))
+
+
+@pytest.mark.parametrize("name", ["12:30 park.mp4", "-park.mp4", "100%03d.mp4", "pipe:0"])
+def test_every_file_name_is_a_file_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writing.write_video(name, noise(3), 25)
+    assert len(list(reading.decode_frames(name))) == 3
+
+
 def test_a_file_cut_before_its_first_frame_is_an_error(path):
     writing.write_video(str(path), noise(40), 25)
     truncated(path, 0.05)

@@ -225,11 +225,33 @@ def test_a_copy_is_scaled_down_with_its_boxes(grey_video, tmp_path):
     assert reading.probe(path).width == 240
 
 
-def test_the_video_itself_is_never_replaced(grey_video):
+@pytest.mark.parametrize("output", ["overlay_path", "strip_path"])
+def test_the_video_itself_is_never_replaced(grey_video, output):
     before = pathlib.Path(grey_video).read_bytes()
     with pytest.raises(ValueError, match="is the video itself; choose another path"):
-        overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=grey_video)
+        overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, **{output: grey_video})
     assert pathlib.Path(grey_video).read_bytes() == before
+
+
+def test_paths_that_cannot_be_written_are_told_before_drawing(grey_video, tmp_path, capsys):
+    with pytest.raises(ValueError, match="is a folder; expected the path of a file to write"):
+        overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=str(tmp_path))
+    same = str(tmp_path / "same.mp4")
+    with pytest.raises(ValueError, match="choose two paths"):
+        overlays.draw_tubes(
+            grey_video, PREDICTED, num_frames=20, overlay_path=same, strip_path=same
+        )
+    assert capsys.readouterr().err == ""
+    assert os.listdir(tmp_path) == ["grey.mp4"]
+
+
+@pytest.mark.parametrize("sound", [None, "aac"])
+def test_names_with_colons_are_drawn_to(tmp_path, monkeypatch, sound):
+    monkeypatch.chdir(tmp_path)
+    write_source("source.mp4", sound=sound)
+    os.rename("source.mp4", "12:30.mp4")
+    overlays.draw_tubes("12:30.mp4", tube(1, 3, (1, 2, 30, 40)), num_frames=8, overlay_path="1:2")
+    assert len(list(reading.decode_frames("1:2"))) == 8
 
 
 def test_nothing_to_write_is_an_error(grey_video):
