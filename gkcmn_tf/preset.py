@@ -42,7 +42,22 @@ _RUN_FILE = "params.yaml"  # what tells a run's folder
 
 @dataclasses.dataclass(frozen=True)
 class PresetInfo:
-    """What `presets` tells of a preset: sizes in bytes, metrics from 0 to 1."""
+    """Summary of a preset, as listed by `presets`.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> info = gkcmn_tf.presets()["gkcmn_shapes"]
+        >>> info.name, 0 < info.metrics["m_vIoU"] < 1
+        ('gkcmn_shapes', True)
+
+    Attributes:
+        name: name of the preset.
+        description: what it was trained on.
+        parameters: number of parameters of the model.
+        size: size of its files in bytes.
+        metrics: metrics by name, from 0 to 1.
+        folder: folder of its files.
+    """
 
     name: str
     description: str

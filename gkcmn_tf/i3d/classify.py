@@ -75,9 +75,21 @@ def main(argv):
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """A part of a video, its frames `[begin_frame, end_frame)`, times in seconds.
+    """Logits of a part of a video.
 
-    `logits` are float32 `[400]`.
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.i3d.classify import Stretch
+        >>> stretch = Stretch(0, 64, 0.0, 2.56, np.zeros(400, np.float32))
+        >>> stretch.end_frame - stretch.begin_frame, stretch.logits.shape
+        (64, (400,))
+
+    Attributes:
+        begin_frame: first frame.
+        end_frame: end frame (exclusive).
+        begin: begin in seconds.
+        end: end in seconds.
+        logits: float32 `[400]`.
     """
 
     begin_frame: int

@@ -152,10 +152,22 @@ def build_i3d(
 
 @keras.saving.register_keras_serializable("gkcmn")
 class HeadPooling(keras.layers.AveragePooling3D):
-    """The average over 2x7x7 cells of `Mixed_5c` (VALID, stride 1) in front of the logits.
+    """Average pooling over 2x7x7 cells of `Mixed_5c` (VALID, stride 1), before the logits.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.i3d.network import HeadPooling
+        >>> tuple(HeadPooling()(np.ones([1, 3, 7, 8, 4], "float32")).shape)
+        (1, 2, 1, 2, 4)
+
+    Call arguments:
+        x: `[B, T, H, W, C]`.
+
+    Returns:
+        `[B, T - 1, H - 6, W - 6, C]`.
 
     Raises:
-        ValueError: when called on fewer cells, where an average over none would be NaN.
+        ValueError: `x` has fewer cells than the pool; the average of no cells would be NaN.
     """
 
     def __init__(self, **kwargs):

@@ -40,21 +40,40 @@ FEATURES_FILE = "features.json"
 VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
 MODELS = {"gkcmn": GKCMN, "bm": BM}
-# Settings of a run that cannot change while it goes on, besides those of model and data.
+# Settings of a run that cannot change when it is resumed, in addition to those of model and data.
 FIXED = ("train.seed", "train.global_batch_size", "train.ema_momentum", "runtime.precision")
 PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained model with what it takes to use it."""
+    """A training run: its config and the trained model of a checkpoint.
+
+    Example:
+        >>> from gkcmn_tf import config
+        >>> from gkcmn_tf.text.tokenization import Tokenizer
+        >>> from gkcmn_tf.training.run_folder import Run, build_model
+        >>> settings = config.bm()
+        >>> tokenizer = Tokenizer(["dog", "runs"], max_words=settings.data.max_words)
+        >>> model = build_model(settings, tokenizer.vocabulary_size)
+        >>> run = Run(settings, tokenizer, {"fps": None}, model, step=0, model_dir="runs/demo")
+        >>> run.as_trained_model().about["name"]
+        'demo'
+
+    Attributes:
+        config: config of the run.
+        tokenizer: tokenizer with the vocabulary of the run.
+        features: fingerprint of the features that the model was trained on.
+        model: built model with the weights of the checkpoint.
+        step: number of training steps of the checkpoint.
+        model_dir: folder of the run.
+    """
 
     config: configs.Experiment
     tokenizer: tokenization.Tokenizer
     features: dict
     model: GroundingModel
     step: int
-
     model_dir: str = ""
 
     def as_trained_model(self) -> TrainedModel:
