@@ -178,7 +178,7 @@ def test_a_file_is_in_one_target_of_the_right_kind(source):
         assert target.sources == [source]
 
 
-def test_no_target_names_a_file_that_is_not_there():
+def test_targets_name_only_existing_files():
     assert {source for target in PYTHON_TARGETS for source in target.sources} == set(SOURCES)
     labels = {label for target in PYTHON_TARGETS for label in target.labels("data")}
     files = labels - {target.label for target in TARGETS}
@@ -201,13 +201,13 @@ def test_names_of_targets_differ():
 
 
 @pytest.mark.parametrize("target", PYTHON_TARGETS, ids=lambda target: target.label)
-def test_deps_are_the_imports(target):
+def test_deps_match_the_imports(target):
     sources = [source for source in target.sources if OWNERS[source] == target.label]
     needed = set().union(*(needed_files(source) for source in sources))
     assert sorted(target.labels("deps")) == sorted(OWNERS[file] for file in needed)
 
 
-def test_no_circle_of_targets():
+def test_targets_have_no_cycles():
     graph = {target.label: target.labels("deps") for target in PYTHON_TARGETS}
     graphlib.TopologicalSorter(graph).prepare()
 

@@ -81,7 +81,7 @@ def environment(request, wheel, tmp_path_factory):
     shutil.rmtree(folder)
 
 
-def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
+def test_the_wheel_contains_every_source_file_under_one_package_name(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
         f"{installed}/{path.relative_to(ROOT / folder).as_posix()}"
@@ -98,7 +98,7 @@ def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
     assert {f"gkcmn_tf/{path}" for path in data} < set(names)
 
 
-def test_the_core_stands_alone(environment, tmp_path):
+def test_the_core_works_without_extras(environment, tmp_path):
     programs, version = environment
     done = run(programs / "python", "-c", IMPORT_ALL, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ WITH_EXAMPLES = [name for name, path in SOURCES.items() if ">>>" in path.read_te
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_give_what_they_show(name):
+def test_examples_have_the_documented_output(name):
     module = importlib.import_module(name.removesuffix(".__init__"))
     failed, attempted = doctest.testmod(module)
     assert attempted > 0

@@ -49,12 +49,12 @@ def test_every_folder_of_the_source_is_installed_under_one_name():
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == expected
 
 
-def test_requirements_pin_all_that_is_asked_for():
+def test_requirements_pin_every_dependency():
     assert PINS.keys() - PINNED_FOR_OTHERS == WANTED.keys()
 
 
 @pytest.mark.parametrize("name", WANTED)
-def test_the_pinned_version_is_one_that_is_asked_for(name):
+def test_pinned_versions_satisfy_the_dependencies(name):
     ((pin,),) = (list(requirement.specifier) for requirement in PINS[name])
     assert pin.operator == "=="
     for requirement in WANTED[name]:
@@ -62,11 +62,11 @@ def test_the_pinned_version_is_one_that_is_asked_for(name):
 
 
 @pytest.mark.parametrize("package", extras.PACKAGES)
-def test_the_extra_that_a_message_names_brings_the_package(package):
+def test_the_extra_named_in_an_error_contains_the_package(package):
     distribution, extra = extras.PACKAGES[package]
     assert canonicalize_name(Requirement(distribution).name) in EXTRAS[extra]
 
 
-def test_all_is_every_extra():
+def test_the_extra_all_contains_every_extra():
     (everything,) = EXTRAS["all"][OWN_NAME]
     assert everything.extras == EXTRAS.keys() - {"all"}

@@ -279,14 +279,14 @@ def test_custom(custom_folder, tmp_path):
     assert (outcome.clips["sound.mp4"].begin, outcome.clips["sound.mp4"].end) == (0, 40)
 
 
-def test_a_table_that_lacks_a_column_is_refused_as_a_whole(custom_folder):
+def test_a_csv_file_with_a_missing_column_is_refused(custom_folder):
     custom_folder.add_line(boxes=None)
     custom_folder.write("csv")
     with pytest.raises(ValueError, match=r"val\.csv: missing column boxes; expected video, "):
         custom.read_split("val", str(custom_folder.annotation_dir), str(custom_folder.video_dir))
 
 
-def test_a_wrong_folder_of_videos_is_an_error_in_each_layout(
+def test_a_wrong_video_folder_is_an_error_for_each_data_set(
     folder, steady, hcstvg_folder, custom_folder, tmp_path
 ):
     folder.add_vidor("a", {0: steady})

@@ -34,7 +34,7 @@ def extract(paths, output_dir, *beam_options):
     return extract_features.extract_videos(make_extractor, paths, str(output_dir), beam_options)
 
 
-def test_every_video_leaves_features_and_facts(paths, tmp_path):
+def test_every_video_gives_features_and_metadata(paths, tmp_path):
     videos, failures = extract(paths, tmp_path / "out")
     assert failures == {}
     assert {vid: known.frame_count for vid, known in videos.items()} == {"a": 8, "b": 13, "c": 18}
@@ -44,7 +44,7 @@ def test_every_video_leaves_features_and_facts(paths, tmp_path):
     )
 
 
-def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
+def test_a_mirrored_video_gets_separate_features(paths, tmp_path):
     both = {"a": paths["a"], "a~mirrored": paths["a"]}
     videos, failures = extract(both, tmp_path)
     assert (sorted(videos), failures) == (sorted(both), {})
@@ -56,7 +56,7 @@ def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
     assert np.abs(mirrored - plain).max() > 0.01
 
 
-def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monkeypatch):
+def test_a_bad_video_is_recorded_with_its_reason_and_retried(paths, tmp_path, monkeypatch):
     sound = pathlib.Path(paths["b"]).read_bytes()
     pathlib.Path(paths["b"]).write_bytes(b"no video")
     original = extraction.FeatureExtractor.extract
@@ -80,7 +80,7 @@ def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monke
     assert not (tmp_path / "out/failures").exists()
 
 
-def test_half_written_files_of_a_killed_run_are_removed(paths, tmp_path):
+def test_partial_files_of_a_killed_run_are_removed(paths, tmp_path):
     extract(paths, tmp_path / "out")
     before = contents(tmp_path / "out")
     (tmp_path / "out/features/a.tfrecord.tmp-123").write_bytes(b"half")
@@ -122,7 +122,7 @@ def start(root, output_dir):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
+def test_a_run_killed_at_random_times_gives_the_same_bytes_as_an_uninterrupted_one(
     folder, steady, tmp_path
 ):
     vids = [f"v{i:02d}" for i in range(40)]

@@ -71,7 +71,7 @@ def two_videos(folder, steady):
     return folder
 
 
-def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
+def test_records_contain_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
     clips = list(clip_records.read_clips(output_dir, "val"))
     assert [(c.video_id, c.begin, c.end) for c in clips] == [
@@ -125,14 +125,14 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
     }
 
 
-def test_the_summary_is_the_manifest_in_short(two_videos, output_dir):
+def test_the_summary_is_a_short_form_of_the_manifest(two_videos, output_dir):
     summary = prepare.summarise(run(two_videos, output_dir), output_dir)
     assert summary["output_dir"] == output_dir
     assert summary["splits"]["val"]["clips"] == 3
     assert summary["splits"]["val"]["sentences"]["total"] == 7
 
 
-def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplog):
+def test_every_kind_of_damage_is_counted(folder, steady, output_dir, caplog):
     for vid in ("sound", "missing", "broken", "short", "cut"):
         folder.add_vidor(vid, {0: steady})
         folder.add_record(vid, truth=(10, 20))
@@ -198,7 +198,7 @@ def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output
     assert (clip.width, clip.height) == (64, 48)
 
 
-def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, monkeypatch):
+def test_a_second_run_extracts_and_changes_nothing(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
@@ -207,7 +207,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, 
     assert contents(output_dir) == before
 
 
-def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
+def test_a_run_without_missing_features_builds_no_network(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
 
     def no_network():
@@ -227,7 +227,9 @@ def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
 
 
 @pytest.mark.parametrize("suffix", ["tfrecord", "json"])
-def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monkeypatch, suffix):
+def test_deleted_files_are_recreated_with_the_same_bytes(
+    two_videos, output_dir, monkeypatch, suffix
+):
     run(two_videos, output_dir)
     before = contents(output_dir)
     os.remove(os.path.join(output_dir, "features", f"b.{suffix}"))
@@ -237,7 +239,7 @@ def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monke
     assert contents(output_dir) == before
 
 
-def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+def test_a_run_that_failed_on_a_full_disk_is_resumed(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir)
     undisturbed = contents(output_dir)
     other = f"{output_dir}-killed"
@@ -264,7 +266,7 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
     assert contents(other) == undisturbed
 
 
-def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
+def test_a_video_that_was_missing_is_retried(two_videos, output_dir):
     path = two_videos.video_dir / "g0" / "b.mp4"
     content = path.read_bytes()
     path.unlink()
@@ -273,7 +275,7 @@ def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
     assert run(two_videos, output_dir)["splits"]["val"]["sentences"]["skipped"] == 0
 
 
-def test_splits_can_be_added_one_by_one(two_videos, steady, output_dir, monkeypatch):
+def test_splits_can_be_added_separately(two_videos, steady, output_dir, monkeypatch):
     two_videos.add_record("a", split="train")
     together = run(two_videos, f"{output_dir}-together", ("train", "val"))
     run(two_videos, output_dir, ("train",))
@@ -293,7 +295,7 @@ def test_a_folder_with_other_features_is_refused(two_videos, output_dir):
     assert contents(output_dir) == before
 
 
-def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
+def test_resampling_also_applies_to_the_annotations(folder, steady, output_dir):
     moving = {frame: (frame, 0, frame + 8, 8) for frame in range(40)}
     folder.add_vidor("a", {0: moving})
     folder.add_vidor("short", {0: steady})
@@ -327,7 +329,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert (made.frame_count, made.fps, len(made.features)) == (8, 5, 2)
 
 
-def test_a_resampled_run_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+def test_a_resampled_run_is_resumed(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir, fps=5)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
@@ -342,7 +344,7 @@ def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, bef
         run(two_videos, output_dir, fps=now)
 
 
-def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, output_dir):
+def test_a_folder_with_features_of_unknown_settings_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))
     with pytest.raises(ValueError, match=r"holds features but no settings\.json"):
@@ -359,7 +361,7 @@ def test_a_wrong_video_folder_is_an_error(two_videos, output_dir):
 
 
 @pytest.mark.slow
-def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
+def test_the_program_prints_only_its_summary(two_videos, output_dir):
     two_videos.write()
     command = [
         *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--split=val", "--limit=1"),
@@ -397,7 +399,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
 
 
 @pytest.mark.slow
-def test_counting_prints_one_line_and_needs_neither_videos_nor_vidor(folder):
+def test_counting_prints_one_line_and_needs_no_videos_or_vidor_annotations(folder):
     folder.add_record("a", questions=("who?", "what?"))
     folder.add_record("b", captions=("",), questions=())
     folder.write()

@@ -90,7 +90,7 @@ def test_the_real_records(folder):
     assert scores["all"]["sentences"] == 37
 
 
-def test_sentences_that_are_left_out_are_named(by_hand, run, caplog):
+def test_skipped_sentences_are_reported(by_hand, run, caplog):
     by_hand.add_record("c", truth=(50, 60), questions=())
     logging.get_absl_logger().addHandler(caplog.handler)
     text = run("--split=val", "--bootstrap_samples=0")

@@ -69,14 +69,16 @@ def check_tubes(found, tubes):
         np.testing.assert_allclose(boxes, tube.boxes, atol=0.006)
 
 
-def test_tensorflow_alone_gives_the_tubes_of_the_keras_model(folder, gkcmn, video_path, tmp_path):
+def test_the_saved_model_gives_the_tubes_of_the_keras_model_with_tensorflow_alone(
+    folder, gkcmn, video_path, tmp_path
+):
     encoded = make_extractor().extract(video_path)
     sentences = ["the red square moves left", "blue"]
     found = run_alone(folder, "ground_features", inputs_of(encoded, sentences), tmp_path)
     check_tubes(found, ground(gkcmn, encoded, sentences, 0, 22))
 
 
-def test_the_folder_tells_what_it_was_made_of(folder):
+def test_the_exported_folder_contains_the_settings_of_its_run(folder):
     told = read_json(str(folder / "assets.extra" / "run.json"))
     assert told["step"] == 7 and told["config"]["model"]["type"] == "gkcmn"
     assert told["features"]["i3d_sha256"] == "0" and "tensorflow" in told["versions"]
@@ -107,7 +109,7 @@ def test_saved_model_cli(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gkcmn", "-1", "1.0", "²"])
-def test_the_folder_must_be_a_version(gkcmn, name, tmp_path):
+def test_the_folder_name_must_be_a_version_number(gkcmn, name, tmp_path):
     with pytest.raises(ValueError, match="a whole number"):
         saved_model.export(gkcmn, str(tmp_path / name))
 
@@ -117,7 +119,7 @@ def test_a_version_is_not_overwritten(gkcmn, folder):
         saved_model.export(gkcmn, str(folder))
 
 
-def test_a_failure_leaves_nothing(gkcmn, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_no_files(gkcmn, tmp_path, monkeypatch):
     def fail(*_, **__):
         (tmp_path / f"1.tmp-{os.getpid()}").mkdir()
         raise OSError("no space left")

@@ -61,7 +61,7 @@ def scored(request, tmp_path_factory):
     return request.param, read_json(str(output)), text, worked
 
 
-def test_each_edge_case_scores_what_its_table_says(scored):
+def test_each_edge_case_has_the_scores_of_its_table(scored):
     _, scores, _, worked = scored
     assert scores["per_sentence"].keys() == worked.keys()
     for name, expected in worked.items():
@@ -71,7 +71,7 @@ def test_each_edge_case_scores_what_its_table_says(scored):
         ), name
 
 
-def test_means_and_shares_are_those_of_exact_numbers(scored):
+def test_means_and_shares_equal_exact_fractions(scored):
     protocol, scores, _, worked = scored
     assert scores["protocol"] == protocol
     qtypes = {entry["id"]: entry["qtype"] for entry in read_json(str(ROOT / GT))}
@@ -88,7 +88,7 @@ def test_means_and_shares_are_those_of_exact_numbers(scored):
         assert found == pytest.approx({key: float(v / len(rows)) for key, v in exact.items()})
 
 
-def test_what_is_missing_is_counted_and_named(scored):
+def test_missing_predictions_are_counted_and_listed(scored):
     _, scores, text, _ = scored
     assert (scores["sentences"], scores["videos"]) == (27, 3)
     assert scores["missing_predictions"] == 3
@@ -98,7 +98,7 @@ def test_what_is_missing_is_counted_and_named(scored):
     assert "such as unknown" in text
 
 
-def test_the_table_names_protocol_and_groups(scored):
+def test_the_table_contains_protocol_and_groups(scored):
     protocol, scores, text, _ = scored
     assert f"Protocol {protocol}, 27 sentences about 3 videos; in brackets 95% intervals" in text
     for title in ("all", "declarative", "interrogative"):
@@ -107,7 +107,7 @@ def test_the_table_names_protocol_and_groups(scored):
         assert f" {100 * scores[group]['m_vIoU']:.2f} [" in line
 
 
-def test_it_only_prints_unless_told_where_to_write(tmp_path):
+def test_without_an_output_flag_the_program_only_prints(tmp_path):
     text = evaluate(f"--ground_truth={GT}", f"--predictions={PRED}", "--bootstrap_samples=0")
     assert "Protocol all_frames, 27 sentences about 3 videos:" in text
 
@@ -160,7 +160,7 @@ def test_a_group_without_sentences_is_null(pair, tmp_path):
     assert scores["confidence_intervals"]["overall"] is None
 
 
-def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
+def test_the_error_for_an_invalid_file_names_it_and_nothing_is_written(pair, tmp_path):
     faulty = {"s": {"begin": 4, "end": 3, "boxes": {}, "score": 0.5}}
     (tmp_path / "pred.json").write_text(json.dumps(faulty))
     text = evaluate(*pair, f"--output={tmp_path}/metrics.json", fails=True)
@@ -190,5 +190,5 @@ def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
         ([f"--ground_truth={GT}", "--protocol=each"], "each"),
     ],
 )
-def test_flags_that_do_not_go_together(arguments, message):
+def test_incompatible_flags_are_errors(arguments, message):
     assert message in evaluate(*arguments, fails=True)

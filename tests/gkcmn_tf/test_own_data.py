@@ -109,7 +109,7 @@ def test_documented_commands_train_a_model_that_grounds(folder):
     assert len(list((folder / "drawn").glob("*.mp4"))) == 1
 
 
-def test_the_config_takes_any_weights_and_the_folder_of_the_documented_commands():
+def test_the_config_accepts_any_weights_and_uses_the_documented_folder():
     experiment = config.load("gkcmn", [str(ROOT / "configs" / "own.yaml")])
     assert experiment.data.i3d_weights == ""
     assert experiment.data.records_dir == "runs/own/records"

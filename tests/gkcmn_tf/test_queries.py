@@ -39,19 +39,19 @@ def test_a_tube_of_samples_covers_the_frames_between_them(timeline):
     np.testing.assert_allclose(tube.boxes, boxes(10, 15, 20, 20))
 
 
-def test_a_tube_ends_with_its_clip(timeline):
+def test_a_tube_ends_within_its_clip(timeline):
     tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20)), in_file(timeline), 5)
     assert (tube.begin, tube.end) == (2, 5)
     np.testing.assert_allclose(tube.boxes, boxes(10, 15, 20))
 
 
-def test_a_tube_inside_a_pause_is_the_frame_that_stays(timeline):
+def test_a_tube_inside_a_pause_is_the_frame_shown_in_it(timeline):
     tube = queries.in_file_frames(Tube(7, 9, boxes(10, 20)), in_file(timeline), 11)
     assert (tube.begin, tube.end) == (9, 10)
     np.testing.assert_allclose(tube.boxes, boxes(10))
 
 
-def test_without_resampling_a_tube_stays_as_it_is(whole):
+def test_without_resampling_a_tube_is_unchanged(whole):
     tube = queries.in_file_frames(Tube(1, 3, boxes(10.25, 20)), in_file(whole), 4)
     assert (tube.begin, tube.end) == (1, 3)
     np.testing.assert_array_equal(tube.boxes, boxes(10.25, 20))
@@ -70,7 +70,7 @@ def test_seconds_come_from_the_time_stamps(whole):
     }
 
 
-def test_a_stretch_in_seconds_is_the_frames_on_the_screen_in_it(timeline, whole):
+def test_a_clip_in_seconds_contains_the_frames_shown_in_it(timeline, whole):
     assert queries.clip_frames(timeline, None, None) == (0, 11)
     assert queries.clip_frames(timeline, 0.3, 0.7) == (3, 7)
     # At 0.25 s the frame of 0.2 s is still shown.
@@ -79,12 +79,12 @@ def test_a_stretch_in_seconds_is_the_frames_on_the_screen_in_it(timeline, whole)
 
 
 @pytest.mark.parametrize("begin, end", [(0.3, 3.2), (0.5, 0.5), (-0.1, 1.0), (2.0, 1.0)])
-def test_a_stretch_outside_the_video_is_an_error(timeline, begin, end):
+def test_a_clip_outside_the_video_is_an_error(timeline, begin, end):
     with pytest.raises(ValueError, match=f"--begin={begin:g} --end={end:g}: expected 0 <= begin"):
         queries.clip_frames(timeline, begin, end)
 
 
-def test_a_stretch_that_resampling_leaves_out_is_an_error(timeline):
+def test_a_clip_without_resampled_frames_is_an_error(timeline):
     with pytest.raises(ValueError, match=r"--begin=0\.3 --end=0\.4: contains no frames"):
         queries.clip_frames(timeline, 0.3, 0.4)
 
@@ -122,7 +122,7 @@ def encoded(seconds, mean=(1.0, 2.0)):
         ),
     ],
 )
-def test_a_clip_unlike_those_of_training_is_told_why(video, reasons):
+def test_a_clip_unlike_the_training_data_gives_reasons(video, reasons):
     clip = (0, video.source.timeline.frame_count)
     found = queries.unfamiliar(video, clip, 8, STATISTICS)
     assert len(found) == len(reasons)
@@ -130,13 +130,13 @@ def test_a_clip_unlike_those_of_training_is_told_why(video, reasons):
         assert text.startswith(reason)
 
 
-def test_without_statistics_only_long_steps_are_told():
+def test_without_statistics_only_long_steps_are_reported():
     assert queries.unfamiliar(encoded(6.1), (0, 61), 8, {}) == []
     (reason,) = queries.unfamiliar(encoded(12), (0, 120), 8, {})
     assert reason.startswith("each of the 8 steps")
 
 
-def test_the_warning_says_what_the_model_knows(caplog):
+def test_the_warning_describes_the_training_data(caplog):
     about = {"name": "shapes", "limits": "Knows shapes only.", "training": STATISTICS}
     queries.warn_unfamiliar(encoded(3), (0, 30), 8, about)
     assert not caplog.text

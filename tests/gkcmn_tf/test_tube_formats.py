@@ -39,7 +39,7 @@ def answers():
     return [moving_tube(video), Absent("no such thing", 0.125, video), still]
 
 
-def test_json_has_a_line_for_each_answer(answers):
+def test_json_has_one_line_per_result(answers):
     lines = [json.loads(line) for line in format_answers(answers, "json").splitlines()]
     assert [line.pop("video") for line in lines] == ["clips/park.mp4"] * 3
     assert lines[0] == answers[0].to_json()
@@ -49,7 +49,7 @@ def test_json_has_a_line_for_each_answer(answers):
     assert seconds == pytest.approx([1.2, 1.4])
 
 
-def test_csv_has_a_row_for_each_frame(answers):
+def test_csv_has_one_row_per_frame(answers):
     other = moving_tube(make_video("b, c.mp4"), "other")
     rows = list(csv.DictReader(io.StringIO(format_answers([*answers, other], "csv"))))
     assert [row["video"] for row in rows] == ["clips/park.mp4"] * 7 + ["b, c.mp4"] * 4
@@ -63,7 +63,7 @@ def test_csv_has_a_row_for_each_frame(answers):
     assert (rows[4]["x1"], rows[4]["y2"]) == ("", "")
 
 
-def test_webvtt_has_a_cue_for_each_tube(answers):
+def test_webvtt_has_one_cue_per_tube(answers):
     text = format_answers(answers[::-1], "webvtt")
     captions = webvtt.from_string(text).captions
     assert [(c.start, c.end) for c in captions] == [
@@ -76,7 +76,7 @@ def test_webvtt_has_a_cue_for_each_tube(answers):
     assert "NOTE absent, score 0.125: no such thing\n\n" in text
 
 
-def test_a_webvtt_cue_beyond_an_hour():
+def test_a_webvtt_cue_after_one_hour():
     video = SourceVideo("v.mp4", 64, 48, 0.001, Timeline(np.array([0, 3723.0456]), 3723.0457))
     tube = Tube(1, 2, np.ones((1, 4)), sentence="late", video=video)
     (caption,) = webvtt.from_string(format_answers([tube], "webvtt")).captions
@@ -100,7 +100,7 @@ def boxes_of(dataset):
     }
 
 
-def test_mot_is_read_by_datumaro(answers, tmp_path):
+def test_datumaro_reads_mot(answers, tmp_path):
     (tmp_path / "gt").mkdir()
     (tmp_path / "gt" / "gt.txt").write_text(format_answers(answers, "mot"))
     (tmp_path / "gt" / "labels.txt").write_text("object")
@@ -116,13 +116,13 @@ def test_mot_is_read_by_datumaro(answers, tmp_path):
         np.testing.assert_allclose(corners, answers[0].boxes[row])
 
 
-def test_mot_holds_the_score_as_confidence(answers):
+def test_mot_contains_the_score_as_confidence(answers):
     rows = list(csv.reader(io.StringIO(format_answers(answers, "mot"))))
     assert rows[0] == ["4", "1", "10.0", "20.0", "20.0", "40.0", "0.75", "1", "1"]
     assert {row[6] for row in rows[4:]} == {"0.5"}
 
 
-def test_cvat_is_read_by_datumaro(answers, tmp_path):
+def test_datumaro_reads_cvat(answers, tmp_path):
     (tmp_path / "annotations.xml").write_text(format_answers(answers, "cvat"), encoding="utf-8")
     dataset = datumaro.Dataset.import_from(str(tmp_path), "cvat")
     found = boxes_of(dataset)
@@ -156,7 +156,7 @@ def test_cvat_describes_its_task(answers):
         max_size=30,
     )
 )
-def test_interpolating_cvat_keyframes_gives_the_boxes_back(boxes):
+def test_interpolating_cvat_keyframes_restores_the_boxes(boxes):
     boxes = np.array(boxes)
     video = make_video(count=len(boxes))
     root = ElementTree.fromstring(
@@ -187,7 +187,7 @@ def test_a_control_character_does_not_break_the_xml():
     assert root.findtext("track/box/attribute") == "abc"
 
 
-def test_hcstvg_has_an_entry_for_each_video(answers):
+def test_hcstvg_has_one_entry_per_video(answers):
     other = Absent("nothing", 0.1, make_video("b.mp4"))
     content = json.loads(format_answers([answers[0], other], "hcstvg"))
     # Frames count from 1, and the last one is named.
@@ -196,7 +196,7 @@ def test_hcstvg_has_an_entry_for_each_video(answers):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_no_answers_at_all(name):
+def test_an_empty_list_of_results(name):
     empty = {
         "json": "",
         "csv": "video,query,frame,seconds,x1,y1,x2,y2,score\n",
@@ -222,7 +222,7 @@ def test_two_sentences_of_one_video_are_an_error_in_hcstvg(answers):
         format_answers(answers, "hcstvg")
 
 
-def test_an_unknown_format_and_a_tube_without_video_are_errors():
+def test_an_unknown_format_and_a_tube_without_a_video_are_errors():
     with pytest.raises(ValueError, match="'xml': expected one of json, csv, webvtt, mot, cvat"):
         format_answers([], "xml")
     with pytest.raises(ValueError, match="answer 0: the tube has no video"):

@@ -17,7 +17,7 @@ def grow(num_steps):
     return np.stack([0 * corner, 0 * corner, corner, corner], axis=1)
 
 
-def test_boxes_are_interpolated_between_step_centres_and_held_at_the_ends():
+def test_boxes_are_interpolated_between_step_centres_and_constant_at_the_ends():
     # 4 steps of 4 frames stand at frames 102, 106, 110 and 114.
     tube = tubes.tube_from_steps(np.array([0, 4]), grow(4), **CLIP)
     assert (tube.begin, tube.end, tube.score) == (100, 116, 0.5)
@@ -27,7 +27,7 @@ def test_boxes_are_interpolated_between_step_centres_and_held_at_the_ends():
     np.testing.assert_array_equal(tube.boxes[:, :2], 0)
 
 
-def test_a_segment_takes_its_frames_of_the_whole_track():
+def test_a_segment_selects_its_frames_of_the_whole_track():
     whole = tubes.tube_from_steps(np.array([0, 4]), grow(4), **CLIP)
     # Steps 1.1 and 2.2 are frames 104.4 and 108.8.
     part = tubes.tube_from_steps(np.array([1.1, 2.2]), grow(4), **CLIP)
@@ -57,7 +57,7 @@ def test_a_tube_has_at_least_one_frame_inside_the_clip(segment, frames):
     assert (tube.begin, tube.end) == frames
 
 
-def test_boxes_are_clipped_to_the_picture():
+def test_boxes_are_clipped_to_the_frame():
     boxes = np.array([[-0.1, 0.2, 1.3, 1.1]])
     tube = tubes.tube_from_steps(np.array([0, 1]), boxes, **CLIP | {"end": 101})
     np.testing.assert_array_equal(tube.boxes, [[0, 20, 200, 100]])
@@ -69,7 +69,7 @@ def test_a_segment_that_is_not_finite_is_an_error():
 
 
 @given(st.integers(0, 500), st.integers(1, 900), st.data())
-def test_a_true_tube_survives_steps(begin, length, data):
+def test_a_true_tube_is_restored_from_steps(begin, length, data):
     """Steps that know a linear motion give back its segment exactly and its boxes closely."""
     end = begin + length
     first = data.draw(st.integers(begin, end - 1))
@@ -96,6 +96,6 @@ def test_a_true_tube_survives_steps(begin, length, data):
         (5, 6, np.array([[0, 0, 1, np.inf]]), "expected finite numbers"),
     ],
 )
-def test_parts_that_do_not_make_a_tube_are_an_error(begin, end, boxes, message):
+def test_inconsistent_fields_of_a_tube_are_an_error(begin, end, boxes, message):
     with pytest.raises(ValueError, match=message):
         tubes.Tube(begin, end, boxes)

@@ -42,7 +42,7 @@ def ious(tube, true):
     return score_sentence(truth, tube, "all_frames")
 
 
-def test_importing_the_package_imports_no_tensorflow():
+def test_importing_the_package_does_not_import_tensorflow():
     code = (
         "import sys, gkcmn_tf; assert set(gkcmn_tf.__all__) <= set(dir(gkcmn_tf)); "
         "gkcmn_tf.presets(), gkcmn_tf.samples(), gkcmn_tf.Tube, gkcmn_tf.metrics; "
@@ -51,14 +51,14 @@ def test_importing_the_package_imports_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_can_be_imported():
     for name in gkcmn_tf.__all__:
         assert getattr(gkcmn_tf, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'VideoGruonder'"):
         _ = gkcmn_tf.VideoGruonder
 
 
-def test_the_boxed_model_finds_the_samples_better_than_the_whole_clip_does(grounder):
+def test_the_packaged_model_is_better_on_the_samples_than_the_whole_clip(grounder):
     found, whole = [], []
     for sample in gkcmn_tf.samples():
         video = grounder.encode(sample.video, progress=False)
@@ -72,7 +72,7 @@ def test_the_boxed_model_finds_the_samples_better_than_the_whole_clip_does(groun
     assert tiou > np.mean(whole) + 0.1 and viou > 0.2
 
 
-def test_sentences_together_are_answered_as_alone(grounder, video, sample):
+def test_a_list_of_sentences_gives_the_same_tubes_as_single_ones(grounder, video, sample):
     sentences = list(sample.sentences)
     together = grounder.ground(video, sentences)
     for sentence, tube in zip(sentences, together, strict=True):
@@ -82,13 +82,13 @@ def test_sentences_together_are_answered_as_alone(grounder, video, sample):
     assert grounder.ground(video, []) == []
 
 
-def test_a_file_is_encoded_first(grounder, video, sample):
+def test_a_path_is_encoded_before_grounding(grounder, video, sample):
     tube = grounder.ground(sample.video, sample.sentences[0])
     assert tube.to_json() == grounder.ground(video, sample.sentences[0]).to_json()
     assert tube.begin_seconds == pytest.approx(tube.begin / 25)
 
 
-def test_several_tubes_differ_in_time_and_come_best_first(grounder, video, sample):
+def test_several_tubes_differ_in_time_and_are_sorted_by_score(grounder, video, sample):
     tubes = grounder.ground(video, sample.sentences[0], top_k=4)
     assert tubes[0].to_json() == grounder.ground(video, sample.sentences[0]).to_json()
     assert [t.score for t in tubes] == sorted((t.score for t in tubes), reverse=True)
@@ -97,7 +97,7 @@ def test_several_tubes_differ_in_time_and_come_best_first(grounder, video, sampl
             assert temporal_iou((a.begin, a.end), (b.begin, b.end)) <= 0.5
 
 
-def test_below_the_threshold_there_is_no_tube(grounder, video, sample):
+def test_a_score_below_the_threshold_gives_no_tube(grounder, video, sample):
     (best, second) = grounder.ground(video, sample.sentences[0], top_k=2)
     between = (best.score + second.score) / 2
     assert grounder.ground(video, sample.sentences[0], threshold=1.0) is None
@@ -106,12 +106,12 @@ def test_below_the_threshold_there_is_no_tube(grounder, video, sample):
     assert [t.score for t in kept] == [best.score]
 
 
-def test_a_stretch_of_the_video_is_searched_alone(grounder, video, sample):
+def test_the_search_can_be_limited_to_a_part_of_the_video(grounder, video, sample):
     tube = grounder.ground(video, sample.sentences[0], begin=0.4, end=1.2)
     assert 10 <= tube.begin < tube.end <= 30
 
 
-def test_bad_arguments_are_errors_that_name_them(grounder, video, sample, tmp_path):
+def test_errors_for_bad_arguments_name_them(grounder, video, sample, tmp_path):
     with pytest.raises(ValueError, match="holds no word"):
         grounder.ground(video, " ... ")
     with pytest.raises(ValueError, match="top_k: expected at least 1, got 0"):
@@ -125,7 +125,7 @@ def test_bad_arguments_are_errors_that_name_them(grounder, video, sample, tmp_pa
         grounder.encode(tmp_path / "text.mp4")
 
 
-def test_unknown_and_surplus_words_are_warned_of(grounder, video, caplog):
+def test_unknown_and_surplus_words_cause_warnings(grounder, video, caplog):
     grounder.ground(video, "the red flurble " + 20 * "moves ")
     assert "words that the model was not trained on: flurble" in caplog.text
     assert "has 23 words; the model reads the first 20" in caplog.text
@@ -171,7 +171,7 @@ def test_random_i3d_weights_are_the_same_on_every_machine(grounder, sample, vide
     np.testing.assert_allclose(means, expected, atol=0.02 * expected.max())
 
 
-def test_a_grounder_saved_as_a_preset_answers_the_same(grounder, video, sample, tmp_path):
+def test_a_grounder_saved_as_a_preset_gives_the_same_results(grounder, video, sample, tmp_path):
     grounder.save_to_preset(tmp_path / "copy", weights="float32")
     copy = gkcmn_tf.VideoGrounder.from_preset(tmp_path / "copy")
     sentence = sample.sentences[0]

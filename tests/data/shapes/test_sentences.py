@@ -141,7 +141,7 @@ def matches(sentence, scene, begin, end):
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
-def test_a_reader_who_sees_only_the_video_finds_one_tube_the_true_one(seed):
+def test_a_viewer_of_the_video_finds_exactly_the_true_tube(seed):
     rng = np.random.default_rng(seed)
     scene = shapes_scene.sample_scene(rng, num_frames=FRAMES, min_objects=2, max_objects=4)
     for record in make_shapes.vidstg_records(rng, scene, "0"):
@@ -161,7 +161,7 @@ def test_a_reader_who_sees_only_the_video_finds_one_tube_the_true_one(seed):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
-def test_statements_name_two_attributes_and_questions_leave_some_open(seed):
+def test_statements_name_two_attributes_and_questions_fewer(seed):
     rng = np.random.default_rng(seed)
     scene = shapes_scene.sample_scene(rng, num_frames=FRAMES, min_objects=2, max_objects=4)
     for record in make_shapes.vidstg_records(rng, scene, "0"):
@@ -206,7 +206,7 @@ def said(function, event, events, begin=0, end=FRAMES):
     return {text and text.rstrip(".?") for text in found}
 
 
-def test_a_question_names_no_more_than_leaves_the_subject_open():
+def test_a_question_does_not_identify_its_subject():
     asked = said(shapes_sentences.interrogative, SPIN, [SPIN])
     assert "what spins" in asked
     assert "which square is spinning" in asked
@@ -214,7 +214,7 @@ def test_a_question_names_no_more_than_leaves_the_subject_open():
     assert not any("red square" in text or "small" in text for text in asked)
 
 
-def test_the_distractor_in_the_clip_must_be_told_apart():
+def test_a_distractor_in_the_clip_must_be_excluded_by_the_sentence():
     both = [SPIN, OTHER_SPIN]
     assert {text.split()[1] for text in said(shapes_sentences.interrogative, SPIN, both)} == {
         "square"
@@ -223,13 +223,13 @@ def test_the_distractor_in_the_clip_must_be_told_apart():
         assert "square" in text
 
 
-def test_the_distractor_outside_of_the_clip_does_not_matter():
+def test_a_distractor_outside_the_clip_does_not_matter():
     both = [SPIN, OTHER_SPIN]
     assert "what spins" in said(shapes_sentences.interrogative, SPIN, both, begin=0, end=30)
     assert "what spins" not in said(shapes_sentences.interrogative, SPIN, both, begin=0, end=31)
 
 
-def test_nothing_is_said_of_one_of_two_that_are_alike():
+def test_no_sentence_describes_one_of_two_identical_objects():
     twin = Event(make_object(1, "square", "red"), "spin", None, 30, 40)
     assert said(shapes_sentences.declarative, SPIN, [SPIN, twin]) == {None}
     assert said(shapes_sentences.interrogative, SPIN, [SPIN, twin]) == {None}
@@ -239,7 +239,7 @@ def test_nothing_is_said_of_one_of_two_that_are_alike():
     ("extent", "told_apart"),
     [(0.35, True), (0.26, False), (np.linspace(0.15, 0.35, FRAMES), False)],
 )
-def test_a_size_tells_apart_only_from_what_is_surely_of_another(extent, told_apart):
+def test_a_size_excludes_only_objects_clearly_of_another_size(extent, told_apart):
     twin = Event(make_object(1, "square", "red", extent=extent), "spin", None, 30, 40)
     said_of = said(shapes_sentences.declarative, SPIN, [SPIN, twin])
     assert (said_of != {None}) == told_apart
@@ -248,7 +248,7 @@ def test_a_size_tells_apart_only_from_what_is_surely_of_another(extent, told_apa
 
 
 @pytest.mark.parametrize("clear", [True, False])
-def test_a_near_miss_rules_a_sentence_out_as_a_clear_event_does(clear):
+def test_a_near_miss_excludes_a_sentence_like_a_clear_event(clear):
     green = make_object(2, "circle", "green")
     passing = Event(RED_SQUARE, "pass_above", green, 10, 20)
     rival = Event(RED_STAR, "pass_above", green, 30, 40, clear=clear)
@@ -257,7 +257,7 @@ def test_a_near_miss_rules_a_sentence_out_as_a_clear_event_does(clear):
     assert not any(text.startswith("what") for text in asked)
 
 
-def test_what_is_passed_is_named_so_that_it_can_be_found():
+def test_the_passed_object_is_named_unambiguously():
     green, blue = make_object(2, "circle", "green"), make_object(3, "circle", "blue")
     passing = Event(RED_SQUARE, "pass_beneath", green, 10, 20)
     blinking = Event(blue, "blink", None, 0, 5)

@@ -56,7 +56,7 @@ def test_the_true_tube_scores_one(protocol):
     assert scores == {"tIoU": 1, "vIoU": 1, "sIoU": 1}
 
 
-def test_a_late_tube_with_half_the_box():
+def test_a_late_tube_with_half_of_the_box():
     # Frames 15..19 are in both, 10..29 in the union; the IoU is 0.5.
     scores = metrics.score_sentence(truth(10, 20), tube(15, 30, HALF), "all_frames")
     assert scores["tIoU"] == pytest.approx(5 / 20)
@@ -91,7 +91,7 @@ def test_boxes_are_scored_on_sampled_frames_and_segments_on_all():
     assert scores["sIoU"] == pytest.approx(4 * 0.5 / 5)
 
 
-def test_a_truth_between_sampled_frames_scores_zero():
+def test_a_true_tube_between_sampled_frames_scores_zero():
     scores = metrics.score_sentence(truth(1, 4, clip=(0, 50)), tube(1, 4), "sampled_5fps")
     assert scores == {"tIoU": 1, "vIoU": 0, "sIoU": 0}
 
@@ -114,7 +114,7 @@ def test_a_tie_up_to_rounding_does_not_count():
         assert results["overall"][f"vIoU@{width / 10}"] == 0
 
 
-def test_averages_over_all_and_by_kind_of_sentence():
+def test_averages_over_all_sentences_and_by_type():
     ground_truth = [
         truth(0, 10, name="a"),
         truth(0, 10, name="b"),
@@ -154,7 +154,7 @@ def test_averages_over_all_and_by_kind_of_sentence():
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
-def test_missing_and_unknown_predictions_are_counted_and_named(caplog):
+def test_missing_and_unknown_predictions_are_counted_and_listed(caplog):
     ground_truth = [truth(0, 10, name=name) for name in ("a", "b", "c")]
     predictions = {"a": tube(0, 10), "b": None, "x": tube(0, 10)}
     with caplog.at_level("WARNING", logger="absl"):
@@ -166,7 +166,7 @@ def test_missing_and_unknown_predictions_are_counted_and_named(caplog):
     assert "1 prediction(s) are for unknown sentences" in caplog.text
 
 
-def test_faulty_arguments_are_errors():
+def test_invalid_arguments_are_errors():
     with pytest.raises(ValueError, match=r"expected one of \['all_frames'.*got 'each'"):
         metrics.evaluate_predictions([truth(0, 10)], {}, "each")
     with pytest.raises(ValueError, match="no sentences to score"):
@@ -183,7 +183,7 @@ def test_frames_without_a_box_score_zero_and_are_counted(caplog):
     assert "1 prediction(s) have frames without a box" in caplog.text
 
 
-def test_given_the_true_segment_viou_is_siou():
+def test_viou_equals_siou_for_the_true_segment():
     scores = metrics.score_sentence(truth(10, 20), tube(10, 20, HALF), "all_frames")
     assert scores == {"tIoU": 1, "vIoU": 0.5, "sIoU": 0.5}
 
@@ -272,7 +272,7 @@ def cases(draw, without=0.5):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(cases())
-def test_scores_agree_with_the_naive_scorer(protocol, case):
+def test_scores_equal_those_of_a_naive_scorer(protocol, case):
     entry, predicted = case
     scores = metrics.score_sentence(entry, predicted, protocol)
     assert scores == pytest.approx(naive_scores(entry, predicted, protocol))

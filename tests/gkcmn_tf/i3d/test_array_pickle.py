@@ -27,7 +27,7 @@ def test_nested_arrays_are_read(tmp_path, protocol):
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
 
 
-def test_names_of_older_numpy_are_read(tmp_path):
+def test_module_names_of_older_numpy_are_read(tmp_path):
     content = pickle.dumps({"a": TENSOR}, protocol=3)
     old = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     for pickled in (content, old):
@@ -55,7 +55,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path):
     assert os.path.exists(folder)
 
 
-def test_the_parts_of_numpy_that_run_code_are_refused(tmp_path):
+def test_numpy_functions_that_run_code_are_refused(tmp_path):
     # Protocol 0: GLOBAL, a call with one text, STOP.
     content = b"cnumpy.f2py\ncompile\n(Vx\ntR."
     with pytest.raises(ValueError, match=r"numpy\.f2py\.compile, which is refused"):
@@ -84,7 +84,7 @@ def test_other_contents_are_refused(tmp_path, value, message):
     assert str(tmp_path / "p") in str(error.value)
 
 
-def test_fewer_bytes_than_the_shape_says_are_refused(tmp_path):
+def test_fewer_bytes_than_the_shape_needs_are_refused(tmp_path):
     content = pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=4)
     # The shape (3,) is the one tuple of the one small number 3: BININT1 3, TUPLE1.
     assert content.count(b"K\x03\x85") == 1
@@ -95,7 +95,7 @@ def test_fewer_bytes_than_the_shape_says_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50])
-def test_a_damaged_pickle_is_named(tmp_path, cut):
+def test_the_error_for_a_damaged_pickle_names_the_file(tmp_path, cut):
     content = pickle.dumps({"a": TENSOR}, protocol=4)[:cut]
     with pytest.raises(ValueError, match="not a pickle of float32 arrays alone"):
         array_pickle.read_arrays(*write(tmp_path / "p", content))
@@ -108,6 +108,6 @@ def test_the_hash_is_checked_before_anything_is_read(tmp_path, monkeypatch):
         array_pickle.read_arrays(path, "0")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_the_error_for_a_missing_file_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         array_pickle.read_arrays(str(tmp_path / "none"), "0")

@@ -31,7 +31,7 @@ def write_grey(path, levels):
     return str(path)
 
 
-def test_each_stretch_gets_its_frames_in_the_range_that_i3d_takes(tmp_path):
+def test_each_stretch_gets_its_frames_scaled_to_the_input_range_of_i3d(tmp_path):
     path = write_grey(tmp_path / "v.mp4", [0] * 64 + [255] * 20)
     clips = []
 
@@ -49,7 +49,7 @@ def test_each_stretch_gets_its_frames_in_the_range_that_i3d_takes(tmp_path):
     np.testing.assert_allclose(classify.mean_logits(stretches)[1], (64 * 64 + 20 * 20) / 84)
 
 
-def test_a_short_video_stands_still_on_its_last_frame(tmp_path):
+def test_a_short_video_repeats_its_last_frame(tmp_path):
     path = write_grey(tmp_path / "v.mp4", [0, 0, 255])
     clips = []
     stream = reading.decode_frames(path)
@@ -84,7 +84,7 @@ def test_weights_without_known_classes_are_refused(values, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_program_on_a_network_of_one_known_answer(values, tmp_path):
+def test_the_program_with_a_network_of_known_logits(values, tmp_path):
     head = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
     # The logits are the bias alone: "playing cricket" e times as likely as each other class.
     bias = np.zeros(400, np.float32)

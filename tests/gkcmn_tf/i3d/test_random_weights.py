@@ -5,7 +5,7 @@ from gkcmn_tf.i3d import calibration, loading, weight_sources
 from tests.gkcmn_tf.i3d.reference_i3d import relative_difference
 
 
-def test_random_weights_depend_on_the_seed_alone():
+def test_random_weights_depend_only_on_the_seed():
     known = weight_sources.source_fingerprint("random:3")
     # The very value, since it must be the same on every machine.
     assert known == "e878afa6a6c59301f66b812028ec483b41c8acef4271a9039bae9610ae772524"
@@ -13,7 +13,7 @@ def test_random_weights_depend_on_the_seed_alone():
 
 
 @pytest.mark.slow
-def test_random_source_is_deterministic_and_sees_motion():
+def test_random_weights_are_deterministic_and_their_features_depend_on_motion():
     model = loading.load_i3d("random:3")
     again = loading.load_i3d("random:3")
     clips = calibration.calibration_clips(9, num_clips=1)

@@ -44,7 +44,7 @@ def test_end_loss_by_hand(model, batch):
     assert float(total) == pytest.approx(4 * np.log(6) + 4 * np.log(4), rel=1e-5)
 
 
-def test_end_targets_are_the_segments_first_and_last_step(model, batch):
+def test_end_targets_are_the_first_and_last_step_of_the_segment(model, batch):
     inputs, labels = batch
     ends = np.zeros((2, 2, 6, 2), "float32")
     for (clip, query), (first, last) in zip(

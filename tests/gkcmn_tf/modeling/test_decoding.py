@@ -19,7 +19,7 @@ def test_decode_boxes():
     assert np.asarray(peaks).tolist() == [5, 1]
 
 
-def test_true_targets_decode_to_the_true_boxes():
+def test_true_targets_are_decoded_to_the_true_boxes():
     rng = np.random.default_rng(0)
     boxes = np.sort(rng.random((50, 2, 2)), axis=-2).reshape(50, 4).astype("float32")
     centers = np.arange(16) + 0.5
@@ -77,7 +77,7 @@ def test_leading_axes():
 
 
 @given(st.floats(-50, 50, width=32), st.floats(-50, 50, width=32), st.integers(1, 6))
-def test_clipped_segments_lie_in_the_clip(begin, end, valid):
+def test_clipped_segments_are_inside_the_clip(begin, end, valid):
     mask = np.arange(6) < valid
     segment = np.asarray(decoding.clip_segments(np.array([begin, end], "float32"), mask))
     assert 0 <= segment[0] <= segment[1] <= valid
@@ -94,7 +94,7 @@ def test_distinct_segments():
     np.testing.assert_allclose(kept, [0.8, 0.6, 0.5, 0, -1])
 
 
-def test_scored_segments_hold_the_decoded_one():
+def test_scored_segments_contain_the_decoded_one():
     rng = np.random.default_rng(0)
     mask = np.arange(6) < np.array([[6], [2]])
     candidates = candidate_segments(mask, [1.0, 4.0])

@@ -31,7 +31,7 @@ def test_output_shapes(batch):
     }
 
 
-def test_defaults_are_the_papers():
+def test_defaults_equal_the_paper():
     config = GKCMN(10).get_config()
     paper = {
         "video_width": 32,
@@ -76,7 +76,7 @@ def test_single_point_ablation(batch):
     )
 
 
-def test_empty_steps_learn_empty_heatmaps(batch):
+def test_empty_steps_train_empty_heatmaps(batch):
     inputs, labels = batch
     outputs = {name: np.asarray(value) for name, value in create()(inputs).items()}
     outputs["heatmaps"] = np.full_like(outputs["heatmaps"], -50)
@@ -94,7 +94,7 @@ def test_empty_steps_learn_empty_heatmaps(batch):
     assert losses[1] - losses[0] == pytest.approx(-64 * p**2 * np.log(1 - p), rel=1e-4)
 
 
-def test_offsets_in_widths(batch):
+def test_offsets_in_units_of_candidate_widths(batch):
     inputs, labels = batch
     in_steps, in_widths = twins(inputs, offset_unit="width")
     plain, scaled = (model(inputs)["offsets"] for model in (in_steps, in_widths))
@@ -109,7 +109,7 @@ def test_offsets_in_widths(batch):
     assert float(losses["boundary_loss"]) == pytest.approx(2 * 0.5**2 / 2, rel=1e-4)
 
 
-def test_boxes_are_smoothed_only_by_decoding(batch):
+def test_boxes_are_smoothed_only_in_decoding(batch):
     inputs, _ = batch
     plain, smooth = twins(inputs, box_smoothing=1.0)
     outputs = plain(inputs)

@@ -21,7 +21,7 @@ def labels(segment, annotated, steps=4):
     }
 
 
-def test_by_hand():
+def test_metrics_by_hand():
     # Truth [1, 3); predicted [2, 4) with boxes that share half of the true box's area and more.
     predicted = np.tile(np.array([0, 0, 0.25, 0.5], "float32"), (1, 1, 4, 1))
     values = keras_metrics.values(
@@ -33,7 +33,7 @@ def test_by_hand():
     assert values["vIoU@0.3"] == 0
 
 
-def test_perfect():
+def test_perfect_predictions_have_metrics_of_one():
     truth = labels((1.0, 3.0), [1, 2])
     values = keras_metrics.values(truth["segment"], truth["boxes"], truth)
     assert [np.asarray(value).item() for value in values.values()] == pytest.approx([1, 1, 1, 1])
@@ -47,7 +47,7 @@ def test_filler_queries_do_not_count():
 
 
 @given(st.data())
-def test_where_steps_are_frames_the_values_are_those_on_frames(data):
+def test_metrics_equal_those_on_frames_if_each_step_is_a_frame(data):
     steps = 6
     segments, boxes = [], []
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))

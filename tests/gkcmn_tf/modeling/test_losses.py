@@ -152,7 +152,7 @@ EXTREMES = [-1e4, -50.0, 0.0, 50.0, 1e4]
 
 @pytest.mark.parametrize("logit", EXTREMES)
 @pytest.mark.parametrize("annotated", [True, False])
-def test_finite_at_saturated_logits_and_degenerate_boxes(logit, annotated):
+def test_losses_are_finite_at_saturated_logits_and_degenerate_boxes(logit, annotated):
     logits = tf.fill([1, 4, 4], logit)
     distances = tf.fill([1, 4, 4, 4], abs(logit))
     scores = tf.fill([1, 2], logit)
@@ -204,7 +204,7 @@ np.savez(sys.argv[2], giou=giou, focal=focal)
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="tensorflow-addons has no wheel for this Python"
 )
-def test_tensorflow_addons_agrees(tmp_path):
+def test_losses_equal_those_of_tensorflow_addons(tmp_path):
     """The archived tensorflow-addons as an independent oracle, in a process of its own."""
     rng = np.random.default_rng(0)
     corners = np.sort(rng.random((2, 1000, 2, 2)), axis=-2).reshape(2, 1000, 4).astype("float32")

@@ -41,14 +41,14 @@ def test_gaussian_peak_at_a_pixel_centre_is_1():
     assert heatmap[4, 4] == pytest.approx(math.exp(-4 / 8))
 
 
-def test_every_box_has_a_positive_pixel_at_the_papers_gamma():
+def test_every_box_has_a_positive_pixel_at_the_gamma_of_the_paper():
     boxes = random_boxes((500,))
     for sigma, relative in ((2.0, 0.0), (1.1, 0.5)):
         peaks = np.asarray(targets.gaussian_heatmaps(boxes, 16, sigma, relative)).max(axis=(1, 2))
         assert peaks.min() > 0.8
 
 
-def test_kernels_grow_with_the_box_along_each_axis():
+def test_relative_kernels_scale_with_the_box_along_each_axis():
     # 4 cells wide: 2 cells of deviation; 1 high: not less than the fixed 0.5. The centre is (4, 4).
     box = np.array([2 / L, 3.5 / L, 6 / L, 4.5 / L], "float32")
     heatmap = np.asarray(targets.gaussian_heatmaps(box, L, 0.5, relative_sigma=0.5))

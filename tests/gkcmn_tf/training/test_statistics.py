@@ -9,7 +9,7 @@ from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.training import statistics
 
 
-def test_clip_means_are_over_valid_steps_and_cells():
+def test_clip_means_cover_valid_steps_and_all_cells():
     features = np.zeros((3, 2, 1, 2, 2), np.float16)
     features[0] = [[[[1, 10], [3, 30]]], [[[5, 50], [7, 70]]]]
     features[1] = [[[[1, 2], [3, 4]]], [[[100, 100], [100, 100]]]]

@@ -63,23 +63,23 @@ def frame_times(draw):
         (51, 25, 0.5, [0, 50]),
     ],
 )
-def test_by_hand(count, native, fps, expected):
+def test_resampling_by_hand(count, native, fps, expected):
     assert source_frames(even(count, native), fps).tolist() == expected
 
 
-def test_a_pause_repeats_the_frame_that_stays_on_the_screen():
+def test_a_pause_repeats_the_frame_shown_in_it():
     times = [fractions.Fraction(t, 10) for t in (0, 1, 2, 8, 9)]
     assert source_frames(times, 5).tolist() == [0, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize("native", [23.976, 25, 29.97, 30, 59.94])
-def test_times_rounded_to_milliseconds_change_nothing_at_the_same_rate(native):
+def test_times_rounded_to_milliseconds_keep_every_frame_at_the_same_rate(native):
     rounded = [fractions.Fraction(round(time * 1000), 1000) for time in even(300, native)]
     assert source_frames(rounded, native).tolist() == list(range(300))
 
 
 @given(frame_times(), RATES)
-def test_the_same_as_a_naive_reference(times, fps):
+def test_resampling_equals_a_naive_reference(times, fps):
     assert source_frames(times, fps).tolist() == naive_source_frames(times, fps)
 
 
@@ -95,7 +95,7 @@ def test_samples_of_a_segment_are_those_that_show_its_frames(times, fps, data):
 
 
 @given(frame_times(), RATES, st.data())
-def test_samples_there_and_back(times, fps, data):
+def test_samples_mapped_to_frames_and_back(times, fps, data):
     line = timeline(times, fps)
     samples = len(line.source_frames)
     begin = data.draw(st.integers(0, samples - 1))
@@ -111,7 +111,7 @@ def test_samples_there_and_back(times, fps, data):
 
 
 @given(frame_times(), RATES, st.data())
-def test_frames_there_and_back_move_by_less_than_a_sample(times, fps, data):
+def test_frames_mapped_to_samples_and_back_move_by_less_than_a_sample(times, fps, data):
     line = timeline(times, fps)
     begin = data.draw(st.integers(0, len(times) - 1))
     end = data.draw(st.integers(begin + 1, len(times)))
@@ -135,7 +135,7 @@ def test_without_resampling_samples_are_frames():
     assert line.boxes_in_frames(boxes, 2, 6) is boxes
 
 
-def test_boxes_between_samples_are_interpolated_in_time_and_held_at_the_end():
+def test_boxes_between_samples_are_interpolated_in_time_and_constant_at_the_end():
     times = [fractions.Fraction(t, 10) for t in (0, 1, 2, 5, 6, 10, 11, 12)]
     line = timeline(times, 2)
     assert line.source_frames.tolist() == [0, 3, 5]
@@ -160,6 +160,6 @@ def test_seconds_are_those_of_the_time_stamps():
 
 
 @pytest.mark.parametrize("fps", [0, -5, 1e-9, float("nan"), float("-inf")])
-def test_an_impossible_rate_is_an_error(fps):
+def test_an_invalid_rate_is_an_error(fps):
     with pytest.raises(ValueError, match="fps: expected a frame rate above 0, got"):
         frame_rates.as_rate(fps)

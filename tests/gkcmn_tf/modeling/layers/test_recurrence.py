@@ -23,7 +23,7 @@ def test_recurrences_compute_in_float32_under_every_policy(precision):
     assert {layer.compute_dtype for layer in found} == {"float32"}
 
 
-def test_a_recurrence_in_a_mixed_layer_gives_what_it_gives_alone():
+def test_a_recurrence_in_a_mixed_precision_layer_equals_a_separate_float32_one():
     x = np.random.default_rng(0).normal(size=(2, 5, 6)).astype("float32")
     mask = np.array([[True] * 5, [True, True, True, False, False]])
     x = np.asarray(keras.ops.cast(keras.ops.cast(x, "bfloat16"), "float32"))
