@@ -1,4 +1,4 @@
-"""What pyproject.toml says of packages and dependencies is true of the repository."""
+"""Packages and dependencies in pyproject.toml match the repository."""
 
 import itertools
 import pathlib
@@ -14,12 +14,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 OWN_NAME = "gkcmn-tf"
-# Pinned because other packages leave them to chance.
+# Pinned because other packages do not restrict their versions.
 PINNED_FOR_OTHERS = {"protobuf"}
 
 
 def requirements(lines):
-    """By canonical name; several of one name, as of two extras, are a list."""
+    """Returns lists of requirements by canonical name; several extras may need one package."""
     found = {}
     for line in lines:
         requirement = Requirement(line)

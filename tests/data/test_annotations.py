@@ -10,7 +10,7 @@ from gkcmn_tf.records.clip_records import Clip, Sentence
 
 
 def make_clip(begin, end, segments, frame_count=100):
-    """Each box says which frame it belongs to."""
+    """The first coordinate of each box is its frame."""
     sentences = tuple(
         Sentence(
             index=i,

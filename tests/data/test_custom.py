@@ -272,7 +272,7 @@ def test_an_unreadable_video_skips_only_its_own_sentences(folder):
     gone, text = found.skipped
     assert gone.reason == f"video gone.mp4: {folder.video_dir}/gone.mp4: no such file"
     assert "text.mp4: cannot be opened as a video" in text.reason
-    # They stay listed, to distinguish a wrong video folder from an empty split.
+    # They are still listed, to distinguish a wrong video folder from an empty split.
     assert list(found.videos) == ["a.mp4", "gone.mp4", "text.mp4"]
     assert account(folder)["kept"] == 3
 

@@ -1,6 +1,6 @@
 """Records of a small data set in each format with all known kinds of damage.
 
-Every sentence is counted, each skipped one has its reason, and valid ones are kept.
+Every sentence is counted, each skipped one has a reason, and valid ones are kept.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ def damage_videos(folder, sound):
     (directory / "text.mp4").write_text("This is no video.")
     (directory / "header.mp4").write_bytes(content[:64])
     (directory / "folder.mp4").mkdir()
-    # The index comes first, so that what is left of the frames can be decoded.
+    # The index is at the beginning, so that the remaining frames can be decoded.
     (directory / "cut.mp4").write_bytes(content[: int(0.7 * len(content))])
 
 
@@ -160,7 +160,7 @@ def damage_hcstvg(hcstvg_folder):
         return hcstvg_folder.add_record(name, **changes)
 
     add("sound.mp4")
-    # A folder is not taken for a video when videos are looked for by name.
+    # A folder is not mistaken for a video when videos are found by name.
     for name, reason in (VIDEO_REASONS | {"folder.mp4": "folder.mp4: no such file"}).items():
         add(name, reason)
     add("cut.mp4")
@@ -215,7 +215,7 @@ def test_hcstvg(hcstvg_folder, tmp_path):
     notices = outcome.manifest["notices"]
     assert notices["sentences_over_20_words"] == 1
     assert notices["unusable_boxes"] == 2
-    # Of the short list of boxes, and of the frame rates that the wrong img_num imply.
+    # From the short list of boxes and the frame rates implied by the wrong img_num.
     assert notices["times_unlike_boxes"] == 3
     assert notices["segments_beyond_img_num"] == 3
 

@@ -18,7 +18,7 @@ NAMES = (
 
 @pytest.fixture
 def parse():
-    """Reads a command line; the flags are gone after the test."""
+    """Parses a command line; the flags are removed after the test."""
     datasets.define_flags()
     yield lambda *arguments: flags.FLAGS(["program", *arguments])
     for name in NAMES:

@@ -49,7 +49,7 @@ def test_both_versions_give_the_same_records(hcstvg_folder, file):
 
 
 def test_a_shortened_published_record(hcstvg_folder):
-    # The first and last boxes of a record of version 1, with its frames in between left out.
+    # The first and last boxes of a record of version 1, without the frames in between.
     hcstvg_folder.files["test.json"]["14_wfEOx36N4jA.mp4"] = {
         "bbox": [[339, 169, 248, 271], [389, 177, 210, 264], [386, 292, 159, 151]],
         "st_time": 0.010773748876236071,
@@ -78,7 +78,7 @@ def test_a_box_is_read_as_corner_and_size_and_clipped_to_the_frame(x, y, width, 
 
 def test_negative_boxes(hcstvg_folder):
     record = hcstvg_folder.add_record("a.mp4", boxes=5)
-    # The first leaves the picture; the next two, of negative size, are no boxes at all.
+    # The first exceeds the frame; the next two have a negative size and are invalid.
     record["bbox"][0] = [-4, 0, 16, 60]
     record["bbox"][1:3] = [[-40, 0, -27, -47], [0, 0, 8, -1]]
     record["bbox"][3] = [8, 0, 16, 24]

@@ -167,7 +167,7 @@ def test_a_missing_or_ambiguous_video_is_an_error(tmp_path):
 
 
 def test_the_tube_is_scaled_to_the_pixels_of_the_file(videos, tmp_path):
-    # Annotated at twice the width: the box is half as far to the right, and half as wide.
+    # Annotated at twice the width: the box is half as far to the right and half as wide.
     wide = clip("a", sentence("odd/id", 4, 10), width=480)
     inspect.draw_sentence(f"{videos}/a.mp4", wide, wide.sentences[0], str(tmp_path / "out"))
     assert sorted(os.listdir(tmp_path / "out")) == ["odd%2Fid.mp4", "odd%2Fid.png"]
@@ -188,7 +188,7 @@ def test_a_mirrored_sentence_is_drawn_in_the_mirrored_video(tmp_path):
     plain = clip("a", sentence("s", 4, 10))
     for shown in (plain, mirroring.mirror_clip(plain)):
         inspect.draw_sentence(path, shown, shown.sentences[0], str(tmp_path))
-    # Below the text and above the bar, up to what compression makes of it.
+    # Below the text and above the bar, up to compression artifacts.
     drawn, mirrored = (
         np.stack(list(reading.decode_frames(f"{tmp_path}/{name}.mp4", size=None)))[:, 60:150]
         for name in ("s", "s~mirrored")

@@ -12,7 +12,7 @@ EXCERPT = pathlib.Path(__file__).with_name("vidstg_excerpt.json")
 
 
 def files(root):
-    """Every file's bytes by path."""
+    """Returns the bytes of each file by path."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))

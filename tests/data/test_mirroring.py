@@ -47,7 +47,7 @@ def test_a_mirrored_clip(clip):
     assert (sentence.id, sentence.text) == ("val-3~mirrored", "it goes right.")
     np.testing.assert_array_equal(sentence.boxes, [[54, 5, 64, 20], [0, 5, 34, 20]])
     assert (sentence.begin, sentence.end, sentence.index) == (4, 6, 3)
-    # What is mirrored stays as it was.
+    # The original clip is unchanged.
     np.testing.assert_array_equal(clip.sentences[0].boxes[0], [0, 5, 10, 20])
 
 

@@ -1,4 +1,4 @@
-"""Making a records folder: accounting, damage, resuming."""
+"""Creating a records folder: counts, damage, resuming."""
 
 import functools
 import json
@@ -25,7 +25,7 @@ def output_dir(tmp_path):
 
 
 def run(folder, output_dir, splits=("val",), **made):
-    """`prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
+    """Runs `prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
     folder.write()
     paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
     return prepare.prepare(
@@ -47,7 +47,7 @@ def contents(output_dir):
 
 
 def count_extractions(monkeypatch):
-    """Ids of the videos whose features are made from now on."""
+    """Returns a list that receives the ids of videos whose features are extracted."""
     made = []
     original = extraction.FeatureExtractor.extract
 
@@ -61,7 +61,7 @@ def count_extractions(monkeypatch):
 
 @pytest.fixture
 def two_videos(folder, steady):
-    """Videos `a` (two clips) and `b` (one), all sound."""
+    """Videos `a` (two clips) and `b` (one), all valid."""
     for vid in "ab":
         folder.add_vidor(vid, {0: steady})
         folder.add_video(vid)
@@ -306,7 +306,7 @@ def test_resampling_also_applies_to_the_annotations(folder, steady, output_dir):
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
     manifest = run(folder, output_dir, fps=5)
-    # At 25 frames a second, 5 a second leave the frames 0, 5, 10, ..., 35.
+    # From 25 to 5 frames per second: the frames 0, 5, 10, ..., 35.
     first, cut = clip_records.read_clips(output_dir, "val")
     assert (first.begin, first.end, first.frame_count, first.fps) == (1, 8, 8, 5)
     for sentence in first.sentences:
@@ -381,7 +381,7 @@ def test_the_program_prints_only_its_summary(two_videos, output_dir):
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
     assert "windows/s" in done.stderr
-    # Both splits have the same sentences, of videos that mirror each other.
+    # Both splits have the same sentences, of videos that are mirror images of each other.
     sentences = {"total": 4, "kept": 4, "skipped": 0, "declarative": 2, "interrogative": 2}
     assert manifest["splits"]["val_mirrored"]["sentences"] == sentences
     clips = list(clip_records.read_clips(output_dir, "val+val_mirrored"))

@@ -15,7 +15,7 @@ def sentence(number, begin, end, box, words):
 
 
 def manifest(train=(2, 3), val=(0, 0)):
-    """What `data.prepare` would have written, of (clips, sentences)."""
+    """Returns a manifest as of `data.prepare`, from (clips, sentences) by split."""
     skipped = [
         {"id": "s9", "reason": "video 12: no such file"},
         {"id": "s8", "reason": "record 3: contains no frame"},
@@ -88,7 +88,7 @@ def test_the_summary(folder):
     assert train["segment_frames"] == {"min": 10, "median": 20, "mean": 37, "max": 81}
     assert val["segment_frames"] is None
     assert train["notices"] == {"held_boxes": 2}
-    # Reasons that differ in numbers only count as one.
+    # Reasons that differ only in numbers are counted as one.
     assert train["skipped"] == {"video #: no such file": 2, "record #: contains no frame": 1}
 
 

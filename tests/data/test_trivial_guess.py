@@ -14,7 +14,7 @@ FLAG_NAMES = ("dataset", "annotation_dir", "split", "bootstrap_samples")
 
 @pytest.fixture
 def run(folder, capsys):
-    """Runs the program on a folder; the flags are gone after the test."""
+    """Runs the program on a folder; the flags are removed after the test."""
     trivial_guess.define_flags()
 
     def run(*arguments):
@@ -65,7 +65,7 @@ def test_the_table(by_hand, run):
 def test_intervals_are_between_the_means_of_the_two_videos(by_hand, run):
     lines = run("--split=val").splitlines()
     assert "95% bootstrap intervals over videos in brackets" in lines[0]
-    # Samples of two videos: a twice, b twice, or both.
+    # Resampled sets of two videos: a twice, b twice, or both.
     assert "| all (n=3)           | 58.33 [50.00, 62.50] |" in lines
     assert lines[-1].endswith(" 50.00 |")  # one video has no interval
 
@@ -79,7 +79,7 @@ def test_the_real_records(folder):
         shares = []
         for record in records:
             clip, true = record["used_segment"], record["temporal_gt"]
-            # All true segments of the excerpt lie in their clips.
+            # All true segments of the excerpt are inside their clips.
             length = clip["end_fid"] - clip["begin_fid"] + 1
             share = (true["end_fid"] - true["begin_fid"]) / length
             shares += [share] * len(record[field])

@@ -30,7 +30,7 @@ def reasons_of(found):
 
 @pytest.fixture
 def excerpt(folder):
-    """Real records, in the real file's spelling, with made-up boxes for every target."""
+    """Real records, in the spelling of the real file, with generated boxes for every target."""
     records = json.loads(EXCERPT.read_text(encoding="utf-8"))
     folder.records["val"] = records
     targets = collections.defaultdict(set)

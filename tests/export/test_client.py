@@ -33,7 +33,7 @@ def reset(service):
 
 
 def expected(run, path, queries):
-    """What `gkcmn_tf.ground` prints."""
+    """Output of `gkcmn_tf.ground`."""
     encoded = make_extractor().extract(path)
     count = encoded.timeline.frame_count
     tubes = ground(run, encoded, queries, 0, count)

@@ -1,4 +1,4 @@
-"""3D layers computed with 2D operations, against Keras's own."""
+"""3D layers computed with 2D operations compared with those of Keras."""
 
 import keras
 import numpy as np

@@ -11,7 +11,7 @@ from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
-OPEN = 70.0  # most pixels of a side
+OPEN = 70.0  # maximum width and height in pixels
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def test_tubes_equal_those_of_the_keras_model(run, signatures, begin, length, se
         assert found["segment_frames"][0, i].tolist() == [tube.begin, tube.end]
         np.testing.assert_allclose(found["score"][0, i], tube.score, atol=1e-5)
         boxes = found["boxes"][0, i][tube.begin - begin : tube.end - begin]
-        # A tube's boxes are in hundredths of a pixel.
+        # Boxes of a tube are rounded to hundredths of a pixel.
         np.testing.assert_allclose(boxes, tube.boxes, atol=0.005 + 1e-5 * OPEN)
         np.testing.assert_allclose(
             found["segment_seconds"][0, i], [tube.begin / 10, tube.end / 10], rtol=1e-6

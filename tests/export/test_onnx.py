@@ -1,4 +1,4 @@
-"""ONNX files of a tiny run, under onnxruntime, against the Keras model."""
+"""ONNX files of a tiny run in onnxruntime compared with the Keras model."""
 
 import json
 

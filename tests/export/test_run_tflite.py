@@ -1,4 +1,4 @@
-"""The runner, against `gkcmn_tf.ground`, in this process and where there is no TensorFlow."""
+"""The runner compared with `gkcmn_tf.ground`, in this process and without TensorFlow."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from gkcmn_tf.records import input_pipeline
 from tests.export.tiny_run import ground, make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
-# All that the runner may import besides Python's own library and this project.
+# All packages that the runner may import, in addition to the standard library and this project.
 PACKAGES = ("ai_edge_litert", "numpy", "numpy.libs", "ml_dtypes", "av", "av.libs", "absl")
 QUERIES = ["the red square moves left", "what is the blue flurble?"]
 
@@ -36,7 +36,7 @@ def files(gkcmn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(gkcmn, video_path):
-    """What `gkcmn_tf.ground` prints."""
+    """Output of `gkcmn_tf.ground`."""
     encoded = make_flat_extractor().extract(video_path)
     tubes = ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
     return [
@@ -47,12 +47,12 @@ def expected(gkcmn, video_path):
 
 @pytest.fixture
 def bare(tmp_path):
-    """An environment in which nothing but `PACKAGES` is installed."""
+    """An environment in which only `PACKAGES` are installed."""
     site = pathlib.Path(np.__file__).parents[1]
     for name in PACKAGES:
         if (site / name).exists():
             (tmp_path / name).symlink_to(site / name)
-    # -S leaves out the packages of this Python's own environment.
+    # -S excludes the packages of the environment of this Python.
     return [sys.executable, "-S"], {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
 

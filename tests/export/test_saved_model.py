@@ -64,7 +64,7 @@ def check_tubes(found, tubes):
     for i, tube in enumerate(tubes):
         assert found["segment_frames"][0, i].tolist() == [tube.begin, tube.end]
         np.testing.assert_allclose(found["score"][0, i], tube.score, atol=1e-5)
-        # A tube's boxes are in hundredths of a pixel.
+        # Boxes of a tube are rounded to hundredths of a pixel.
         boxes = found["boxes"][0, i][tube.begin : tube.end]
         np.testing.assert_allclose(boxes, tube.boxes, atol=0.006)
 
@@ -160,7 +160,7 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
 
 
 def write_run(model_dir):
-    """A run with untrained weights and the I3D `random:0`, as gkcmn_tf.train leaves it."""
+    """Writes a run with untrained weights and the I3D `random:0`, as gkcmn_tf.train does."""
     widths = {"word_width": 8, "sentence_width": 8, "fusion_width": 8, "attention_heads": 2}
     override = ",".join(f"model.gkcmn.{name}={value}" for name, value in widths.items())
     config = configs.load("gkcmn", params_override=f"{override},data.max_steps=6")

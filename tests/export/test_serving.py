@@ -1,4 +1,4 @@
-"""TensorFlow Serving's own parsers take the files of export/serving."""
+"""TensorFlow Serving's parsers accept the files of export/serving."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""TensorFlow Lite files of a tiny run, on the interpreter, against the Keras model."""
+"""TensorFlow Lite files of a tiny run compared with the Keras model."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def call(model, **inputs):
 
 @pytest.fixture(scope="module")
 def grounding_files(gkcmn):
-    """The grounding network of a GKCMN in each kind; int8 has seen clips of four steps."""
+    """Grounding networks by quantization; int8 is calibrated on clips of four steps."""
     examples = [make_inputs(seed) for seed in range(4)]
     return {kind: tflite.grounding_file(gkcmn, kind, examples) for kind in tflite.QUANTIZATIONS}
 
@@ -75,7 +75,7 @@ def test_every_quantization_uses_built_in_operators_and_static_shapes(
 @pytest.mark.parametrize("quantization", ["float16", "dynamic", "int8"])
 @pytest.mark.parametrize("num_steps", [1, T])
 def test_quantization_changes_outputs_little(grounding_files, quantization, num_steps):
-    # int8 has learnt from neither a shorter nor a longer clip.
+    # int8 was not calibrated on a shorter or a longer clip.
     inputs = make_inputs(seed=9, num_steps=num_steps)
     expected = call(grounding_files["none"], **inputs)
     found = call(grounding_files[quantization], **inputs)

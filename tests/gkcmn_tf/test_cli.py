@@ -12,7 +12,7 @@ import pytest
 from gkcmn_tf import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
-# As on a machine where nobody has chosen how much TensorFlow logs.
+# As on a machine where the log level of TensorFlow is not set.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
 
 

@@ -1,4 +1,4 @@
-"""The program that scores files, as its users run it: without TensorFlow."""
+"""The scoring program, run from the command line without TensorFlow."""
 
 import fractions
 import json
@@ -14,7 +14,7 @@ from gkcmn_tf.files import read_json
 ROOT = pathlib.Path(__file__).parents[2]
 EDGE_CASES = pathlib.Path("tests/gkcmn_tf/edge_cases")
 GT, PRED = EDGE_CASES / "gt.json", EDGE_CASES / "pred.json"
-# As if neither were installed.
+# As if neither was installed.
 PROGRAM = """
 import runpy, sys
 sys.modules |= dict.fromkeys(["tensorflow", "keras"])
@@ -35,7 +35,7 @@ def evaluate(*arguments, fails=False):
 
 
 def by_hand():
-    """The table of the edge cases' README: five exact numbers by sentence."""
+    """Returns the table in the README of the edge cases: five exact numbers by sentence."""
     text = (ROOT / EDGE_CASES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|[^|]+\|(.+)\|$", text, re.MULTILINE)
     return {
@@ -48,7 +48,7 @@ PROTOCOLS = {"all_frames": (0, 1), "sampled_5fps": (0, 2), "hcstvg": (3, 4)}
 
 @pytest.fixture(scope="module", params=PROTOCOLS)
 def scored(request, tmp_path_factory):
-    """What is scored under a protocol, and by hand: `tIoU` and `vIoU` by sentence."""
+    """Returns `tIoU` and `vIoU` by sentence, computed with a protocol and by hand."""
     output = tmp_path_factory.mktemp(request.param) / "metrics.json"
     text = evaluate(
         f"--ground_truth={GT}",
@@ -114,7 +114,7 @@ def test_without_an_output_flag_the_program_only_prints(tmp_path):
 
 @pytest.fixture
 def pair(tmp_path):
-    """Files of one sentence, and the flags that name them."""
+    """Writes files of one sentence and returns their flags."""
     tube = {"begin": 3, "end": 4, "boxes": {"3": [0, 0, 8, 8]}}
     video = {"vid": "v.mp4", "width": 64, "height": 48, "fps": 25, "frame_count": 9}
     entry = {"id": "s", "qtype": "declarative", "clip": {"begin": 0, "end": 9}, "gt": tube} | video
@@ -126,11 +126,11 @@ def pair(tmp_path):
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("train", [False, True])
 def test_the_trivial_guess_for_a_file(given, train, pair, tmp_path):
-    # The one true frame of 9 has the box [0, 0, 8, 8] of 64 x 48 pixels, which is its own mean.
+    # The only true frame of 9 has the box [0, 0, 8, 8] of 64 x 48 pixels, which is also the mean.
     arguments = [pair[0], "--trivial_guess", f"--output={tmp_path}/metrics.json"]
     where, viou = f"{tmp_path}/gt.json, the scored file itself", 1.0
     if train:
-        # A picture half as high: the mean box is [0, 0, 4, 8] of the scored file's picture.
+        # A frame of half the height: the mean box is [0, 0, 4, 8] in the frame of the scored file.
         (entry,) = read_json(f"{tmp_path}/gt.json")
         entry |= {"height": 24, "gt": entry["gt"] | {"boxes": {"3": [0, 0, 4, 4]}}}
         where, viou = f"{tmp_path}/train.json", 0.5

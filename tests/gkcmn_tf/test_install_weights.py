@@ -19,7 +19,7 @@ def test_every_package_is_pinned_by_its_hash():
 
 @pytest.fixture
 def python(monkeypatch, tmp_path):
-    """A program in place of Python that writes down its arguments; fails if there is `fail`."""
+    """A program in place of Python that records its arguments and fails if `fail` exists."""
     path = tmp_path / "python"
     path.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\ntest ! -e {tmp_path}/fail\n')
     path.chmod(0o755)

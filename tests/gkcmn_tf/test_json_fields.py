@@ -1,4 +1,4 @@
-"""What counts as a number, a text, a box, an object; and how a field that is none is named."""
+"""Valid numbers, strings, boxes and objects, and error messages for invalid fields."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Presets: folders written, read, refused, and downloaded from a server on loopback."""
+"""Presets: written, read, validated, and downloaded from a local server."""
 
 import hashlib
 import http.server
@@ -172,7 +172,7 @@ def test_errors_for_damaged_files_name_them(folder, tmp_path):
 
 @pytest.fixture
 def hub(folder, tmp_path):
-    """The part of the Hub's protocol that a download takes, on loopback."""
+    """The part of the Hub's protocol that downloads need, on a local server."""
     commit = "a" * 40
     served = {path.name: path.read_bytes() for path in folder.iterdir()}
     served["evil.py"] = b"raise SystemExit('code was run')"

@@ -1,4 +1,4 @@
-"""How programs start and fail, with small ones of the tests' own."""
+"""Start and failure of programs, with small programs written by the tests."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ FOOTER = """
 
 @pytest.fixture
 def run_program(tmp_path):
-    """Runs `python -m count` whose `main` is a given line."""
+    """Runs `python -m count` with a given line as `main`."""
 
     def run(line, *arguments):
         body = f"{HEADER}    def main(argv):\n        {line}\n{FOOTER}"
@@ -107,7 +107,7 @@ def test_a_bug_shows_its_traceback(run_program, line):
 
 
 def test_an_interrupt_is_one_line(run_program):
-    # A shell that starts tests in the background has the signal ignored.
+    # A shell that runs tests in the background makes them ignore the signal.
     handle = "signal.signal(signal.SIGINT, signal.default_int_handler)"
     done = run_program(f"{handle}; signal.raise_signal(signal.SIGINT)", "--words=3")
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "interrupted\n")
@@ -152,7 +152,7 @@ def test_start_keeps_a_tensorflow_log_level_set_by_the_user(run_program, monkeyp
 
 
 def test_importing_the_library_does_not_change_logging():
-    """A script that imports the package is not one of its programs."""
+    """A script that imports the package is not one of its programs, so logging stays unchanged."""
     code = "import gkcmn_tf, os, sys; print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'), sys.excepthook)"
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The programs one after another, as a user runs them, on a shapes data set of ten videos."""
+"""The programs in sequence, run from the command line on a shapes data set of ten videos."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def call(module, *arguments, fails=False):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Shapes, records, and both models trained for a few steps."""
+    """Shapes, records and both models, trained for a few steps."""
     folder = tmp_path_factory.mktemp("run")
     shapes = folder / "shapes"
     call(

@@ -11,7 +11,7 @@ from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 
 @pytest.fixture
 def timeline():
-    """Ten frames at 10 a second, then one after a pause of 2 s; resampled to 5 a second."""
+    """Ten frames at 10 per second and one after a pause of 2 s, resampled to 5 per second."""
     return Timeline(
         times=np.array([*np.arange(10) / 10, 2.9]),
         end_time=3.0,
@@ -21,7 +21,7 @@ def timeline():
 
 @pytest.fixture
 def whole():
-    """Four frames, none left out, unevenly timed."""
+    """Four frames at irregular times, not resampled."""
     return Timeline(times=np.array([0, 0.1, 0.9, 1.0]), end_time=1.04)
 
 
@@ -73,7 +73,7 @@ def test_seconds_come_from_the_time_stamps(whole):
 def test_a_clip_in_seconds_contains_the_frames_shown_in_it(timeline, whole):
     assert queries.clip_frames(timeline, None, None) == (0, 11)
     assert queries.clip_frames(timeline, 0.3, 0.7) == (3, 7)
-    # At 0.25 s the frame of 0.2 s is still shown.
+    # At 0.25 s, the frame of 0.2 s is still shown.
     assert queries.clip_frames(timeline, 0.25, 0.7) == (2, 7)
     assert queries.clip_frames(whole, 0.5, 0.6) == (1, 2)
 
@@ -100,7 +100,7 @@ STATISTICS = {
 
 
 def encoded(seconds, mean=(1.0, 2.0)):
-    """A video at 10 frames a second, each feature the same."""
+    """Returns a video at 10 frames per second with constant features."""
     times = np.arange(round(10 * seconds)) / 10
     source = SourceVideo("v.mp4", 64, 48, 10.0, Timeline(times, seconds))
     return EncodedVideo(np.tile(np.float16(mean), (4, 7, 7, 1)), source, {})
@@ -115,7 +115,7 @@ def encoded(seconds, mean=(1.0, 2.0)):
         (encoded(6.1), ["it lasts 6.1 s"]),
         # (0.75 / 0.5, 3 / 4): the root mean square is sqrt((2.25 + 0.5625) / 2) = 1.19.
         (encoded(3, (1.75, 5.0)), ["its features are 1.19 standard deviations from"]),
-        # 8 steps for 12 s.
+        # 12 s in 8 steps.
         (
             encoded(12),
             ["each of the 8 steps of the model", "it lasts 12.0 s"],

@@ -1,4 +1,4 @@
-"""The training program: on replicas and workers, killed and restarted, and with a loss of NaN."""
+"""The training program: replicas and workers, interruption and resuming, and a NaN loss."""
 
 import json
 import os
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Records of nine videos with one to three sentences each, which differ in what they hold."""
+    """Records of nine different videos with one to three sentences each."""
     folder = tmp_path_factory.mktemp("records")
     rng = np.random.default_rng(0)
     clips, index = [], 0
@@ -96,7 +96,7 @@ class Process:
     """A program that runs in the background."""
 
     def __init__(self, arguments, **environment):
-        # A file never fills up, as a pipe does that nobody reads.
+        # A file cannot fill up, unlike a pipe that is not read.
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             arguments,
@@ -115,7 +115,7 @@ class Process:
         return self.output()
 
     def kill_after(self, model_dir, step):
-        """kill -9 as soon as there is a checkpoint of that step or a later one."""
+        """Sends SIGKILL as soon as there is a checkpoint of that step or a later one."""
         while not any(saved >= step for saved in saved_steps(model_dir)):
             assert self._process.poll() is None, self.output()
             time.sleep(0.001)
@@ -131,7 +131,7 @@ def saved_steps(model_dir):
 
 
 def curve(model_dir, name="loss"):
-    """The value of a scalar at every step, whatever was written last."""
+    """Returns the last written value of a scalar at every step."""
     events = event_accumulator.EventAccumulator(str(model_dir / "train"), {"tensors": 0})
     events.Reload()
     values = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(name)}
@@ -144,7 +144,7 @@ def weights(model_dir):
 
 @pytest.fixture(scope="module")
 def one_replica(folder, tmp_path_factory):
-    """The folder of a run on one device."""
+    """Folder of a run on one device."""
     model_dir = tmp_path_factory.mktemp("one")
     train_here(folder, model_dir, tf.distribute.OneDeviceStrategy("CPU:0"))
     assert len(curve(model_dir)) == STEPS
@@ -245,7 +245,7 @@ def test_a_run_that_loses_a_worker_is_resumed_by_restarting_all_workers(
 ):
     workers = start_workers(folder, tmp_path)
     workers[1].kill_after(tmp_path, 5)
-    # What an orchestrator does with the others, which wait for the lost one.
+    # An orchestrator also ends the other workers, which wait for the lost one.
     workers[0].kill()
     assert max(saved_steps(tmp_path)) < STEPS
     for worker in start_workers(folder, tmp_path):
@@ -253,7 +253,7 @@ def test_a_run_that_loses_a_worker_is_resumed_by_restarting_all_workers(
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
 
-# Every source of randomness that training has, and all state that an optimizer may hold.
+# All sources of randomness in training and all kinds of optimizer state.
 STATEFUL = "model.bm.feature_dropout=0.5,train.ema_momentum=0.9,train.decay_steps=20"
 
 

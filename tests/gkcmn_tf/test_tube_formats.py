@@ -1,4 +1,4 @@
-"""Tubes in other programs' formats, read back by libraries that know them."""
+"""Tubes in the formats of other programs, read by libraries for these formats."""
 
 import csv
 import io
@@ -21,13 +21,13 @@ SENTENCE = 'a <b>bold</b> dog & a cat\n\n"jumps" --> 跳'
 
 
 def make_video(path="clips/park.mp4", count=10):
-    """A tenth of a second a frame, but for frame 4, which stays for half a second."""
+    """Returns a video with frames of 0.1 s, except frame 4 of 0.5 s."""
     times = np.arange(count) / 10 + 0.4 * (np.arange(count) > 4)
     return SourceVideo(path, 640, 360, 10.0, Timeline(times, times[-1] + 0.1))
 
 
 def moving_tube(video, sentence=SENTENCE, begin=3, score=0.75):
-    """Four frames: to the right by 2, by 2, then down by 10."""
+    """Returns four frames: right by 2, again by 2, then down by 10."""
     boxes = np.array([[10, 20, 30, 60], [12, 20, 32, 60], [14, 20, 34, 60], [14, 30, 34, 70.5]])
     return Tube(begin, begin + 4, boxes, score, sentence=sentence, video=video)
 
@@ -84,7 +84,7 @@ def test_a_webvtt_cue_after_one_hour():
 
 
 def boxes_of(dataset):
-    """`(track, label, corners, attributes)` by frame, of what datumaro read."""
+    """Returns `(track, label, corners, attributes)` by frame, as read by datumaro."""
     labels = dataset.categories()[AnnotationType.label]
     return {
         item.id: [
@@ -105,7 +105,7 @@ def test_datumaro_reads_mot(answers, tmp_path):
     (tmp_path / "gt" / "gt.txt").write_text(format_answers(answers, "mot"))
     (tmp_path / "gt" / "labels.txt").write_text("object")
     found = boxes_of(datumaro.Dataset.import_from(str(tmp_path), "mot_seq"))
-    # Frames count from 1 there; the track is the answer's place.
+    # Frames count from 1; the track is the index of the result.
     assert {int(frame): row[0][0] for frame, row in found.items()} == {
         **dict.fromkeys((4, 5, 6, 7), 1),
         **dict.fromkeys((9, 10), 3),
@@ -131,7 +131,7 @@ def test_datumaro_reads_cvat(answers, tmp_path):
         ((track, label, corners, attributes),) = found[f"frame_{3 + row:06}"]
         assert (track, label, attributes["sentence"]) == (0, "object", SENTENCE)
         assert (attributes["score"], attributes["outside"]) == ("0.75", False)
-        # Frame 4 lies on the line from frame 3 to frame 5.
+        # Frame 4 is interpolated linearly between frames 3 and 5.
         assert attributes["keyframe"] == (row != 1)
         np.testing.assert_allclose(corners, answers[0].boxes[row])
     ((_, _, corners, attributes),) = found["frame_000007"]
@@ -190,7 +190,7 @@ def test_a_control_character_does_not_break_the_xml():
 def test_hcstvg_has_one_entry_per_video(answers):
     other = Absent("nothing", 0.1, make_video("b.mp4"))
     content = json.loads(format_answers([answers[0], other], "hcstvg"))
-    # Frames count from 1, and the last one is named.
+    # Frames count from 1, and the end is inclusive.
     boxes = dict(zip("4567", answers[0].boxes.tolist(), strict=True))
     assert content == {"park.mp4": {"st_frame": 4, "ed_frame": 7, "bbox": boxes}}
 

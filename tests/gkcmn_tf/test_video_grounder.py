@@ -1,4 +1,4 @@
-"""The API on the model and the samples in the package."""
+"""The API with the model and the samples in the package."""
 
 import json
 import pathlib
@@ -16,7 +16,7 @@ from gkcmn_tf.tubes import GroundTruth
 from gkcmn_tf.video.reading import VideoError
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Means of the channels of a sample's features, rounded; made by `write_reference_features`.
+# Rounded channel means of a sample's features, written by `write_reference_features`.
 REFERENCE = pathlib.Path(__file__).with_name("sample_features.json")
 
 
@@ -36,7 +36,7 @@ def video(grounder, sample):
 
 
 def ious(tube, true):
-    """`tIoU`, `vIoU`, `sIoU` of a tube against the truth."""
+    """Returns `tIoU`, `vIoU` and `sIoU` of a tube."""
     frames = max(tube.end, true.end)
     truth = GroundTruth("a", "v", "declarative", 256, 256, 25.0, frames, 0, frames, true)
     return score_sentence(truth, tube, "all_frames")
@@ -156,14 +156,14 @@ def test_a_cached_video_is_not_encoded_again(grounder, video, sample, tmp_path, 
     again = grounder.encode(moved, cache_dir=tmp_path / "cache", progress=False)
     assert not calls and again.source.path == str(moved)
     np.testing.assert_array_equal(again.features, first.features)
-    # Another content under the same name is not.
+    # Different content under the same name is a different video.
     shutil.copy(gkcmn_tf.samples()[2].video, moved)
     other = grounder.encode(moved, cache_dir=tmp_path / "cache", progress=False)
     assert calls == [str(moved)] and not np.array_equal(other.features, first.features)
 
 
 def test_random_i3d_weights_are_the_same_on_every_machine(grounder, sample, video):
-    """The boxed model's I3D is made from a seed: its features must not depend on the machine."""
+    """The I3D of the packaged model is generated from a seed, so its features must be portable."""
     assert grounder.extractor.fingerprint["i3d_sha256"] == grounder.features["i3d_sha256"]
     expected = np.array(json.loads(REFERENCE.read_text()))
     means = video.features.astype(np.float32).mean(axis=(0, 1, 2))

@@ -44,7 +44,7 @@ def test_the_box_fits_the_drawn_object_tightly(shape, angle):
     rows, columns = np.nonzero(np.abs(difference).max(axis=2) > 6)
     seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     box = scene.objects[0].boxes()[0]
-    # Half a pixel of a corner may be too thin to be seen.
+    # Half a pixel at a corner may be too thin to be visible.
     assert np.abs(seen - box).max() < 1.5
     assert (seen[:2] >= np.floor(box[:2])).all()
     assert (seen[2:] <= np.ceil(box[2:])).all()
@@ -78,7 +78,7 @@ def test_a_resting_object_looks_the_same_and_a_moving_one_changes_place():
     np.testing.assert_array_equal(pictures[0], pictures[3])
     moved = np.flatnonzero((pictures[7] != pictures[0])[40].any(axis=1))
     assert moved.min() == 30  # left edge of a square of radius 14 about x = 40
-    assert moved.max() == 70  # its right edge, 21 pixels on
+    assert moved.max() == 70  # its right edge, 21 pixels further
 
 
 def test_frames_are_uint8_with_even_width_and_height():

@@ -12,7 +12,7 @@ FRAMES = 20
 
 
 def make_object(tid=0, *, start=(50, 50), step=(0, 0), actions=(), extent=0.2, shape="square"):
-    """A square of 20 x 20 pixels; `step` is made in each frame of its first action."""
+    """A square of 20 x 20 pixels; it moves by `step` in each frame of its first action."""
     steps = np.zeros((FRAMES, 2))
     if actions:
         steps[actions[0].begin : actions[0].end] = step
@@ -69,7 +69,7 @@ def test_an_object_that_moves_across_above_a_resting_one_passes_above_it():
 @pytest.mark.parametrize(
     "other",
     [
-        # It sinks meanwhile, it is level with the lower edge, or its centre is not reached.
+        # It also moves down, is level with the lower edge, or its centre is not reached.
         make_object(1, start=(70, 90), step=(0, 1), actions=[Action("move_down", 5, 9)]),
         make_object(1, start=(70, 58)),
         make_object(1, start=(120, 90)),

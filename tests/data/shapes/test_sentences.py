@@ -12,7 +12,7 @@ from data.shapes.scene import Event, SceneObject
 
 FRAMES = 64
 
-# Words as a reader knows them, written out apart from the program's own table.
+# Meanings of words, independent of the table of the program.
 WORDS_OF = {
     "move_left": ["moves left", "moving left", "goes to the left"],
     "move_right": ["moves right", "moving right", "goes to the right"],
@@ -27,7 +27,7 @@ WORDS_OF = {
 }
 COLOURS = {"red", "green", "blue", "yellow", "purple", "white"}
 SHAPES = {"square", "circle", "triangle", "star", "cross"}
-# A box's side, by shape, for a circle of radius 1 around it: hand-computed.
+# Side of the bounding box by shape, for a circumscribed circle of radius 1; hand-computed.
 SIDES = {
     "square": (2**0.5, 2**0.5),
     "circle": (2, 2),
@@ -38,7 +38,7 @@ SIDES = {
 
 
 def read(sentence):
-    """Words about the subject, the action's name, words about the other object."""
+    """Returns the words about the subject, the action and the words about the other object."""
     ((name, phrase),) = [
         (name, phrase)
         for name, phrases in WORDS_OF.items()
@@ -56,7 +56,7 @@ def runs(changing):
 
 
 def observed(thing):
-    """What an object can be seen to do: name, first and last frame between which it does it."""
+    """Returns the visible actions of an object: name, first and last frame."""
     found = []
     steps = np.diff(thing.center, axis=0)
     grown, turned = np.diff(thing.radius), np.diff(thing.angle)
@@ -69,7 +69,7 @@ def observed(thing):
         "shrink": grown < 0,
         "spin": turned != 0,
     }.items():
-        # Change `i` lies between frames `i` and `i + 1`.
+        # Change `i` is between frames `i` and `i + 1`.
         found += [(name, begin + 1, end + 1) for begin, end in runs(changing)]
     dim = np.flatnonzero(~thing.bright)
     if len(dim):
@@ -83,7 +83,7 @@ def extents(scene, thing):
 
 
 def could_be(words, scene, thing):
-    """Whether a viewer could apply the words to an object; sizes between two are either."""
+    """Whether the words could describe an object; intermediate sizes are both small and large."""
     share = extents(scene, thing)
     return not (
         words & COLOURS - {thing.colour}
@@ -101,7 +101,7 @@ def surely_is(words, scene, thing):
 
 
 def passes(name, subject, other, begin, end):
-    """`(could be, surely is)`, frame by frame."""
+    """Returns `(could be, surely is)` for each frame."""
     mine, its = subject.boxes(), other.boxes()
     near, wholly = False, True
     for f in range(begin, end):
@@ -116,7 +116,7 @@ def passes(name, subject, other, begin, end):
 
 
 def matches(sentence, scene, begin, end):
-    """Tubes in the clip that the sentence could mean, and those that it surely is true of."""
+    """Returns the tubes in the clip that the sentence could describe and surely describes."""
     words, name, other_words = read(sentence)
     maybe, sure = [], []
     for thing in scene.objects:
@@ -154,7 +154,7 @@ def test_a_viewer_of_the_video_finds_exactly_the_true_tube(seed):
             assert sure == maybe, asked
             ((tid, begin, end),) = maybe
             assert tid == asked["target_id"]
-            # An action at frame 0 cannot be seen to begin there; a blink may end brightly.
+            # The begin of an action at frame 0 is not visible; a blink may end bright.
             assert begin - truth["begin_fid"] in ((0, 1) if truth["begin_fid"] == 0 else (0,))
             assert 0 <= truth["end_fid"] - end <= shapes_scene.BLINK_PERIOD // 2
 
@@ -199,7 +199,7 @@ OTHER_SPIN = Event(RED_STAR, "spin", None, 30, 40)
 
 
 def said(function, event, events, begin=0, end=FRAMES):
-    """Every sentence that may come of 200 draws."""
+    """Returns the different sentences of 200 draws."""
     found = {
         function(np.random.default_rng(seed), event, events, begin, end) for seed in range(200)
     }

@@ -7,7 +7,7 @@ from gkcmn_tf.evaluation import bootstrap
 
 
 def test_the_interval_of_two_videos_covers_the_range_between_them():
-    # Both, or twice the same: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
+    # Both videos or the same twice: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
     values = np.array([[0.0, 5.0], [1.0, 5.0]])
     intervals = bootstrap.bootstrap_intervals(values, np.array(["v", "w"]), 500)
     np.testing.assert_allclose(intervals, [[0, 1], [5, 5]])
@@ -33,7 +33,7 @@ def test_one_video_has_no_interval():
 
 
 def naive_interval(values, videos, samples, seed):
-    """The mean's interval, one sample after another; videos drawn as the fast routine does."""
+    """Interval of the mean, computed sample by sample with the same random videos."""
     names = sorted(set(videos))
     rng = np.random.default_rng(seed)
     means = []

@@ -1,4 +1,4 @@
-"""The metrics on hand-worked cases, and against a scorer that goes frame by frame."""
+"""The metrics in hand-computed cases and compared with a naive scorer."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def tube(begin, end, box=BOX):
 
 
 def truth(begin, end, box=BOX, *, clip=(0, 1000), fps=25.0, name="a", qtype="declarative", vid="v"):
-    """A sentence whose target stands still."""
+    """A sentence with a constant box."""
     return tubes.GroundTruth(name, vid, qtype, 100, 100, fps, 2000, *clip, tube(begin, end, box))
 
 
@@ -72,7 +72,7 @@ def test_disjoint_segments_score_zero(protocol, segment):
 
 
 def test_the_hull_ends_at_the_later_end():
-    # A published scorer takes the earlier end, which would give 10 / 10.
+    # A published scorer uses the earlier end, which would give 10 / 10.
     assert metrics.score_sentence(truth(0, 10), tube(0, 40), "all_frames")["vIoU"] == 0.25
 
 
@@ -105,7 +105,7 @@ def test_a_tie_with_a_threshold_does_not_count(scored, name):
 
 
 def test_a_tie_up_to_rounding_does_not_count():
-    # Seven frames whose IoU is the threshold; added up and divided they give a little more.
+    # Seven frames whose IoU is the threshold; their rounded mean is slightly larger.
     for width in (3, 5):
         results = metrics.evaluate_predictions(
             [truth(0, 7, (0, 0, 1, 0.9))], {"a": tube(0, 7, (0, 0, width / 10, 0.9))}
@@ -174,7 +174,7 @@ def test_invalid_arguments_are_errors():
 
 
 def test_frames_without_a_box_score_zero_and_are_counted(caplog):
-    # 2 of 4 boxes are there; HC-STVG's scorer knows a segment by its boxes.
+    # 2 of 4 boxes are present; HC-STVG's scorer derives the segment from the boxes.
     found = tubes.Tube(0, 4, np.array([BOX, [np.nan] * 4, BOX, [np.nan] * 4], float))
     for protocol, tiou in (("all_frames", 1), ("hcstvg", 0.5)):
         results = metrics.evaluate_predictions([truth(0, 4)], {"a": found}, protocol)
@@ -226,7 +226,7 @@ def naive_frames(entry, predicted, protocol):
 
 
 def naive_scores(entry, predicted, protocol):
-    """Tables 1 and 2's metrics from sets of frames."""
+    """Metrics of Tables 1 and 2, computed from sets of frames."""
     true_boxes = dict(zip(range(entry.tube.begin, entry.tube.end), entry.tube.boxes, strict=True))
     boxes = dict(zip(range(predicted.begin, predicted.end), predicted.boxes, strict=True))
     boxed = {frame for frame, box in boxes.items() if not math.isnan(box[0])}
@@ -240,7 +240,7 @@ def naive_scores(entry, predicted, protocol):
     shared = true_boxes.keys() & (boxed if protocol == "hcstvg" else boxes.keys())
     either = true_boxes.keys() | boxes.keys()
     return {
-        # Where the segments are disjoint, hull and union differ, but the numerator is 0.
+        # For disjoint segments hull and union differ, but the numerator is 0.
         "tIoU": len(shared) / len(either),
         "vIoU": total / union if union else 0,
         "sIoU": total / annotated if annotated else 0,
@@ -249,7 +249,7 @@ def naive_scores(entry, predicted, protocol):
 
 @st.composite
 def random_tubes(draw, begin, end, seed, without=0):
-    """A tube somewhere in `[begin, end)`; a share `without` of its frames may have no box."""
+    """Random tubes in `[begin, end)`; a share `without` of their frames may have no box."""
     first = draw(st.integers(begin, end - 1))
     end_frame = draw(st.integers(first + 1, end))
     rng = np.random.default_rng(draw(st.integers(0, 99)) + 100 * seed)
@@ -261,7 +261,7 @@ def random_tubes(draw, begin, end, seed, without=0):
 
 @st.composite
 def cases(draw, without=0.5):
-    """A truth inside a clip, and a prediction anywhere around it."""
+    """A true tube inside a clip and a prediction near it."""
     begin = draw(st.integers(0, 40))
     end = begin + draw(st.integers(1, 60))
     true = draw(random_tubes(begin, end, 0))

@@ -1,4 +1,4 @@
-"""The paper's tables from metrics of made-up runs."""
+"""The paper's tables from metrics of invented runs."""
 
 import subprocess
 import sys

@@ -13,7 +13,7 @@ from gkcmn_tf.files import write_json
 
 
 def predictions():
-    """A predictions file with one tube and one sentence without."""
+    """A predictions file with one tube and one sentence without a tube."""
     boxes = {"3": [0, 1, 2.5, 3], "4": [0, 1, 2, 3]}
     return {"a": {"begin": 3, "end": 5, "boxes": boxes, "score": 0.25}, "b": None}
 
@@ -80,7 +80,7 @@ def test_unknown_fields_are_ignored(tmp_path):
 
 
 def official_scores(predicted, truth):
-    """m_vIoU and m_tIoU as HC-STVG's scorer finds them, from two files in the challenge's form."""
+    """m_vIoU and m_tIoU of HC-STVG's scorer, from two files in the format of the challenge."""
     vious, tious = [], []
     for video, true in truth.items():
         if video not in predicted:
@@ -128,7 +128,7 @@ def test_an_hcstvg_submission_with_two_sentences_of_a_video_is_an_error():
 
 @st.composite
 def any_tube(draw, last=60):
-    """A tube of random boxes in frames `[0, last)`."""
+    """Tubes with random boxes in frames `[0, last)`."""
     begin = draw(st.integers(0, last - 1))
     end = draw(st.integers(begin + 1, last))
     rng = np.random.default_rng(draw(st.integers(0, 99)))

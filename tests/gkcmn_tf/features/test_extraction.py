@@ -1,4 +1,4 @@
-"""Features of whole videos, with a network small enough to do by hand."""
+"""Features of whole videos, with a network that can be computed by hand."""
 
 import json
 import pickle
@@ -18,7 +18,7 @@ WEIGHTS = {"source": "mean", "sha256": "0" * 64}
 
 
 def mean_network(time=8, scale=1.0):
-    """Means over `time` frames and 32x32 pixels in place of I3D: `[B, 8 // time, 7, 7, 3]`."""
+    """Returns a network that averages `time` frames and 32x32 pixels: `[B, 8 // time, 7, 7, 3]`."""
     clips = keras.Input((None, None, None, 3))
     means = keras.layers.AveragePooling3D((time, 32, 32))(clips)
     return keras.Model(clips, keras.layers.Rescaling(scale)(means))
@@ -30,7 +30,7 @@ def extractor():
 
 
 def write_noise(path, count):
-    """A video of `count` frames that all differ."""
+    """Writes a video of `count` distinct frames."""
     frames = np.random.default_rng(count).integers(0, 256, (count, 6, 8, 1, 3), np.uint8)
     writing.write_video(
         str(path), [np.kron(frame[:, :, 0], np.ones((8, 8, 1), np.uint8)) for frame in frames], 25
@@ -116,7 +116,7 @@ def test_memory_never_contains_a_whole_long_video(tmp_path, monkeypatch, fps):
     extractor = extraction.FeatureExtractor(mean_network(), WEIGHTS, fps=fps, batch_size=3)
     made = extractor.extract(str(path))
     assert made.frame_count == {None: 1500, 5: 300, 60: 3598}[fps]
-    # A batch of 3 windows is 16 frames; one is at work while the next is decoded.
+    # A batch of 3 windows is 16 frames; the next batch is decoded while one is processed.
     assert most <= 2 * 16
 
 

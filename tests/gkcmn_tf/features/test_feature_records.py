@@ -1,4 +1,4 @@
-"""Stored features: round trips, safe names, whole files."""
+"""Stored features: round trips, safe names, atomic writes."""
 
 import dataclasses
 import os

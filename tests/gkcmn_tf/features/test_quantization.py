@@ -1,4 +1,4 @@
-"""Features come back from disk as near as their storage allows."""
+"""Features are restored from disk within the precision of their storage type."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_float16_is_stored_exactly():
 
 
 def test_bfloat16_keeps_eight_significant_bits():
-    # 1 + 1/128 has eight significant bits, 1 + 1/256 lies between two and goes to the even one.
+    # 1 + 1/128 has eight significant bits; 1 + 1/256 is a tie and is rounded to even.
     features = np.array([1 + 1 / 128, 1 + 1 / 256, -2.0, 0.0], np.float16)
     np.testing.assert_array_equal(
         quantization.as_stored(features, "bfloat16"), np.float16([1 + 1 / 128, 1, -2, 0])
@@ -48,7 +48,7 @@ def test_int8_divides_the_range_of_each_channel_into_255_parts():
 @given(FEATURES)
 def test_the_rounding_error_is_bounded(features):
     values = features.astype(np.float64)
-    half = np.abs(np.spacing(features)).astype(np.float64)  # the last step of float16 itself
+    half = np.abs(np.spacing(features)).astype(np.float64)  # rounding of float16
     error = np.abs(quantization.as_stored(features, "bfloat16") - values)
     assert (error <= np.abs(values) / 256 + half).all()
     error = np.abs(quantization.as_stored(features, "int8") - values)

@@ -36,7 +36,7 @@ def test_module_names_of_older_numpy_are_read(tmp_path):
 
 
 class Hostile:
-    """Makes a folder when it is unpickled as usual."""
+    """Creates a folder when it is unpickled by `pickle`."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -56,7 +56,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path):
 
 
 def test_numpy_functions_that_run_code_are_refused(tmp_path):
-    # Protocol 0: GLOBAL, a call with one text, STOP.
+    # Protocol 0: GLOBAL, a call with one string, STOP.
     content = b"cnumpy.f2py\ncompile\n(Vx\ntR."
     with pytest.raises(ValueError, match=r"numpy\.f2py\.compile, which is refused"):
         array_pickle.read_arrays(*write(tmp_path / "p", content))
@@ -86,7 +86,7 @@ def test_other_contents_are_refused(tmp_path, value, message):
 
 def test_fewer_bytes_than_the_shape_needs_are_refused(tmp_path):
     content = pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=4)
-    # The shape (3,) is the one tuple of the one small number 3: BININT1 3, TUPLE1.
+    # The shape (3,) is the only tuple of the number 3: BININT1 3, TUPLE1.
     assert content.count(b"K\x03\x85") == 1
     with pytest.raises(ValueError, match=r"holds 12 bytes for an array of shape \(9,\)"):
         array_pickle.read_arrays(

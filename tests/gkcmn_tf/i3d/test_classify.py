@@ -26,7 +26,7 @@ def test_stretches(frames, lengths):
 
 
 def write_grey(path, levels):
-    """A video of even grey frames at 25 frames a second."""
+    """Writes a video of uniform grey frames at 25 frames per second."""
     writing.write_video(str(path), (np.full((48, 64, 3), level, np.uint8) for level in levels), 25)
     return str(path)
 
@@ -86,7 +86,7 @@ def test_weights_without_known_classes_are_refused(values, tmp_path):
 @pytest.mark.slow
 def test_the_program_with_a_network_of_known_logits(values, tmp_path):
     head = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
-    # The logits are the bias alone: "playing cricket" e times as likely as each other class.
+    # The logits equal the bias: "playing cricket" e times as likely as every other class.
     bias = np.zeros(400, np.float32)
     bias[published_weights.labels().index("playing cricket")] = 1
     weights = values | {f"{head}/w": np.zeros_like(values[f"{head}/w"]), f"{head}/b": bias}

@@ -11,7 +11,7 @@ from gkcmn_tf.i3d.variables import SCOPE
 from tests.gkcmn_tf.i3d.bundle_index import read_index
 from tests.gkcmn_tf.i3d.reference_i3d import call_program, relative_difference
 
-# Of the index of DeepMind's published checkpoint `rgb_scratch`, which holds them.
+# From the index of DeepMind's published checkpoint `rgb_scratch`.
 PUBLISHED = pathlib.Path(__file__).with_name("rgb_scratch_crc32c.json")
 
 
@@ -23,7 +23,7 @@ def test_variables_are_read_as_written(name, values, tmp_path):
     assert weight_sources.fingerprint(variables) == weight_sources.fingerprint(values)
     names = {path.name for path in pathlib.Path(output).parent.iterdir()}
     expected = {"i3d.npz"} if name == "i3d.npz" else {"model.ckpt.data-00000-of-00001"}
-    assert names - {"model.ckpt.index"} == expected  # and nothing temporary
+    assert names - {"model.ckpt.index"} == expected  # and no temporary files
 
 
 def test_the_index_equals_that_of_tensorflows_saver(values, checkpoint, tmp_path):

@@ -40,7 +40,7 @@ def test_clips_of_any_size_are_accepted(features_model):
     ],
 )
 def test_shapes_at_each_endpoint_for_8_frames(endpoint, shape, features_model):
-    # Layers carry the endpoints' names; shapes alone need no computation.
+    # Layers have the names of the endpoints; shapes need no computation.
     cut = keras.Model(features_model.input, features_model.get_layer(endpoint).output)
     spec = cut.compute_output_spec(keras.KerasTensor((5, 8, 224, 224, 3)))
     assert spec.shape == (5, *shape)

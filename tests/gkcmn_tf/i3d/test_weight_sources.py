@@ -57,7 +57,7 @@ def test_every_differing_variable_is_listed(tmp_path):
 
 def test_the_error_for_an_unreachable_handle_names_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
-    # Port 9 of this machine refuses the connection, like a network that is not there.
+    # Port 9 of this machine refuses the connection, as without a network.
     with pytest.raises(FileNotFoundError, match="On a machine with a network") as error:
         loading.load_i3d("http://127.0.0.1:9/i3d/1")
     assert "TFHUB_CACHE_DIR" in str(error.value)
@@ -83,7 +83,7 @@ def test_a_module_is_found_in_the_cache_folder_of_the_error(monkeypatch, tmp_pat
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Answers as TF Hub does: with an archive of a module, or with where its files lie."""
+    """Responds like TF Hub, with an archive of a module or with the location of its files."""
 
     def do_GET(self):
         self.server.requests.append(self.path)
@@ -102,7 +102,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub_server(checkpoint, tmp_path):
-    """A hub on this machine; its `handle` is of a module with the weights of `checkpoint`."""
+    """A hub on this machine; `handle` is a module with the weights of `checkpoint`."""
     copy_as_module(checkpoint, tmp_path / "module")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as module:

@@ -1,4 +1,4 @@
-"""What GKCMN and BM share is tested on both."""
+"""Tests of the behaviour shared by GKCMN and BM, for both models."""
 
 import keras
 import numpy as np
@@ -74,7 +74,7 @@ def test_more_padding_does_not_change_the_result(cls, batch):
             np.testing.assert_allclose(
                 value[clip, :, :valid], outputs[name][clip, :, :valid], atol=1e-5
             )
-    if cls is BM:  # GKCMN's candidates widen with T, by design
+    if cls is BM:  # by design, GKCMN's candidate widths scale with T
         again = arrays(model.decode(padded, model(padded)))
         np.testing.assert_allclose(again["segment"], decoded["segment"])
 

@@ -22,7 +22,7 @@ def labels(segment, annotated, steps=4):
 
 
 def test_metrics_by_hand():
-    # Truth [1, 3); predicted [2, 4) with boxes that share half of the true box's area and more.
+    # Truth [1, 3); predicted [2, 4) with boxes that share at least half of the true box's area.
     predicted = np.tile(np.array([0, 0, 0.25, 0.5], "float32"), (1, 1, 4, 1))
     values = keras_metrics.values(
         np.array([[[2.0, 4.0]]], "float32"), predicted, labels((1.0, 3.0), [1, 2])
@@ -54,7 +54,7 @@ def test_metrics_equal_those_on_frames_if_each_step_is_a_frame(data):
     for _ in range(2):
         begin = data.draw(st.integers(0, steps - 1))
         segments.append((begin, data.draw(st.integers(begin + 1, steps))))
-        # Quarters, so that float32 and float64 agree on which boxes touch.
+        # Multiples of 1/4, so that boxes touch in both float32 and float64.
         corners = np.sort(rng.integers(0, 5, (steps, 2, 2)), axis=1)
         boxes.append(corners.reshape(steps, 4) / 4)
     (predicted, true), (predicted_boxes, true_boxes) = segments, boxes

@@ -1,4 +1,4 @@
-"""Records of clips: round trips, whole sets of shards."""
+"""Records of clips: round trips, complete sets of shards."""
 
 import dataclasses
 import os
@@ -44,7 +44,7 @@ def make_clip(*sentences, **changes):
 
 
 def as_plain(clip):
-    """A clip that `==` can compare."""
+    """Returns a clip as plain values that `==` can compare."""
     plain = dataclasses.asdict(clip)
     for sentence in plain["sentences"]:
         sentence["boxes"] = sentence["boxes"].tolist()

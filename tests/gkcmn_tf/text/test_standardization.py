@@ -1,4 +1,4 @@
-"""The standard form of golden and of odd sentences, in plain Python and in TensorFlow's graph."""
+"""The standard form of known and of random sentences, in plain Python and in a graph."""
 
 import pathlib
 import subprocess
@@ -14,7 +14,7 @@ from gkcmn_tf.text import standardization
 
 ROOT = pathlib.Path(__file__).parents[3]
 ODD = st.text(st.sampled_from("aBİßΣé2 '’‘ʼ`_/(-.\t\n\u00a0\u0301\u2028²½Ⅷ漢"), max_size=30)
-# Without surrogates, and without what only TensorFlow's newer Unicode tables know.
+# Without surrogates and characters only in the newer Unicode tables of TensorFlow.
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=30)
 
 

@@ -15,7 +15,7 @@ FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [2, 2, 3]}
 
 @pytest.fixture
 def experiment(tmp_path):
-    """The config of a run on records of one sentence."""
+    """Returns the config of a run on records of one sentence."""
     folder = tmp_path / "records"
     boxes = np.tile(np.float32([1, 2, 3, 4]), (4, 1))
     sentence = clip_records.Sentence(0, "s", "the dog runs.", "declarative", 0, 2, 6, boxes)
@@ -33,7 +33,7 @@ def experiment(tmp_path):
 
 
 def save(experiment, model_dir):
-    """A run whose weights are all different from a new model's."""
+    """Writes a run whose weights all differ from those of a new model."""
     tokenizer, _ = run_folder.start(experiment, model_dir)
     model = run_folder.build_model(experiment, tokenizer.vocabulary_size)
     rng = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_without_a_val_split_the_training_split_is_evaluated(experiment, caplog)
     clips = list(clip_records.read_clips(experiment.data.records_dir, "train"))
     clip_records.write_clips(experiment.data.records_dir, "val", clips, 1)
     assert run_folder.evaluation_split(experiment.data) == "val"
-    experiment.data.eval_split = "test"  # asked for by name
+    experiment.data.eval_split = "test"  # requested by name
     with pytest.raises(FileNotFoundError, match="incomplete shards of split 'test'"):
         run_folder.evaluation_split(experiment.data)
 
@@ -98,7 +98,7 @@ def test_features_of_the_configured_weights_under_another_name_are_accepted(expe
     model_dir = str(tmp_path / "run")
     for name in (handle, "kinetics400", published_weights.FINGERPRINT, ""):
         experiment.data.i3d_weights = name
-        run_folder.start(experiment, model_dir)  # the first begins a run, the others go on with it
+        run_folder.start(experiment, model_dir)  # the first starts a run, the others resume it
     manifest.write_text(json.dumps({"features": features | {"i3d_source": "kinetics400"}}))
     run_folder.start(experiment, model_dir)
     experiment.data.i3d_weights = "random:0"

@@ -30,7 +30,7 @@ def batches(batch, strategy):
 
 
 def sgd(model):
-    """Not Adam, which blows up the rounding errors of gradients that are 0 in theory."""
+    """Not Adam, which amplifies rounding errors of gradients that are 0 in theory."""
     optimizer = keras.optimizers.SGD(0.05)
     optimizer.build(model.trainable_variables)
     return optimizer
@@ -59,7 +59,7 @@ def test_the_schedule_rises_stays_constant_and_falls():
 
 @pytest.fixture
 def uneven(batch):
-    """The clips differ in what they hold, so a mean of the parts' means would be another value."""
+    """A batch of different clips, so that a mean of the means of its parts would be wrong."""
     batch[1]["query_mask"] = np.array([[True, True], [True, False]])
     return batch
 
@@ -147,7 +147,7 @@ def test_averaged_weights_are_evaluated_and_training_continues_with_the_original
     for _ in range(3):
         training.train(tf.constant(1))
         now = [v.numpy() for v in model.trainable_variables]
-        # The average begins with the weights after the first step.
+        # The average starts with the weights after the first step.
         average = (
             now
             if average is None
@@ -165,7 +165,7 @@ def test_averaged_weights_are_evaluated_and_training_continues_with_the_original
 
 
 def one_real_example(batch):
-    """A batch as of a split with one sentence: its first query real, all others only fill it up."""
+    """Returns a batch of a split with one sentence: the first query is real, the others filler."""
     inputs, labels = ({name: np.array(value) for name, value in part.items()} for part in batch)
     for name, value in (inputs | labels).items():
         value[1:] = 0

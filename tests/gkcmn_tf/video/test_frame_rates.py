@@ -1,4 +1,4 @@
-"""The map between frame rates: by hand, against a naive reference, and there and back again."""
+"""Resampling: computed by hand, compared with a naive reference, and round trips."""
 
 import fractions
 
@@ -13,7 +13,7 @@ RATES = st.sampled_from([0.5, 1, 3, 5, 12, 24, 25, 29.97, 30, 60, 144])
 
 
 def naive_source_frames(times, fps):
-    """For every moment up to the last frame's, the last frame that has appeared by then."""
+    """Returns for every sample time up to the last frame the last frame shown by then."""
     rate, shown = frame_rates.as_rate(fps), []
     while fractions.Fraction(len(shown)) / rate <= times[-1] + frame_rates.ROUNDING:
         moment = fractions.Fraction(len(shown)) / rate + frame_rates.ROUNDING
@@ -22,7 +22,7 @@ def naive_source_frames(times, fps):
 
 
 def source_frames(times, fps):
-    """The same from the module's two functions, as `video.FrameStream` puts them together."""
+    """Returns the same from the two functions of the module, combined as in `FrameStream`."""
     rate = frame_rates.as_rate(fps)
     firsts = [frame_rates.first_sample(time, rate) for time in times[1:]]
     bounds = [0, *firsts, frame_rates.count_samples(times[-1], rate)]
@@ -43,7 +43,7 @@ def even(count, fps):
 
 @st.composite
 def frame_times(draw):
-    """Frames in milliseconds after the first, evenly or unevenly, some of them at once."""
+    """Frame times in milliseconds after the first, regular or irregular, with duplicates."""
     gaps = draw(st.lists(st.integers(0, 300), max_size=40))
     return [fractions.Fraction(int(t), 1000) for t in np.cumsum([0, *gaps])]
 
@@ -103,7 +103,7 @@ def test_samples_mapped_to_frames_and_back(times, fps, data):
     first, behind = line.to_frames(begin, end)
     assert 0 <= first < behind <= len(times)
     again = line.to_samples(first, behind)
-    # A frame is whole: the samples beside that show the same one come along.
+    # Neighbouring samples that show the same frame are included.
     shown = line.source_frames
     assert again[0] <= begin and end <= again[1]
     assert (shown[again[0] : begin] == shown[begin]).all()
@@ -117,7 +117,7 @@ def test_frames_mapped_to_samples_and_back_move_by_less_than_a_sample(times, fps
     end = data.draw(st.integers(begin + 1, len(times)))
     samples = line.to_samples(begin, end)
     if samples[0] == samples[1]:
-        # Only a segment between two samples, or behind the last, can vanish.
+        # Only a segment between two samples, or after the last one, can become empty.
         assert times[end - 1] - times[begin] < 1 / frame_rates.as_rate(fps)
         return
     first, behind = line.to_frames(*samples)

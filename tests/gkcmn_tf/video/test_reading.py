@@ -1,4 +1,4 @@
-"""Videos that are written here and read back: whole, turned, timed oddly, and broken."""
+"""Reading of videos: valid, rotated, with irregular times, and damaged."""
 
 import fractions
 import io
@@ -15,14 +15,14 @@ from tests.gkcmn_tf.video.pictures import BLUE, GREEN, RED, WHITE, noise, quarte
 
 
 def corner_colours(frame):
-    """The colour inside each quarter: upper left, upper right, lower left, lower right."""
+    """Returns the colour in each quarter: upper left, upper right, lower left, lower right."""
     height, width, _ = frame.shape
     rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
     return np.array([frame[row, column] for row in rows for column in columns], int)
 
 
 def numbered(number, height=64, width=96):
-    """A frame that says its number in binary: eight bars, the lowest bit to the left."""
+    """Returns a frame that shows its number in binary: eight bars, the lowest bit on the left."""
     bits = number >> np.arange(8) & 1
     columns = bits[np.arange(width) * 8 // width] * np.uint8(235)
     return np.broadcast_to(columns[:, None], (height, width, 3)).astype(np.uint8)
@@ -35,7 +35,7 @@ def read_number(frame):
 
 
 def read_numbers(path, fps=None):
-    """The numbers of a video's frames as they are decoded, and the stream."""
+    """Returns the numbers of the decoded frames and the stream."""
     stream = reading.decode_frames(str(path), None, fps=fps)
     return [read_number(frame) for frame in stream], stream
 
@@ -43,7 +43,7 @@ def read_numbers(path, fps=None):
 def write_numbered(
     path, codec="libx264", count=60, *, times=None, options=None, size=(64, 96), **container_options
 ):
-    """A video of numbered frames, 25 a second or at `times` in milliseconds."""
+    """Writes a video of numbered frames, at 25 per second or at `times` in milliseconds."""
     if codec not in av.codec.codecs_available:
         pytest.skip(f"PyAV {av.__version__} was built without the encoder {codec}")
     with av.open(str(path), "w", **container_options) as container:
@@ -61,7 +61,7 @@ def write_numbered(
 
 
 def damage_packet(path, output_path, number, content):
-    """Copies a video, with the bytes of one packet, as stored, put through `content`."""
+    """Copies a video and replaces the bytes of one stored packet with `content` of them."""
     with av.open(str(path)) as source, av.open(str(output_path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for place, packet in enumerate(source.demux(source.streams.video[0])):
@@ -75,7 +75,7 @@ def damage_packet(path, output_path, number, content):
 
 
 def packets_in_order_of_storage(path):
-    """Whose turn to be shown each stored packet has: `[2, 0, 1]` is shown last, first, second."""
+    """Returns the display position of each stored packet; `[2, 0, 1]` is last, first, second."""
     with av.open(str(path)) as container:
         stamps = [p.pts for p in container.demux(container.streams.video[0]) if p.pts is not None]
     return np.argsort(np.argsort(stamps)).tolist()
@@ -134,7 +134,7 @@ def test_shrinking_does_not_alias(path):
     np.testing.assert_allclose(frame, 127, atol=12)
 
 
-# The matrix of the track header: none, a quarter turn clockwise, upside down, anticlockwise.
+# Matrix of the track header: identity, 90 degrees clockwise, 180 degrees, anticlockwise.
 @pytest.mark.parametrize(
     ("matrix", "colours"),
     [
@@ -188,7 +188,7 @@ def test_a_truncated_file_yields_its_beginning_and_reports_the_damage(path):
 
 
 def test_frames_after_a_gap_keep_their_numbers(path):
-    # Key frames are 0, 10, 20, ...; packet 22 is frame 21, to which no other frame refers.
+    # Key frames are 0, 10, 20, ...; packet 22 is frame 21, which no other frame depends on.
     write_numbered(path, options={"g": "10", "bf": "2", "x264-params": "scenecut=0"})
     order = packets_in_order_of_storage(path)
     damaged = path.with_name("damaged.mp4")
@@ -252,7 +252,7 @@ def test_without_time_stamps_a_gap_ends_the_video_so_that_no_frame_is_misnumbere
     write_numbered(path, options={"g": "10"}, format="h264")
     data = bytearray(path.read_bytes())
     starts = [i for i in range(len(data)) if data[i : i + 3] == b"\0\0\1" and data[i + 3] & 31 == 1]
-    # A slice whose header is not one.
+    # A slice with an invalid header.
     data[starts[30] + 4 : starts[31]] = b"\xff" * (starts[31] - starts[30] - 4)
     path.write_bytes(data)
     found, stream = read_numbers(path)
@@ -334,7 +334,7 @@ def test_every_codec_gives_frames_in_order_with_their_times(tmp_path, name, code
     numbers, stream = read_numbers(path)
     assert numbers == list(range(60)) and stream.count == 60
     expected = np.arange(60) / 25 if times is None else (times - times[0]) / 1000
-    # AVI stores no presentation times, only how long each packet lasts, in the order of storage.
+    # AVI stores no presentation times, only the duration of each packet in storage order.
     slack = 0.5 if name == "v.avi" and times is not None else 1e-3
     np.testing.assert_allclose(stream.timeline.times, expected, atol=slack)
     assert stream.fps == pytest.approx(59 / expected[-1], rel=0.1 if slack > 0.1 else 0.02)
@@ -401,7 +401,7 @@ def test_sound_that_begins_before_the_video_is_ignored(path):
 
 
 def add_cover(container):
-    """Adds a picture that belongs to the file, not to its time, as music and phones do."""
+    """Adds a cover picture, which has no time, as music players and phones do."""
     picture = io.BytesIO()
     with av.open(picture, "w", format="image2pipe") as still:
         stream = still.add_stream("mjpeg", rate=1)

@@ -1,4 +1,4 @@
-"""The map between frames and steps, against naive references."""
+"""Conversion between frames and steps, compared with naive references."""
 
 import numpy as np
 import pytest

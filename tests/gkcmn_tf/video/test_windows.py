@@ -1,4 +1,4 @@
-"""Windows against their definition, and those of a stream against those of the whole video."""
+"""Windows compared with their definition, and those of a stream with those of the video."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Videos whose frames have times of their own."""
+"""Videos with a variable frame rate."""
 
 import fractions
 import os
@@ -16,7 +16,7 @@ GREY = np.full((48, 64, 3), 128, np.uint8)
 
 
 def stamps(path):
-    """In ticks, the unit of the file, and for how long the last frame is shown."""
+    """Returns time stamps in ticks of the file and the duration of the last frame."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         return [f.pts for f in frames], container.streams.video[0].time_base, frames[-1].duration

@@ -1,4 +1,4 @@
-"""Fonts made here: which one a text is drawn with, and what is left out."""
+"""Choice of fonts, with generated fonts, and omitted characters."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gkcmn_tf.visualization import drawing, fonts
 
 
 def write_font(path, characters, style="Regular"):
-    """A font in which every character is a full square, an unknown one an empty frame."""
+    """Writes a font with a full square for each character and an outline for unknown ones."""
     frame, square = TTGlyphPen(None), TTGlyphPen(None)
     for pen, inner in ((frame, True), (square, False)):
         corners = [[(0, 0), (0, 900), (900, 900), (900, 0)]]
@@ -35,7 +35,7 @@ def write_font(path, characters, style="Regular"):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The only folder of fonts that the system has; empty."""
+    """The only font folder of the system, empty."""
     monkeypatch.setattr(fonts, "FONT_FOLDERS", [tmp_path, tmp_path / "not there"])
     fonts._font_and_missing.cache_clear()
     yield tmp_path

@@ -1,4 +1,4 @@
-"""Tubes that draw themselves: into a file, and into a notebook."""
+"""Tubes drawn into a file and in a notebook."""
 
 import base64
 import html.parser
@@ -27,7 +27,7 @@ def tube(tmp_path):
 
 
 def read_html(text, path):
-    """The attributes of the one element, and the frames of the video that it holds."""
+    """Returns the attributes of the only element and the frames of the video in it."""
     elements = []
 
     class Parser(html.parser.HTMLParser):
@@ -85,7 +85,7 @@ def test_a_video_that_compresses_badly_is_compressed_more(tmp_path, monkeypatch)
     tube = make_tube(tmp_path / "v.mp4", frames, 6, 14, fps=25)
     whole = len(tube._repr_html_())
     monkeypatch.setattr(inline, "MAX_BYTES", 100_000)
-    # Base64 takes four characters for three bytes; the encoder may begin with a full buffer.
+    # Base64 has four characters for three bytes; the encoder may start with a full buffer.
     assert len(tube._repr_html_()) < 2 * 100_000 * 4 / 3 < whole / 2
 
 
@@ -93,5 +93,5 @@ def test_only_the_part_around_the_tube_is_shown_of_a_long_video(tmp_path):
     frames = (np.full((180, 240, 3), 128, np.uint8) for _ in range(70))
     tube = make_tube(tmp_path / "v.mp4", frames, 20, 22, fps=1)
     _, frames = read_html(tube._repr_html_(), tmp_path / "shown.mp4")
-    # Frames 15 to 26, a second each: five seconds before and after.
+    # Frames 15 to 26 of one second each: five seconds before and after.
     assert [orange(frame) for frame in frames] == [number in (20, 21) for number in range(15, 27)]

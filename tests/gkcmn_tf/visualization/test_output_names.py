@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gkcmn_tf.visualization.output_names import output_name
 
-# Any text that may be part of a path; also undecodable bytes, as Python has them.
+# Any text that may be part of a path, also undecodable bytes as Python represents them.
 file_names = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]) | st.just("\udcff"),
     min_size=1,
@@ -34,7 +34,7 @@ def test_names_differ_if_the_video_or_query_differs(drawn):
 @given(cases)
 def test_a_name_is_valid_on_any_file_system(case):
     name = name_of(case)
-    # With a suffix and a temporary name; 143 bytes are what encrypted folders take.
+    # With a suffix and a temporary name; encrypted folders allow 143 bytes.
     assert len(os.fsencode(f"{name}.mp4.tmp-{2**22}")) <= 143
     assert name and not name.startswith((".", "-")) and "/" not in name and "\0" not in name
     name.encode("utf-8")

@@ -1,4 +1,4 @@
-"""Drawn tubes: where the colours are, how many frames and stills there are."""
+"""Drawn tubes: positions of colours, numbers of frames and stills, times and sound."""
 
 import fractions
 import os
@@ -33,7 +33,7 @@ def grey_video(tmp_path):
 
 
 def shows(picture, color):
-    """Whether a picture has a pixel of about that colour, which codecs change in thin lines."""
+    """Whether a picture has a pixel of approximately that colour; codecs change thin lines."""
     return bool((np.abs(picture.astype(int) - color).max(axis=-1) < 60).any())
 
 
@@ -75,7 +75,7 @@ def test_a_true_tube_without_a_prediction_is_drawn_in_the_colour_of_the_truth(gr
     frames = list(reading.decode_frames(str(tmp_path / "overlay.mp4"), size=None))
     true = [shows(frame[76:144, 116:184], drawing.TRUE) for frame in frames]
     assert true == [4 <= number < 10 for number in range(20)]
-    # Frames 3 to 10, a still each.
+    # Frames 3 to 10, one still each.
     strip = np.asarray(Image.open(tmp_path / "strip.png"))[-2 * 244 :]
     stills = strip.reshape(2, 244, 4, 324, 3).swapaxes(1, 2).reshape(8, 244, 324, 3)
     assert [shows(s, drawing.TRUE) for s in stills] == [4 <= f < 10 for f in range(3, 11)]
@@ -160,7 +160,7 @@ def test_overlay_and_strip_decode_the_file_once(grey_video, tmp_path, monkeypatc
     paths = {"overlay_path": str(tmp_path / "o.mp4"), "strip_path": str(tmp_path / "s.png")}
     overlays.draw_tubes(grey_video, PREDICTED, query="a box", num_frames=20, **paths)
     assert opened == [grey_video]
-    # Each is as it is when drawn alone.
+    # Each equals the one that is drawn alone.
     together = {kind: pathlib.Path(path).read_bytes() for kind, path in paths.items()}
     for kind, path in paths.items():
         overlays.draw_tubes(grey_video, PREDICTED, query="a box", num_frames=20, **{kind: path})
@@ -186,7 +186,7 @@ def test_several_tubes_each_have_a_colour_a_lane_and_a_line(grey_video, tmp_path
     assert [shows(f[76:144, 116:184], pink) for f in frames] == [
         4 <= number < 10 for number in range(20)
     ]
-    # Outside of the tubes too, the sentences and the lanes are in the tubes' colours.
+    # The sentences and the lanes have the colours of the tubes in all frames.
     for color in (drawing.PREDICTED, pink):
         assert shows(frames[0][:40], color) and shows(frames[0][-10:], color)
 
@@ -217,7 +217,7 @@ def test_a_copy_is_scaled_down_with_its_boxes(grey_video, tmp_path):
     overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=path, max_side=120)
     frame = list(reading.decode_frames(path, size=None))[10]
     assert frame.shape == (90, 120, 3)
-    # Halved, the box is from 20 to 50 across; the text and the bar are elsewhere.
+    # At half size, the box is from 20 to 50; the text and the bar are elsewhere.
     near = np.abs(frame[35:75].astype(int) - drawing.PREDICTED).max(axis=-1) < 80
     columns = np.flatnonzero(near.any(axis=0))
     np.testing.assert_allclose([columns[0], columns[-1]], [20, 49], atol=2)
@@ -241,7 +241,7 @@ UNEVEN = [0, 40, 50, 350, 360, 1000, 1033, 1300]  # milliseconds
 
 
 def write_source(path, *, codec="libx264", times=UNEVEN, aspect=None, rotation=0, sound=None):
-    """Grey frames at their times, and with `sound`, the codec of a tone of two seconds."""
+    """Writes grey frames at given times and a tone of two seconds in the codec `sound`."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -281,7 +281,7 @@ def drawn_copy(path, output_path, **options):
 
 
 def read_stamps(path):
-    """Presentation times of the shown pictures in seconds, as FFmpeg gives them."""
+    """Returns the presentation times of the displayed frames in seconds, as FFmpeg does."""
     with av.open(str(path)) as container:
         return [frame.time for frame in container.decode(video=0)]
 
@@ -329,7 +329,7 @@ def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, rotation, aspect):
 
 
 def read_tone(path):
-    """A file's sound: codec, first time in seconds, samples."""
+    """Returns the sound of a file: codec, first time in seconds, samples."""
     with av.open(str(path)) as container:
         codec = container.streams.audio[0].codec_context.codec.canonical_name
         frames = list(container.decode(audio=0))
@@ -354,7 +354,7 @@ def test_the_sound_is_kept(tmp_path, name, codec, kept):
     found, start, samples = read_tone(output)
     assert found == kept and abs(start) < 0.03
     assert len(samples) == pytest.approx(96000, abs=2100)
-    # The tone has 440 periods a second.
+    # The tone has 440 periods per second.
     spectrum = np.abs(np.fft.rfft(samples[12000:60000]))
     assert spectrum[1:].argmax() + 1 == 440
     assert samples[12000:60000].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
@@ -376,7 +376,7 @@ def test_sound_stays_synchronized_with_video_that_begins_late(tmp_path):
     output = str(tmp_path / "drawn.mp4")
     timeline = drawn_copy(tmp_path / "v.mkv", output)
     assert timeline.times[0] == read_stamps(output)[0] == 0
-    # Half a second of the tone comes before the first picture.
+    # Half a second of the tone precedes the first frame.
     _, start, samples = read_tone(output)
     assert len(samples) / 48000 + start == pytest.approx(1.5, abs=0.03)
 

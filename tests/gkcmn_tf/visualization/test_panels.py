@@ -1,4 +1,4 @@
-"""Panels for TensorBoard: where the colours are."""
+"""Panels for TensorBoard: positions of colours."""
 
 import numpy as np
 import pytest

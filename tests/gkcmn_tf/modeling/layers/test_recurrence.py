@@ -18,7 +18,7 @@ def recurrences(layer):
 def test_recurrences_compute_in_float32_under_every_policy(precision):
     model = GKCMN(8, word_width=8, sentence_width=8, fusion_width=8, dtype=precision)
     found = recurrences(model)
-    # Two directions each of the sentence encoder, the scores and the boundaries.
+    # Two directions each for the sentence encoder, the scores and the boundaries.
     assert len(found) == 6
     assert {layer.compute_dtype for layer in found} == {"float32"}
 

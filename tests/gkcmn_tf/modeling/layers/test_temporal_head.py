@@ -42,6 +42,6 @@ def test_attention_pooling_weighs_cells_by_their_score(rng):
     layer.build((None, 3, 2, 2, 4))
     layer.cell_score.kernel.assign([[100.0], [0.0]])
     x = np.zeros((1, 3, 2, 2, 2), "float32")
-    x[0, 0, 1, 0] = [1, 7]  # alone
-    x[0, 1, 0, :, :] = [[1, 3], [1, 5]]  # two alike
+    x[0, 0, 1, 0] = [1, 7]  # one high score
+    x[0, 1, 0, :, :] = [[1, 3], [1, 5]]  # two equal scores
     np.testing.assert_allclose(np.asarray(layer._pool(x))[0], [[1, 7], [1, 4], [0, 0]], atol=1e-5)

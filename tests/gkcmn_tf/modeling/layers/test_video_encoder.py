@@ -19,7 +19,7 @@ def test_adapt_standardises_each_channel(rng):
     layer.projection.set_weights([np.eye(3), np.zeros(3)])
     output = np.asarray(layer(features))
     np.testing.assert_allclose(output.mean(axis=(0, 1, 2, 3)), 0, atol=1e-4)
-    # The third channel never varies, and is left at its scale.
+    # The third channel is constant, and its scale is not changed.
     np.testing.assert_allclose(output.std(axis=(0, 1, 2, 3)), [1, 1, 0], atol=1e-3)
 
 
