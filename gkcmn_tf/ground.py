@@ -144,7 +144,7 @@ def check_arguments() -> tuple[str, list[str]]:
         raise app.UsageError("expected a sentence: --query or --queries_file")
     for sentence in sentences:
         if not standardize(sentence):
-            raise app.UsageError(f"sentence {sentence!r}: holds no word; describe an object")
+            raise app.UsageError(f"sentence {sentence!r}: contains no word; describe an object")
     if FLAGS.format == "hcstvg" and (len(sentences) > 1 or FLAGS.top_k > 1):
         raise app.UsageError(
             "--format=hcstvg has one tube per video: expected one sentence and --top_k=1"

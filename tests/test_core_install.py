@@ -123,8 +123,8 @@ def test_the_core_works_without_extras(environment, tmp_path):
 
     # A sample is grounded with the model in the package, and drawn.
     query = "the small white circle is moving right."
-    asked = ("ground", "--sample", f"--query={query}", "--output_dir=drawn")
-    done = run(programs / "gkcmn", *asked, cwd=tmp_path)
+    arguments = ("ground", "--sample", f"--query={query}", "--output_dir=drawn")
+    done = run(programs / "gkcmn", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["query"] == query and 0 <= answer["begin"] < answer["end"] <= 48

@@ -218,10 +218,10 @@ def test_a_line_that_is_not_a_json_object_is_skipped(folder, line, reason):
     ],
 )
 def test_a_csv_file_with_a_bad_row_skips_only_that_row(folder, row, reason):
-    sound = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
+    valid = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
     folder.annotation_dir.mkdir(parents=True)
     header = "video, sentence ,begin,end,boxes"
-    text = "\r\n".join([f"\ufeff{header}", sound, "", row, sound])
+    text = "\r\n".join([f"\ufeff{header}", valid, "", row, valid])
     (folder.annotation_dir / "val.csv").write_text(text, encoding="utf-8", newline="")
     found = custom.read_split("val", str(folder.annotation_dir), str(folder.video_dir))
     (skipped,) = found.skipped

@@ -57,24 +57,24 @@ def test_a_mirrored_video_gets_separate_features(paths, tmp_path):
 
 
 def test_a_bad_video_is_recorded_with_its_reason_and_retried(paths, tmp_path, monkeypatch):
-    sound = pathlib.Path(paths["b"]).read_bytes()
+    content = pathlib.Path(paths["b"]).read_bytes()
     pathlib.Path(paths["b"]).write_bytes(b"no video")
     original = extraction.FeatureExtractor.extract
 
     def extract_or_fail(self, path, video_id, **kwargs):
         if video_id == "c":
-            raise IndexError("what nobody thought of")
+            raise IndexError("an unexpected error")
         return original(self, path, video_id, **kwargs)
 
     monkeypatch.setattr(extraction.FeatureExtractor, "extract", extract_or_fail)
     videos, failures = extract(paths, tmp_path / "out")
     assert list(videos) == ["a"]
     assert "b.mp4: cannot be opened as a video" in failures["b"]
-    assert failures["c"] == "video c: what nobody thought of"
+    assert failures["c"] == "video c: an unexpected error"
     assert json.loads((tmp_path / "out/failures/c.json").read_text())["reason"] == failures["c"]
 
     monkeypatch.setattr(extraction.FeatureExtractor, "extract", original)
-    pathlib.Path(paths["b"]).write_bytes(sound)
+    pathlib.Path(paths["b"]).write_bytes(content)
     videos, failures = extract(paths, tmp_path / "out")
     assert (sorted(videos), failures) == (["a", "b", "c"], {})
     assert not (tmp_path / "out/failures").exists()

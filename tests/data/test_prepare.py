@@ -133,15 +133,15 @@ def test_the_summary_is_a_short_form_of_the_manifest(two_videos, output_dir):
 
 
 def test_every_kind_of_damage_is_counted(folder, steady, output_dir, caplog):
-    for vid in ("sound", "missing", "broken", "short", "cut"):
+    for vid in ("valid", "missing", "broken", "short", "cut"):
         folder.add_vidor(vid, {0: steady})
         folder.add_record(vid, truth=(10, 20))
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
-    folder.add_record("sound", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
-    folder.add_record("sound", target=5, questions=())
+    folder.add_record("valid", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
+    folder.add_record("valid", target=5, questions=())
     folder.records["val"].append("not a record")
-    for vid in ("sound", "broken", "short", "cut"):
+    for vid in ("valid", "broken", "short", "cut"):
         folder.add_video(vid, frame_count=24 if vid == "short" else 40)
     video_dir = folder.video_dir / "g0"
     (video_dir / "broken.mp4").write_bytes(b"broken")
@@ -157,7 +157,7 @@ def test_every_kind_of_damage_is_counted(folder, steady, output_dir, caplog):
         "val-00001-i0": "missing.mp4: no such file",
         "val-00002-d0": "broken.mp4: cannot be opened as a video",
         "val-00002-i0": "broken.mp4: cannot be opened as a video",
-        "val-00006-d0": "[30, 35) begins behind the 24 frames that can be decoded",
+        "val-00006-d0": "[30, 35) begins after the 24 frames that can be decoded",
         "val-00007-d1": "captions[1].description: expected a sentence",
         "val-00008-d0": "trajectory 5 has no valid box",
         "val-00009-d0": "record 9: captions: missing field; expected a list",
@@ -321,7 +321,7 @@ def test_resampling_also_applies_to_the_annotations(folder, steady, output_dir):
     assert reasons["val-00001-d0"] == (
         "video a: segment [11, 14) contains no frame at 5 frames per second"
     )
-    assert "behind the 24 frames" in reasons["val-00003-d0"]
+    assert "after the 24 frames" in reasons["val-00003-d0"]
     assert split["notices"]["sentences_between_resampled_frames"] == 1
     assert split["video_notices"] == [{"id": "short", "notice": "24 of 40 frames can be decoded"}]
     assert manifest["features"]["fps"] == 5
@@ -347,7 +347,7 @@ def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, bef
 def test_a_folder_with_features_of_unknown_settings_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))
-    with pytest.raises(ValueError, match=r"holds features but no settings\.json"):
+    with pytest.raises(ValueError, match=r"contains features but no settings\.json"):
         run(two_videos, output_dir)
 
 

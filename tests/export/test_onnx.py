@@ -53,7 +53,7 @@ def test_i3d_gives_the_same_features_as_in_tensorflow():
 
 def test_the_file_contains_the_metadata_needed_to_run_it(gkcmn, file):
     session = onnxruntime.InferenceSession(file)
-    told = json.loads(session.get_modelmeta().custom_metadata_map["gkcmn"])
-    assert told["vocabulary"] == list(WORDS)
-    assert told["features"] == gkcmn.features
-    assert (told["network"], told["max_steps"]) == ("grounding", T)
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["gkcmn"])
+    assert metadata["vocabulary"] == list(WORDS)
+    assert metadata["features"] == gkcmn.features
+    assert (metadata["network"], metadata["max_steps"]) == ("grounding", T)

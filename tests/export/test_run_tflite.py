@@ -108,7 +108,7 @@ def test_steps_of_a_clip_equal_those_of_training(begin, end):
 
 
 def test_a_query_without_words_is_refused(files):
-    with pytest.raises(ValueError, match="holds no word"):
+    with pytest.raises(ValueError, match="contains no word"):
         run_tflite.Grounder(files["grounding"]).check_query(" ?! ")
 
 

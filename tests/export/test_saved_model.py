@@ -79,9 +79,9 @@ def test_the_saved_model_gives_the_tubes_of_the_keras_model_with_tensorflow_alon
 
 
 def test_the_exported_folder_contains_the_settings_of_its_run(folder):
-    told = read_json(str(folder / "assets.extra" / "run.json"))
-    assert told["step"] == 7 and told["config"]["model"]["type"] == "gkcmn"
-    assert told["features"]["i3d_sha256"] == "0" and "tensorflow" in told["versions"]
+    metadata = read_json(str(folder / "assets.extra" / "run.json"))
+    assert metadata["step"] == 7 and metadata["config"]["model"]["type"] == "gkcmn"
+    assert metadata["features"]["i3d_sha256"] == "0" and "tensorflow" in metadata["versions"]
     assert saved_model.folder_size(str(folder)) > 1000
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
 

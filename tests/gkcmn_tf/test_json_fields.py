@@ -97,8 +97,8 @@ def test_objects_report_duplicate_keys():
     assert fields == {"a": 3, "b": 2}
     assert fields.repeated_keys == ["a"]
     assert fields.pairs == [("a", 1), ("b", 2), ("a", 3)]
-    sound = parse('{"a": 1, "b": 2}')
-    assert (sound.repeated_keys, sound.pairs) == ([], [("a", 1), ("b", 2)])
+    valid = parse('{"a": 1, "b": 2}')
+    assert (valid.repeated_keys, valid.pairs) == ([], [("a", 1), ("b", 2)])
 
 
 @pytest.mark.parametrize(

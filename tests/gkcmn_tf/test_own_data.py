@@ -44,8 +44,8 @@ def folder(tmp_path_factory):
             (f"the {colour} square moves {motion}.", 0, 24),
             (f"the {colour} square stands still.", 24, FRAMES),
         ):
-            asked = {"video": f"{colour}.mp4", "sentence": text, "begin": begin, "end": end}
-            lines.append(asked | {"boxes": places[begin:end].tolist()})
+            fields = {"video": f"{colour}.mp4", "sentence": text, "begin": begin, "end": end}
+            lines.append(fields | {"boxes": places[begin:end].tolist()})
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
     (folder / "train.jsonl").write_text(text, encoding="utf-8")
     return folder

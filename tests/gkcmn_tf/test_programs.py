@@ -112,7 +112,7 @@ def test_a_run_cannot_be_resumed_with_other_settings(folder):
     arguments = list(train_arguments(folder, "gkcmn"))
     arguments[1] = f"--config_file={folder}/other.yaml"
     error = call("gkcmn_tf.train", *arguments, fails=True)
-    assert "holds a run with other settings" in error and "data.max_steps: 16 -> 12" in error
+    assert "contains a run with other settings" in error and "data.max_steps: 16 -> 12" in error
 
 
 @pytest.mark.parametrize("model", ["gkcmn", "bm"])
@@ -202,9 +202,9 @@ def test_an_exported_preset_gives_the_results_of_its_run(folder, example):
     preset = folder / "preset"
     to_export = (f"--model_dir={folder}/gkcmn", f"--output_dir={preset}", "--weights=float32")
     assert "# preset" in call("export.preset", *to_export)
-    asked = (f"--video={path}", f"--query={query}", "--nodraw")
+    arguments = (f"--video={path}", f"--query={query}", "--nodraw")
     from_run, from_preset = (
-        json.loads(call("gkcmn_tf.ground", f"--preset={source}", *asked))
+        json.loads(call("gkcmn_tf.ground", f"--preset={source}", *arguments))
         for source in (folder / "gkcmn", preset)
     )
     assert from_run == from_preset
@@ -212,14 +212,14 @@ def test_an_exported_preset_gives_the_results_of_its_run(folder, example):
 
 def test_tflite_files_give_the_results_of_ground(folder, example):
     path, query = example
-    asked = (f"--video={path}", f"--query={query}")
-    wanted = json.loads(call("gkcmn_tf.ground", f"--preset={folder}/gkcmn", "--nodraw", *asked))
+    arguments = (f"--video={path}", f"--query={query}")
+    wanted = json.loads(call("gkcmn_tf.ground", f"--preset={folder}/gkcmn", "--nodraw", *arguments))
     files = {network: f"{folder}/{network}.tflite" for network in ("grounding", "i3d")}
     for network, file in files.items():
         to_export = (f"--model_dir={folder}/gkcmn", f"--output={file}", f"--network={network}")
         call("export.tflite", *to_export)
     models = (f"--model={files['grounding']}", f"--i3d={files['i3d']}")
-    found = json.loads(call("export.run_tflite", *models, *asked))
+    found = json.loads(call("export.run_tflite", *models, *arguments))
     assert wanted.pop("video") == str(path)
     for answer in (wanted, found):
         answer["boxes"] = np.array(list(answer["boxes"].values()))
@@ -238,7 +238,7 @@ def test_ground_extracts_the_same_features_as_training(folder, example):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"query": " ?! "}, "holds no word"),
+        ({"query": " ?! "}, "contains no word"),
         ({"video": "none.mp4"}, "none.mp4: no such file"),
         ({"end": "99"}, "within the video's 1.92 s"),
         ({"begin": "3", "end": "2"}, "--begin=3 --end=2: expected begin < end"),
@@ -329,4 +329,4 @@ def test_evaluate_reports_the_frame_rate_of_resampled_records(folder, resampled_
     tubes = read_json(str(resampled_run / "predictions.json")).values()
     assert all(tube["end"] <= 19 for tube in tubes)
     error = call("gkcmn_tf.evaluate", f"--model_dir={folder}/gkcmn", resampled, fails=True)
-    assert "(training's -> these): fps: None -> 10.0" in error
+    assert "(training -> records): fps: None -> 10.0" in error

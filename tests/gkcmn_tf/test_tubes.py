@@ -73,15 +73,15 @@ def test_a_true_tube_is_restored_from_steps(begin, length, data):
     """For linear motion, steps restore the segment exactly and the boxes approximately."""
     end = begin + length
     first = data.draw(st.integers(begin, end - 1))
-    behind = data.draw(st.integers(first + 1, end))
+    stop = data.draw(st.integers(first + 1, end))
     num_steps = steps.count_steps(begin, end, max_steps=200)
-    segment = steps.frames_to_steps(np.array([first, behind]), begin, end, num_steps)
+    segment = steps.frames_to_steps(np.array([first, stop]), begin, end, num_steps)
     anchors = (steps.step_frames(begin, end, num_steps) - begin) / length
     boxes = np.stack([anchors / 2, anchors / 4, anchors / 2 + 0.5, anchors / 4 + 0.5], axis=1)
     arguments = {"begin": begin, "end": end, "width": 640, "height": 480, "score": 1.0}
     tube = tubes.tube_from_steps(segment.astype("float32"), boxes, **arguments)
-    assert (tube.begin, tube.end) == (first, behind)
-    moved = (np.arange(first, behind) - begin) / length
+    assert (tube.begin, tube.end) == (first, stop)
+    moved = (np.arange(first, stop) - begin) / length
     # Before the first and after the last centre, boxes are constant, for at most half a step.
     np.testing.assert_allclose(tube.boxes[:, 0], 320 * moved, atol=320 / num_steps + 0.01)
     np.testing.assert_allclose(tube.boxes[:, 3] - tube.boxes[:, 1], 240, atol=0.02)

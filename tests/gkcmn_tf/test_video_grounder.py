@@ -112,7 +112,7 @@ def test_the_search_can_be_limited_to_a_part_of_the_video(grounder, video, sampl
 
 
 def test_errors_for_bad_arguments_name_them(grounder, video, sample, tmp_path):
-    with pytest.raises(ValueError, match="holds no word"):
+    with pytest.raises(ValueError, match="contains no word"):
         grounder.ground(video, " ... ")
     with pytest.raises(ValueError, match="top_k: expected at least 1, got 0"):
         grounder.ground(video, sample.sentences[0], top_k=0)

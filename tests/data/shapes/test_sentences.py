@@ -148,12 +148,12 @@ def test_a_viewer_of_the_video_finds_exactly_the_true_tube(seed):
         clip = record["used_segment"]["begin_fid"], record["used_segment"]["end_fid"] + 1
         truth = record["temporal_gt"]
         assert clip[0] <= truth["begin_fid"] < truth["end_fid"] <= clip[1]
-        for asked in record["captions"] + record["questions"]:
-            maybe, sure = matches(asked["description"], scene, *clip)
-            assert len(maybe) == 1, asked
-            assert sure == maybe, asked
+        for sentence in record["captions"] + record["questions"]:
+            maybe, sure = matches(sentence["description"], scene, *clip)
+            assert len(maybe) == 1, sentence
+            assert sure == maybe, sentence
             ((tid, begin, end),) = maybe
-            assert tid == asked["target_id"]
+            assert tid == sentence["target_id"]
             # The begin of an action at frame 0 is not visible; a blink may end bright.
             assert begin - truth["begin_fid"] in ((0, 1) if truth["begin_fid"] == 0 else (0,))
             assert 0 <= truth["end_fid"] - end <= shapes_scene.BLINK_PERIOD // 2
@@ -165,15 +165,15 @@ def test_statements_name_two_attributes_and_questions_fewer(seed):
     rng = np.random.default_rng(seed)
     scene = shapes_scene.sample_scene(rng, num_frames=FRAMES, min_objects=2, max_objects=4)
     for record in make_shapes.vidstg_records(rng, scene, "0"):
-        for asked in record["captions"]:
-            words = read(asked["description"])[0]
+        for sentence in record["captions"]:
+            words = read(sentence["description"])[0]
             assert len(words & (COLOURS | SHAPES | {"small", "large"})) >= 2
-            assert asked["description"].endswith(".")
-        for asked in record["questions"]:
-            words = read(asked["description"])[0]
+            assert sentence["description"].endswith(".")
+        for sentence in record["questions"]:
+            words = read(sentence["description"])[0]
             assert words & {"what", "which"}
             assert len(words & (COLOURS | SHAPES | {"small", "large"})) <= 1
-            assert asked["description"].endswith("?")
+            assert sentence["description"].endswith("?")
 
 
 def make_object(tid, shape, colour, *, extent=0.15):
@@ -207,11 +207,11 @@ def said(function, event, events, begin=0, end=FRAMES):
 
 
 def test_a_question_does_not_identify_its_subject():
-    asked = said(shapes_sentences.interrogative, SPIN, [SPIN])
-    assert "what spins" in asked
-    assert "which square is spinning" in asked
-    assert "what red thing turns around" in asked
-    assert not any("red square" in text or "small" in text for text in asked)
+    sentences = said(shapes_sentences.interrogative, SPIN, [SPIN])
+    assert "what spins" in sentences
+    assert "which square is spinning" in sentences
+    assert "what red thing turns around" in sentences
+    assert not any("red square" in text or "small" in text for text in sentences)
 
 
 def test_a_distractor_in_the_clip_must_be_excluded_by_the_sentence():
@@ -236,14 +236,14 @@ def test_no_sentence_describes_one_of_two_identical_objects():
 
 
 @pytest.mark.parametrize(
-    ("extent", "told_apart"),
+    ("extent", "distinguishes"),
     [(0.35, True), (0.26, False), (np.linspace(0.15, 0.35, FRAMES), False)],
 )
-def test_a_size_excludes_only_objects_clearly_of_another_size(extent, told_apart):
+def test_a_size_excludes_only_objects_clearly_of_another_size(extent, distinguishes):
     twin = Event(make_object(1, "square", "red", extent=extent), "spin", None, 30, 40)
     said_of = said(shapes_sentences.declarative, SPIN, [SPIN, twin])
-    assert (said_of != {None}) == told_apart
-    if told_apart:
+    assert (said_of != {None}) == distinguishes
+    if distinguishes:
         assert all("small" in text for text in said_of)
 
 
@@ -252,9 +252,9 @@ def test_a_near_miss_excludes_a_sentence_like_a_clear_event(clear):
     green = make_object(2, "circle", "green")
     passing = Event(RED_SQUARE, "pass_above", green, 10, 20)
     rival = Event(RED_STAR, "pass_above", green, 30, 40, clear=clear)
-    asked = said(shapes_sentences.interrogative, passing, [passing, rival])
-    assert "which square passes above the green circle" in asked
-    assert not any(text.startswith("what") for text in asked)
+    sentences = said(shapes_sentences.interrogative, passing, [passing, rival])
+    assert "which square passes above the green circle" in sentences
+    assert not any(text.startswith("what") for text in sentences)
 
 
 def test_the_passed_object_is_named_unambiguously():

@@ -65,8 +65,8 @@ def test_numpy_functions_that_run_code_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([TENSOR], "the whole is a list"),
-        (TENSOR, "the whole is a _Array"),
+        ([TENSOR], "the pickle is a list"),
+        (TENSOR, "the pickle is a _Array"),
         ({"a": {"b": 3}}, "a/b is a int"),
         ({"a": {1: TENSOR}}, "a is a dict"),
         ({"a": np.float64([1, 2])}, "expected float32"),
@@ -88,7 +88,7 @@ def test_fewer_bytes_than_the_shape_needs_are_refused(tmp_path):
     content = pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=4)
     # The shape (3,) is the only tuple of the number 3: BININT1 3, TUPLE1.
     assert content.count(b"K\x03\x85") == 1
-    with pytest.raises(ValueError, match=r"holds 12 bytes for an array of shape \(9,\)"):
+    with pytest.raises(ValueError, match=r"contains 12 bytes for an array of shape \(9,\)"):
         array_pickle.read_arrays(
             *write(tmp_path / "p", content.replace(b"K\x03\x85", b"K\x09\x85"))
         )

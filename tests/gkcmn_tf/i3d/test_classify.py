@@ -68,7 +68,7 @@ def test_the_top_classes():
 
 
 def test_weights_without_known_classes_are_refused(values, tmp_path):
-    with pytest.raises(ValueError, match="'random:0' are random and know no classes"):
+    with pytest.raises(ValueError, match="'random:0' are random and have no classes"):
         classify.class_variables("random:0")
     head = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
     convert.write_variables(
@@ -79,7 +79,7 @@ def test_weights_without_known_classes_are_refused(values, tmp_path):
         },
         str(tmp_path / "600.npz"),
     )
-    with pytest.raises(ValueError, match="know 600 classes"):
+    with pytest.raises(ValueError, match="have 600 classes"):
         classify.class_variables(str(tmp_path / "600.npz"))
 
 

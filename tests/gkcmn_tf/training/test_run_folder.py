@@ -48,8 +48,11 @@ def save(experiment, model_dir):
 def test_the_error_for_missing_records_says_how_to_make_them(experiment, tmp_path):
     model_dir = tmp_path / "run"
     for folder, message in (
-        ("", r"data\.records_dir: is empty; make records with `python -m data\.prepare"),
-        ("nowhere", r"data\.records_dir: there is no nowhere/manifest\.json; make records with"),
+        ("", r"data\.records_dir: is empty; create records with `python -m data\.prepare"),
+        (
+            "nowhere",
+            r"data\.records_dir: nowhere/manifest\.json does not exist; create records with",
+        ),
     ):
         experiment.data.records_dir = folder
         with pytest.raises(FileNotFoundError, match=message):
@@ -72,7 +75,9 @@ def test_without_a_val_split_the_training_split_is_evaluated(experiment, caplog)
 
 def test_a_run_without_sentences_writes_no_files(experiment, tmp_path):
     clip_records.write_clips(experiment.data.records_dir, "train", [], 1)
-    with pytest.raises(ValueError, match=r"split 'train' holds no sentence; manifest\.json says"):
+    with pytest.raises(
+        ValueError, match=r"split 'train' contains no sentence; manifest\.json lists"
+    ):
         run_folder.start(experiment, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
@@ -163,7 +168,7 @@ def test_a_run_is_resumed_only_with_the_same_settings(override, changes, experim
     run_folder.start(experiment, model_dir)
     run_folder.start(experiment, model_dir)
     saved = f"{model_dir}/params.yaml"
-    with pytest.raises(ValueError, match="holds a run with other settings") as error:
+    with pytest.raises(ValueError, match="contains a run with other settings") as error:
         run_folder.start(config.load("gkcmn", [saved], override), model_dir)
     assert str(error.value).splitlines()[1:] == changes
     run_folder.start(config.load("gkcmn", [saved], "train.steps=60000"), model_dir)

@@ -89,8 +89,8 @@ def test_samples_of_a_segment_are_those_that_show_its_frames(times, fps, data):
     begin = data.draw(st.integers(0, len(times) - 1))
     end = data.draw(st.integers(begin + 1, len(times)))
     showing = [j for j, frame in enumerate(line.source_frames) if begin <= frame < end]
-    first, behind = line.to_samples(begin, end)
-    assert list(range(first, behind)) == showing
+    first, stop = line.to_samples(begin, end)
+    assert list(range(first, stop)) == showing
     assert line.to_samples(0, len(times)) == (0, len(line.source_frames))
 
 
@@ -100,9 +100,9 @@ def test_samples_mapped_to_frames_and_back(times, fps, data):
     samples = len(line.source_frames)
     begin = data.draw(st.integers(0, samples - 1))
     end = data.draw(st.integers(begin + 1, samples))
-    first, behind = line.to_frames(begin, end)
-    assert 0 <= first < behind <= len(times)
-    again = line.to_samples(first, behind)
+    first, stop = line.to_frames(begin, end)
+    assert 0 <= first < stop <= len(times)
+    again = line.to_samples(first, stop)
     # Neighbouring samples that show the same frame are included.
     shown = line.source_frames
     assert again[0] <= begin and end <= again[1]
@@ -120,12 +120,12 @@ def test_frames_mapped_to_samples_and_back_move_by_less_than_a_sample(times, fps
         # Only a segment between two samples, or after the last one, can become empty.
         assert times[end - 1] - times[begin] < 1 / frame_rates.as_rate(fps)
         return
-    first, behind = line.to_frames(*samples)
-    assert first >= begin and behind >= end
+    first, stop = line.to_frames(*samples)
+    assert first >= begin and stop >= end
     period = float(1 / frame_rates.as_rate(fps)) + 2e-3
     bounds = np.append(line.times, line.times[-1])
     assert bounds[first] - bounds[begin] < period
-    assert bounds[behind] - bounds[end] < period
+    assert bounds[stop] - bounds[end] < period
 
 
 def test_without_resampling_samples_are_frames():
