@@ -16,8 +16,8 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
 # Texts in the card of the model in the package.
 DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
 LIMITS := "It knows the words and videos of the shapes data set only: two or three coloured shapes that \
-move, blink or turn on a plain background for two seconds. Asked about any other video, it answers \
-as confidently, and means nothing."
+move, blink or turn on a plain background for two seconds. For any other video, its results are \
+meaningless, even if scores are high."
 
 .PHONY: help demo tables decisions records mirrored preset test lint format build-files clean
 .DEFAULT_GOAL := help
