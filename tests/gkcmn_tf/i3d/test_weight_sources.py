@@ -58,7 +58,7 @@ def test_every_differing_variable_is_listed(tmp_path):
 def test_the_error_for_an_unreachable_handle_names_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     # Port 9 of this machine refuses the connection, as without a network.
-    with pytest.raises(FileNotFoundError, match="On a machine with a network") as error:
+    with pytest.raises(FileNotFoundError, match="On a machine with network access") as error:
         loading.load_i3d("http://127.0.0.1:9/i3d/1")
     assert "TFHUB_CACHE_DIR" in str(error.value)
     assert str(tmp_path) in str(error.value)
