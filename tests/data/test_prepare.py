@@ -289,7 +289,7 @@ def test_a_folder_with_other_features_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     before = contents(output_dir)
     with pytest.raises(
-        ValueError, match=r"made with other settings \(i3d_sha256: '000.*take anoth"
+        ValueError, match=r"created with other settings \(i3d_sha256: '000.*use anoth"
     ):
         run(two_videos, output_dir, sha256="1" * 64)
     assert contents(output_dir) == before

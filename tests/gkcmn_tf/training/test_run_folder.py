@@ -184,7 +184,7 @@ def test_other_features_are_refused(experiment, tmp_path):
     with pytest.raises(ValueError, match=r"trained on .* i3d_sha256: a -> b$"):
         run_folder.check_features(run_folder.load(model_dir))
     manifest.write_text(json.dumps({"features": FEATURES | {"shape": [7, 7, 3]}}))
-    with pytest.raises(ValueError, match=r"data.grid_size and .* say"):
+    with pytest.raises(ValueError, match=r"data.grid_size and .* are"):
         run_folder.start(experiment, model_dir)
 
 
