@@ -1,20 +1,20 @@
-r"""Turns a data set's videos and annotations into the records that GKCMN trains on.
+r"""Converts the videos and annotations of a data set to records for training.
 
 Example:
     python -m data.prepare --dataset=vidstg --annotation_dir=vidstg/annotations \
         --vidor_dir=vidor/annotation --video_dir=vidor/video --output_dir=runs/vidstg/records
 
-`data.vidstg`, `data.hcstvg` and `data.custom` say which files --dataset means; --annotations_only
-counts what the annotation files hold, without videos.
+The input files are documented in `data.vidstg`, `data.hcstvg` and `data.custom`. With
+--annotations_only, sentences are counted without reading videos.
 
-The features of every video are computed once. A run that was stopped goes on with the videos that
-are not done yet: give the same command again. What was left out, and why, is in manifest.json.
+The features of each video are computed once. To resume an interrupted run, repeat the command.
+Skipped sentences are listed with reasons in manifest.json.
 
-Features are made by an Apache Beam pipeline; see data.extract_features. On a cluster:
+Features are extracted by an Apache Beam pipeline; see data.extract_features. On a cluster:
     python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
 
-The folder also gets settings.json (how its features are made, written first) and, beside each
-video's features, a small .json with what clips need to know of the video.
+The output folder also contains settings.json (settings of the features, written first) and a small
+.json file of metadata for each video, next to its features.
 """
 
 import collections
@@ -55,35 +55,35 @@ def define_flags() -> None:
         weight_sources.DESCRIPTION,
     )
     flags.DEFINE_enum(
-        "compute_dtype", "float32", extraction.COMPUTE_DTYPES, "What I3D computes in."
+        "compute_dtype", "float32", extraction.COMPUTE_DTYPES, "Dtype of I3D's computations."
     )
     flags.DEFINE_enum(
-        "storage_dtype", "float16", quantization.STORAGE_DTYPES, "What features are stored in."
+        "storage_dtype", "float16", quantization.STORAGE_DTYPES, "Dtype of stored features."
     )
     flags.DEFINE_float(
         "fps",
         None,
-        "Resample videos and their annotations to this many frames a second; default: every frame.",
+        "Frame rate to resample videos and annotations to; default: all frames are used.",
     )
     flags.DEFINE_list(
         "mirror",
         [],
-        "Splits to prepare a second time as seen in a mirror, under the name SPLIT_mirrored.",
+        "Splits to prepare a second time with mirrored videos, as SPLIT_mirrored.",
     )
-    flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner that makes the features.")
-    flags.DEFINE_string("beam_options", "", "Further options of the runner, as for a shell.")
+    flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner for the feature extraction.")
+    flags.DEFINE_string("beam_options", "", "Further options of the runner, quoted as in a shell.")
     flags.DEFINE_integer(
-        "batch_size", 4, "Windows that I3D computes at a time; more on a GPU.", lower_bound=1
+        "batch_size", 4, "Windows per batch of I3D; use more on a GPU.", lower_bound=1
     )
     flags.register_multi_flags_validator(
         ["output_dir", "annotations_only"],
         lambda values: values["output_dir"] or values["annotations_only"],
-        "--output_dir is needed, unless --annotations_only",
+        "--output_dir is required, unless --annotations_only is given",
     )
 
 
 def main(argv):
-    """Reads annotations, makes features, writes clips and the manifest, prints a summary."""
+    """Reads annotations, extracts features, writes clips and manifest, and prints a summary."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
@@ -135,23 +135,23 @@ def prepare(
     arguments: dict,
     beam_options: Sequence[str] = (),
 ) -> dict:
-    """Makes a records folder, or completes it.
+    """Creates or completes a records folder.
 
     Args:
-        annotations: by split.
-        make_extractor: builds what makes the features; picklable, called only if some are missing.
-        fingerprint: of that extractor.
+        annotations: annotations by split.
+        make_extractor: builds the feature extractor if features are missing; picklable.
+        fingerprint: fingerprint of the extractor.
         dataset: name of the data set.
-        video_dir: where `SplitAnnotations.videos` begin.
-        output_dir: the records folder; splits that are in it already stay.
-        arguments: how the program was called, for the manifest.
-        beam_options: where and how the features are made.
+        video_dir: folder of the paths in `SplitAnnotations.videos`.
+        output_dir: records folder; existing splits are kept.
+        arguments: arguments of the program, for the manifest.
+        beam_options: options of the Beam pipeline.
 
     Returns:
-        what is in `manifest.json`.
+        the content of `manifest.json`.
 
     Raises:
-        ValueError: the folder's features were made otherwise, or not one video can be read.
+        ValueError: the folder contains features with other settings, or no video can be read.
     """
     settings = {
         "schema_version": clip_records.SCHEMA_VERSION,
@@ -185,20 +185,20 @@ def prepare(
 
 
 def summarise(manifest: dict, output_dir: str) -> dict:
-    """The manifest in one line: counts by split."""
+    """Returns a short form of the manifest: counts by split."""
     keys = ("videos", "clips", "sentences")
     splits = {name: {key: split[key] for key in keys} for name, split in manifest["splits"].items()}
     return {"output_dir": output_dir, "splits": splits}
 
 
 def _claim_folder(output_dir, settings):
-    """Writes what the folder will hold, or checks that it holds just that."""
+    """Writes the settings of a new folder, or checks those of an existing one."""
     path = os.path.join(output_dir, SETTINGS)
     if not os.path.exists(path):
         if os.path.exists(os.path.join(output_dir, "features")):
             raise ValueError(
-                f"{output_dir}: holds features but no {SETTINGS}, so nobody knows how they were "
-                "made; take another --output_dir"
+                f"{output_dir}: contains features but no {SETTINGS}, so their settings are "
+                "unknown; use another --output_dir"
             )
         write_json(path, settings)
         return
@@ -212,7 +212,7 @@ def _claim_folder(output_dir, settings):
             for key in differing
         ]
         raise ValueError(
-            f"{output_dir}: was made with other settings ({'; '.join(values)}); take another "
+            f"{output_dir}: was created with other settings ({'; '.join(values)}); use another "
             "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype, --storage_dtype "
             "and --fps"
         )
@@ -221,10 +221,10 @@ def _claim_folder(output_dir, settings):
 def fit_to_video(
     clip: Clip, decoded: extract_features.VideoFacts
 ) -> tuple[Clip | None, list[Skipped]]:
-    """Cuts a clip and its truths to the frames that could be decoded.
+    """Cuts a clip and its sentences to the frames that can be decoded.
 
     Returns:
-        the clip, None if no sentence is left, and the sentences left out.
+        the clip, None if no sentence remains, and the skipped sentences.
     """
     kept, skipped = [], []
     for sentence in clip.sentences:
@@ -232,7 +232,7 @@ def fit_to_video(
         if sentence.begin >= end:
             reason = (
                 f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) begins "
-                f"behind the {decoded.frame_count} frames that can be decoded"
+                f"after the {decoded.frame_count} frames that can be decoded"
             )
             skipped.append(Skipped(sentence.id, reason))
             continue
@@ -250,7 +250,7 @@ def fit_to_video(
 
 
 def _write_split(split, annotations, videos, failures, output_dir, fps):
-    """Writes a split's clips, resampled if `fps` is given; returns its part of the manifest."""
+    """Writes the clips of a split, resampled to `fps`; returns its part of the manifest."""
     clips, skipped, between_frames = _fit_clips(annotations, videos, failures, fps)
     num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
     shards = clip_records.write_clips(output_dir, split, clips, num_shards)
@@ -275,11 +275,11 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
 
 
 def _fit_clips(annotations, videos, failures, fps):
-    """A split's clips in the frames of their features.
+    """Maps the clips of a split to the frames of their features.
 
     Returns:
-        the clips that keep a sentence, the sentences left out in order of their ids, and how many
-        of these lie between the frames that resampling takes.
+        the clips that have sentences, the skipped sentences sorted by id, and the number of
+        sentences skipped since they are between resampled frames.
     """
     clips, skipped, between_frames = [], list(annotations.skipped), 0
     for clip in annotations.clips:
@@ -300,16 +300,16 @@ def _fit_clips(annotations, videos, failures, fps):
 
 
 def _warn(split, skipped, video_notices):
-    """Logs why sentences were left out, and which videos differ from their annotations."""
+    """Logs skipped sentences by reason and videos that differ from their annotations."""
     reasons = collections.Counter(sentence.reason for sentence in skipped)
     for reason, count in reasons.items():
-        logging.warning("%s: %d sentence(s) left out: %s", split, count, reason)
+        logging.warning("%s: %d sentence(s) skipped: %s", split, count, reason)
     for notice in video_notices:
         logging.warning("%s: video %s: %s", split, notice["id"], notice["notice"])
 
 
 def _counts(clips, skipped):
-    """How many videos, clips and sentences a split has."""
+    """Returns the numbers of videos, clips and sentences of a split."""
     qtypes = collections.Counter(sentence.qtype for clip in clips for sentence in clip.sentences)
     kept = qtypes.total()
     return {
@@ -330,7 +330,7 @@ def _count_long_sentences(clips):
 
 
 def _video_notices(clips, videos):
-    """Where a video is not what its annotation says."""
+    """Returns the differences between videos and their annotations."""
     notices = {}
     for clip in clips:
         decoded = videos.get(clip.video_id)

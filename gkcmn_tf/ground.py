@@ -145,7 +145,7 @@ def check_arguments() -> tuple[str, list[str]]:
         raise app.UsageError("expected a sentence: --query or --queries_file")
     for sentence in sentences:
         if not standardize(sentence):
-            raise app.UsageError(f"sentence {sentence!r}: holds no word; describe an object")
+            raise app.UsageError(f"sentence {sentence!r}: contains no word; describe an object")
         if sentence.encode("utf-8", "ignore").decode() != sentence:
             raise app.UsageError(f"sentence {sentence!r}: expected text in UTF-8")
     if FLAGS.format == "hcstvg" and (len(sentences) > 1 or FLAGS.top_k > 1):

@@ -1,15 +1,15 @@
-"""Presets: trained models in a folder that anyone can load, with a model card.
+"""Presets: folders with a trained model and its model card.
 
-A preset's folder holds
+The folder of a preset contains
 
-    config.json        the network's class and arguments, and what it was trained on
+    config.json        class and arguments of the model, and facts about its training
     model.weights.h5   its weights
-    vocabulary.txt     the words that it knows, one a line
-    features.json      the settings of the features that it was trained on
+    vocabulary.txt     its vocabulary, one word per line
+    features.json      settings of the feature extraction of its training data
     README.md          the model card
 
-Loading one runs no code from the folder: the class is one of ours, by name, and its arguments are
-numbers and texts.
+Loading a preset does not run code from the folder: the class is one of this package, found by name,
+and its arguments are numbers and strings.
 """
 
 import dataclasses
@@ -38,12 +38,27 @@ WEIGHTS_DTYPES = ("float16", "float32")
 
 HUB_PREFIX = "hf://"
 _PRESETS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "presets")
-_RUN_FILE = "params.yaml"  # what tells a run's folder
+_RUN_FILE = "params.yaml"  # identifies the folder of a run
 
 
 @dataclasses.dataclass(frozen=True)
 class PresetInfo:
-    """What `presets` tells of a preset: sizes in bytes, metrics from 0 to 1."""
+    """Summary of a preset, as listed by `presets`.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> info = gkcmn_tf.presets()["gkcmn_shapes"]
+        >>> info.name, 0 < info.metrics["m_vIoU"] < 1
+        ('gkcmn_shapes', True)
+
+    Attributes:
+        name: name of the preset.
+        description: what it was trained on.
+        parameters: number of parameters of the model.
+        size: size of its files in bytes.
+        metrics: metrics by name, from 0 to 1.
+        folder: folder of its files.
+    """
 
     name: str
     description: str
@@ -54,7 +69,7 @@ class PresetInfo:
 
 
 def presets() -> dict[str, PresetInfo]:
-    """The presets in the package, by name.
+    """Returns the presets in the package by name.
 
     Example:
         >>> import gkcmn_tf
@@ -83,26 +98,26 @@ def load(preset: str, *, dtype: str | None = None) -> TrainedModel:
 
     Args:
         preset: see `VideoGrounder.from_preset`.
-        dtype: precision of the network; default: as trained.
+        dtype: precision of the network; default: that of training.
 
     Raises:
-        FileNotFoundError: there is none, or a file is missing.
+        FileNotFoundError: the preset or one of its files does not exist.
         ValueError: a file is damaged.
     """
     return _load_folder(find(preset), dtype)
 
 
 def find(preset: str) -> str:
-    """The folder of a preset, downloaded first if it is one of the Hub.
+    """Returns the folder of a preset, which is downloaded if it is on the Hub.
 
     Raises:
-        FileNotFoundError: there is none; names those that there are.
+        FileNotFoundError: the preset does not exist; the message lists the existing ones.
     """
     if preset.startswith(HUB_PREFIX):
         return _download(preset)
-    boxed = os.path.join(_PRESETS_FOLDER, preset)
-    if os.sep not in preset and os.path.exists(os.path.join(boxed, CONFIG_FILE)):
-        return boxed
+    packaged = os.path.join(_PRESETS_FOLDER, preset)
+    if os.sep not in preset and os.path.exists(os.path.join(packaged, CONFIG_FILE)):
+        return packaged
     if os.path.isdir(preset):
         return preset
     names = list(presets())
@@ -114,7 +129,7 @@ def find(preset: str) -> str:
 
 
 def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None:
-    """Writes a preset's folder; the config comes last, so half a preset is none.
+    """Writes the folder of a preset; the config is written last and marks it as complete.
 
     Raises:
         ValueError: `weights` is not one of `WEIGHTS_DTYPES`, or `folder` holds other files.
@@ -161,14 +176,14 @@ def _check_replaceable(folder):
 
 
 def _arguments(model):
-    """The model's constructor arguments, as JSON has them."""
+    """Returns the constructor arguments of the model as JSON values."""
     known = _constructor_arguments(type(model))
     config = {name: value for name, value in model.get_config().items() if name in known}
     return json.loads(json.dumps(config))
 
 
 def _constructor_arguments(cls):
-    """Names of a model class's own arguments, those of its base classes included."""
+    """Returns the argument names of a model class and its base classes in this package."""
     names = set()
     for base in cls.__mro__:
         if base.__module__.startswith("gkcmn_tf."):
@@ -233,7 +248,7 @@ def _read_features(folder):
 
 def _load_folder(folder, dtype):
     if os.path.exists(os.path.join(folder, _RUN_FILE)):
-        # Reading a run's config takes the packages of training.
+        # Reading the config of a run needs the packages of training.
         from gkcmn_tf.training import run_folder  # noqa: PLC0415
 
         return run_folder.load(folder).as_trained_model()

@@ -33,7 +33,7 @@ def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
     words = standardize(sentence).split()
     if not words:
         raise ValueError(
-            f"sentence {sentence!r}: holds no word; describe an object and what it does"
+            f"sentence {sentence!r}: contains no word; describe an object and what it does"
         )
     if unknown := tokenizer.unknown_words(sentence):
         logging.warning(

@@ -145,7 +145,7 @@ class FrameStream:
         if first is None:
             if self._error:
                 raise VideoError(f"{path}: no frame can be decoded: {self._error}")
-            raise VideoError(f"{path}: holds no frames")
+            raise VideoError(f"{path}: contains no frames")
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise VideoError(f"{path}: declares no frame rate")

@@ -34,7 +34,7 @@ def folder(custom_folder):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_both_forms_give_the_same_records(folder, suffix):
+def test_jsonl_and_csv_give_the_same_records(folder, suffix):
     folder.add_line("a.mp4")
     folder.add_line(
         "a.mp4",
@@ -75,7 +75,7 @@ def test_sentences_of_one_clip_are_merged(folder):
     ]
 
 
-def test_boxes_are_interpolated_held_and_clipped(folder):
+def test_boxes_are_interpolated_extrapolated_and_clipped(folder):
     boxes = {"12": [-4, 0, 8, 8], "14": [4, 0, 16, 80], "13": None}
     folder.add_line(begin=11, end=16, boxes=boxes)
     found = read(folder)
@@ -88,7 +88,7 @@ def test_boxes_are_interpolated_held_and_clipped(folder):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_seconds_become_frames_at_the_videos_rate(folder, suffix):
+def test_seconds_are_converted_to_frames_at_the_videos_frame_rate(folder, suffix):
     # 25 frames a second: frame 10 begins at 0.4 s, frame 11 at 0.44 s.
     folder.add_line(
         units="seconds",
@@ -106,7 +106,7 @@ def test_seconds_become_frames_at_the_videos_rate(folder, suffix):
     np.testing.assert_array_equal(sentence.boxes[:3, 0], [0, 10, 10])
 
 
-def test_a_segment_that_leaves_its_clip_is_cut_and_counted(folder):
+def test_a_segment_that_exceeds_its_clip_is_cut_and_counted(folder):
     folder.add_line(clip_begin=15, clip_end=30, boxes=[[i, 0, i + 8, 8] for i in range(10)])
     found = read(folder)
     sentence = sentences_of(found)["val-00000"]
@@ -141,7 +141,9 @@ BAD = [
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 @pytest.mark.parametrize(("changes", "reason"), BAD)
-def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, reason):
+def test_a_bad_line_is_skipped_and_reported_with_file_line_and_field(
+    folder, suffix, changes, reason
+):
     folder.add_line()
     folder.add_line(**changes)
     folder.add_line()
@@ -174,7 +176,7 @@ def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, r
         ),
     ],
 )
-def test_what_only_the_video_shows_is_skipped_too(folder, changes, reason):
+def test_an_error_that_requires_the_video_to_detect_is_skipped_too(folder, changes, reason):
     folder.add_line(**changes)
     found = read(folder)
     (skipped,) = found.skipped
@@ -196,7 +198,7 @@ def test_what_only_the_video_shows_is_skipped_too(folder, changes, reason):
         ),
     ],
 )
-def test_a_line_that_is_no_object_is_skipped(folder, line, reason):
+def test_a_line_that_is_not_a_json_object_is_skipped(folder, line, reason):
     folder.add_line()
     folder.lines["val"] += [line, " "]
     folder.add_line()
@@ -215,11 +217,11 @@ def test_a_line_that_is_no_object_is_skipped(folder, line, reason):
         ('a.mp4,a dog.,10,20,"[[1, 2"', "boxes: expected a list or an object, got '[[1, 2'"),
     ],
 )
-def test_a_bad_row_is_skipped(folder, row, reason):
-    sound = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
+def test_a_csv_file_with_a_bad_row_skips_only_that_row(folder, row, reason):
+    valid = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
     folder.annotation_dir.mkdir(parents=True)
     header = "video, sentence ,begin,end,boxes"
-    text = "\r\n".join([f"\ufeff{header}", sound, "", row, sound])
+    text = "\r\n".join([f"\ufeff{header}", valid, "", row, valid])
     (folder.annotation_dir / "val.csv").write_text(text, encoding="utf-8", newline="")
     found = custom.read_split("val", str(folder.annotation_dir), str(folder.video_dir))
     (skipped,) = found.skipped
@@ -235,7 +237,7 @@ def test_reading_a_csv_file_does_not_lower_the_cell_limit_of_other_csv_readers(f
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_bytes_that_are_no_utf8_spoil_their_line_only(folder, suffix):
+def test_invalid_utf8_invalidates_only_its_line(folder, suffix):
     folder.add_line()
     folder.add_line(sentence="a cafe.")
     folder.add_line("cafe.mp4")
@@ -250,7 +252,7 @@ def test_bytes_that_are_no_utf8_spoil_their_line_only(folder, suffix):
     assert list(sentences_of(found)) == ["val-00000"]
 
 
-def test_an_id_that_is_taken_is_skipped(folder):
+def test_a_duplicate_id_is_skipped(folder):
     for line_id in ("dog", "cat", "dog", 7, [7]):
         folder.add_line(id=line_id)
     found = read(folder)
@@ -261,7 +263,7 @@ def test_an_id_that_is_taken_is_skipped(folder):
     ]
 
 
-def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
+def test_an_unreadable_video_skips_only_its_own_sentences(folder):
     folder.add_line()
     folder.add_line("gone.mp4")
     (folder.video_dir / "text.mp4").write_text("no video")
@@ -270,12 +272,12 @@ def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
     gone, text = found.skipped
     assert gone.reason == f"video gone.mp4: {folder.video_dir}/gone.mp4: no such file"
     assert "text.mp4: cannot be opened as a video" in text.reason
-    # They stay listed, to distinguish a wrong video folder from an empty split.
+    # They are still listed, to distinguish a wrong video folder from an empty split.
     assert list(found.videos) == ["a.mp4", "gone.mp4", "text.mp4"]
     assert account(folder)["kept"] == 3
 
 
-def test_fields_without_a_meaning_are_named(folder, caplog):
+def test_unknown_fields_are_reported(folder, caplog):
     folder.add_line(qtpye="interrogative", notes="windy")
     absl_logging.get_absl_logger().addHandler(caplog.handler)
     with caplog.at_level(logging.WARNING):
@@ -285,7 +287,7 @@ def test_fields_without_a_meaning_are_named(folder, caplog):
     assert "unknown fields are ignored: notes, qtpye" in caplog.text
 
 
-def test_the_limit_counts_videos(folder):
+def test_the_limit_is_a_number_of_videos(folder):
     folder.add_video("b.mp4")
     for path in ("a.mp4", "b.mp4", "c.mp4", "a.mp4"):
         folder.add_line(path)
@@ -306,14 +308,14 @@ def test_the_limit_counts_videos(folder):
         ('video,sentence,begin,end,boxes\na.mp4,"a dog', r"val\.csv: line 2: not valid CSV"),
     ],
 )
-def test_a_file_that_is_no_such_table_is_an_error(folder, text, message):
+def test_a_csv_file_with_a_bad_header_or_quoting_is_an_error(folder, text, message):
     folder.annotation_dir.mkdir(parents=True)
     (folder.annotation_dir / "val.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         custom.account_split("val", str(folder.annotation_dir))
 
 
-def test_a_split_of_both_forms_or_none_is_an_error(folder):
+def test_a_split_in_both_formats_or_neither_is_an_error(folder):
     with pytest.raises(FileNotFoundError, match=r"val\.jsonl or .*val\.csv: no such file"):
         custom.account_split("val", str(folder.annotation_dir))
     folder.add_line()

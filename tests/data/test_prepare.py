@@ -1,4 +1,4 @@
-"""Making a records folder: accounting, damage, resuming."""
+"""Creating a records folder: counts, damage, resuming."""
 
 import functools
 import json
@@ -26,7 +26,7 @@ def output_dir(tmp_path):
 
 
 def run(folder, output_dir, splits=("val",), **made):
-    """`prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
+    """Runs `prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
     folder.write()
     paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
     return prepare.prepare(
@@ -48,7 +48,7 @@ def contents(output_dir):
 
 
 def count_extractions(monkeypatch):
-    """Ids of the videos whose features are made from now on."""
+    """Returns a list that receives the ids of videos whose features are extracted."""
     made = []
     original = extraction.FeatureExtractor.extract
 
@@ -62,7 +62,7 @@ def count_extractions(monkeypatch):
 
 @pytest.fixture
 def two_videos(folder, steady):
-    """Videos `a` (two clips) and `b` (one), all sound."""
+    """Videos `a` (two clips) and `b` (one), all valid."""
     for vid in "ab":
         folder.add_vidor(vid, {0: steady})
         folder.add_video(vid)
@@ -72,7 +72,7 @@ def two_videos(folder, steady):
     return folder
 
 
-def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
+def test_records_contain_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
     clips = list(clip_records.read_clips(output_dir, "val"))
     assert [(c.video_id, c.begin, c.end) for c in clips] == [
@@ -126,23 +126,23 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
     }
 
 
-def test_the_summary_is_the_manifest_in_short(two_videos, output_dir):
+def test_the_summary_is_a_short_form_of_the_manifest(two_videos, output_dir):
     summary = prepare.summarise(run(two_videos, output_dir), output_dir)
     assert summary["output_dir"] == output_dir
     assert summary["splits"]["val"]["clips"] == 3
     assert summary["splits"]["val"]["sentences"]["total"] == 7
 
 
-def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplog):
-    for vid in ("sound", "missing", "broken", "short", "cut"):
+def test_every_kind_of_damage_is_counted(folder, steady, output_dir, caplog):
+    for vid in ("valid", "missing", "broken", "short", "cut"):
         folder.add_vidor(vid, {0: steady})
         folder.add_record(vid, truth=(10, 20))
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
-    folder.add_record("sound", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
-    folder.add_record("sound", target=5, questions=())
+    folder.add_record("valid", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
+    folder.add_record("valid", target=5, questions=())
     folder.records["val"].append("not a record")
-    for vid in ("sound", "broken", "short", "cut"):
+    for vid in ("valid", "broken", "short", "cut"):
         folder.add_video(vid, frame_count=24 if vid == "short" else 40)
     video_dir = folder.video_dir / "g0"
     (video_dir / "broken.mp4").write_bytes(b"broken")
@@ -158,7 +158,7 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
         "val-00001-i0": "missing.mp4: no such file",
         "val-00002-d0": "broken.mp4: cannot be opened as a video",
         "val-00002-i0": "broken.mp4: cannot be opened as a video",
-        "val-00006-d0": "[30, 35) begins behind the 24 frames that can be decoded",
+        "val-00006-d0": "[30, 35) begins after the 24 frames that can be decoded",
         "val-00007-d1": "captions[1].description: expected a sentence",
         "val-00008-d0": "trajectory 5 has no valid box",
         "val-00009-d0": "record 9: captions: missing field; expected a list",
@@ -199,7 +199,7 @@ def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output
     assert (clip.width, clip.height) == (64, 48)
 
 
-def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, monkeypatch):
+def test_a_second_run_extracts_and_changes_nothing(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
@@ -208,7 +208,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, 
     assert contents(output_dir) == before
 
 
-def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
+def test_a_run_without_missing_features_builds_no_network(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
 
     def no_network():
@@ -228,7 +228,9 @@ def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
 
 
 @pytest.mark.parametrize("suffix", ["tfrecord", "json"])
-def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monkeypatch, suffix):
+def test_deleted_files_are_recreated_with_the_same_bytes(
+    two_videos, output_dir, monkeypatch, suffix
+):
     run(two_videos, output_dir)
     before = contents(output_dir)
     os.remove(os.path.join(output_dir, "features", f"b.{suffix}"))
@@ -238,7 +240,7 @@ def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monke
     assert contents(output_dir) == before
 
 
-def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+def test_a_run_that_failed_on_a_full_disk_is_resumed(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir)
     undisturbed = contents(output_dir)
     other = f"{output_dir}-killed"
@@ -265,7 +267,7 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
     assert contents(other) == undisturbed
 
 
-def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
+def test_a_video_that_was_missing_is_retried(two_videos, output_dir):
     path = two_videos.video_dir / "g0" / "b.mp4"
     content = path.read_bytes()
     path.unlink()
@@ -274,7 +276,7 @@ def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
     assert run(two_videos, output_dir)["splits"]["val"]["sentences"]["skipped"] == 0
 
 
-def test_splits_can_be_added_one_by_one(two_videos, steady, output_dir, monkeypatch):
+def test_splits_can_be_added_separately(two_videos, steady, output_dir, monkeypatch):
     two_videos.add_record("a", split="train")
     together = run(two_videos, f"{output_dir}-together", ("train", "val"))
     run(two_videos, output_dir, ("train",))
@@ -288,13 +290,13 @@ def test_a_folder_with_other_features_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     before = contents(output_dir)
     with pytest.raises(
-        ValueError, match=r"made with other settings \(i3d_sha256: '000.*take anoth"
+        ValueError, match=r"created with other settings \(i3d_sha256: '000.*use anoth"
     ):
         run(two_videos, output_dir, sha256="1" * 64)
     assert contents(output_dir) == before
 
 
-def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
+def test_resampling_also_applies_to_the_annotations(folder, steady, output_dir):
     moving = {frame: (frame, 0, frame + 8, 8) for frame in range(40)}
     folder.add_vidor("a", {0: moving})
     folder.add_vidor("short", {0: steady})
@@ -305,7 +307,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
     manifest = run(folder, output_dir, fps=5)
-    # At 25 frames a second, 5 a second leave the frames 0, 5, 10, ..., 35.
+    # From 25 to 5 frames per second: the frames 0, 5, 10, ..., 35.
     first, cut = clip_records.read_clips(output_dir, "val")
     assert (first.begin, first.end, first.frame_count, first.fps) == (1, 8, 8, 5)
     for sentence in first.sentences:
@@ -320,7 +322,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert reasons["val-00001-d0"] == (
         "video a: segment [11, 14) contains no frame at 5 frames per second"
     )
-    assert "behind the 24 frames" in reasons["val-00003-d0"]
+    assert "after the 24 frames" in reasons["val-00003-d0"]
     assert split["notices"]["sentences_between_resampled_frames"] == 1
     assert split["video_notices"] == [{"id": "short", "notice": "24 of 40 frames can be decoded"}]
     assert manifest["features"]["fps"] == 5
@@ -328,7 +330,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert (made.frame_count, made.fps, len(made.features)) == (8, 5, 2)
 
 
-def test_a_resampled_run_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+def test_a_resampled_run_is_resumed(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir, fps=5)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
@@ -343,10 +345,10 @@ def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, bef
         run(two_videos, output_dir, fps=now)
 
 
-def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, output_dir):
+def test_a_folder_with_features_of_unknown_settings_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))
-    with pytest.raises(ValueError, match=r"holds features but no settings\.json"):
+    with pytest.raises(ValueError, match=r"contains features but no settings\.json"):
         run(two_videos, output_dir)
 
 
@@ -376,7 +378,7 @@ def test_a_split_without_sentences_is_warned_of(output_dir, caplog):
 
 
 @pytest.mark.slow
-def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
+def test_the_program_prints_only_its_summary(two_videos, output_dir):
     two_videos.write()
     command = [
         *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--split=val", "--limit=1"),
@@ -396,7 +398,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
     assert "windows/s" in done.stderr
-    # Both splits have the same sentences, of videos that mirror each other.
+    # Both splits have the same sentences, of videos that are mirror images of each other.
     sentences = {"total": 4, "kept": 4, "skipped": 0, "declarative": 2, "interrogative": 2}
     assert manifest["splits"]["val_mirrored"]["sentences"] == sentences
     clips = list(clip_records.read_clips(output_dir, "val+val_mirrored"))
@@ -418,7 +420,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
 
 
 @pytest.mark.slow
-def test_counting_prints_one_line_and_needs_neither_videos_nor_vidor(folder):
+def test_counting_prints_one_line_and_needs_no_videos_or_vidor_annotations(folder):
     folder.add_record("a", questions=("who?", "what?"))
     folder.add_record("b", captions=("",), questions=())
     folder.write()

@@ -7,7 +7,7 @@ from gkcmn_tf import config
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def test_defaults_are_the_papers():
+def test_defaults_equal_the_paper():
     experiment = config.load("gkcmn")
     model, data, train = experiment.model.gkcmn, experiment.data, experiment.train
     assert (data.max_steps, data.max_words, model.word_width) == (200, 20, 300)
@@ -17,7 +17,7 @@ def test_defaults_are_the_papers():
     assert train.learning_rate == 0.003
 
 
-def test_later_changes_win(tmp_path):
+def test_later_changes_take_precedence(tmp_path):
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text("train: {steps: 5, seed: 1}")
     second.write_text("train: {seed: 2}\nmodel: {gkcmn: {sigma: 1}}")
@@ -62,7 +62,7 @@ def test_later_changes_win(tmp_path):
         ("{bad", "--params_override"),
     ],
 )
-def test_bad_values_name_the_key(override, message):
+def test_errors_for_bad_values_name_the_key(override, message):
     with pytest.raises(ValueError) as error:
         config.load("gkcmn", [], override)
     assert message in str(error.value)
@@ -115,7 +115,7 @@ def test_configs_of_data_sets(experiment, name, max_steps, max_words, eval_split
 
 
 @pytest.mark.parametrize("name", ["gkcmn", "bm"])
-def test_saved_config_round_trips(name, tmp_path):
+def test_a_saved_config_is_loaded_unchanged(name, tmp_path):
     experiment = config.load(name, [], "train.seed=7")
     config.save(experiment, str(tmp_path))
     again = config.saved(str(tmp_path))
@@ -126,6 +126,6 @@ def test_saved_config_round_trips(name, tmp_path):
     assert texts[0] == texts[1]
 
 
-def test_saved_needs_a_run(tmp_path):
+def test_loading_the_config_of_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"is .* a --model_dir of"):
         config.saved(str(tmp_path))

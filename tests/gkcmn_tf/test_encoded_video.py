@@ -18,7 +18,7 @@ def video(request):
     return EncodedVideo(features, source, {"fps": None, "shape": [7, 7, 3]})
 
 
-def test_what_was_saved_is_loaded(video, tmp_path):
+def test_a_saved_video_is_loaded_unchanged(video, tmp_path):
     video.save(tmp_path / "deep" / "video.npz")
     loaded = EncodedVideo.load(tmp_path / "deep" / "video.npz")
     np.testing.assert_array_equal(loaded.features, video.features)

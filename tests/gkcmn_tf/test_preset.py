@@ -1,4 +1,4 @@
-"""Presets: folders written, read, refused, and downloaded from a server on loopback."""
+"""Presets: written, read, validated, and downloaded from a local server."""
 
 import hashlib
 import http.server
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_card_names_origin_and_licence_of_known_i3d_weights():
+def test_the_card_names_origin_and_licence_of_published_i3d_weights():
     config = {"about": {}, "class_name": "GKCMN", "parameters": 1, "dtype": "float32"}
     config |= {"max_steps": T, "max_words": N}
     known = FEATURES | {"i3d_source": "kinetics400", "i3d_sha256": published_weights.FINGERPRINT}
@@ -65,7 +65,7 @@ def test_the_card_names_origin_and_licence_of_known_i3d_weights():
         (BM, "float32", {"loss_weights": (1.0, 3.0)}),
     ],
 )
-def test_what_was_saved_is_loaded(cls, dtype, arguments, tmp_path):
+def test_a_saved_preset_is_loaded_unchanged(cls, dtype, arguments, tmp_path):
     made = make_preset(cls, dtype, **arguments)
     preset.save(made, str(tmp_path / "p"), weights="float32")
     loaded = preset.load(str(tmp_path / "p"))
@@ -83,7 +83,7 @@ def test_what_was_saved_is_loaded(cls, dtype, arguments, tmp_path):
     assert loaded.about == {"name": "p", **made.about}
 
 
-def test_float16_weights_take_half_the_bytes_and_are_rounded(folder, tmp_path):
+def test_float16_weights_are_rounded_and_take_half_the_space(folder, tmp_path):
     made = preset.load(str(folder))
     preset.save(made, str(tmp_path / "full"), weights="float32")
     stored = []
@@ -99,17 +99,17 @@ def test_float16_weights_take_half_the_bytes_and_are_rounded(folder, tmp_path):
         preset.save(made, str(tmp_path / "x"), weights="int8")
 
 
-def test_another_precision_can_be_asked_for(folder):
+def test_the_precision_can_be_changed_when_loading(folder):
     assert preset.load(str(folder), dtype="mixed_bfloat16").model.compute_dtype == "bfloat16"
 
 
-def test_the_card_says_what_it_is(folder):
+def test_the_card_describes_the_model(folder):
     card = (folder / "README.md").read_text()
     for text in ("# GKCMN\n", "A test.", "| m_tIoU |", "| 50.00 |", "Knows nothing.", "random:0"):
         assert text in card
 
 
-def test_the_boxed_presets_are_listed():
+def test_presets_of_the_package_are_listed():
     info = preset.presets()["gkcmn_shapes"]
     assert info.parameters > 100_000 and info.size < 4e6
     assert info.metrics["m_vIoU"] > 0.3 and info.description
@@ -245,7 +245,7 @@ def test_damaged_files_are_named(folder, tmp_path):
 
 @pytest.fixture
 def hub(folder, tmp_path):
-    """The part of the Hub's protocol that a download takes, on loopback."""
+    """The part of the Hub's protocol that downloads need, on a local server."""
     commit = "a" * 40
     served = {path.name: path.read_bytes() for path in folder.iterdir()}
     served["evil.py"] = b"raise SystemExit('code was run')"
@@ -322,7 +322,7 @@ def hub(folder, tmp_path):
     server.shutdown()
 
 
-def test_a_preset_of_the_hub_is_downloaded_without_other_files(hub, folder):
+def test_only_the_files_of_a_preset_are_downloaded_from_the_hub(hub, folder):
     done = hub("hf://someone/shapes")
     assert done.returncode == 0, done.stderr
     found = done.stdout.strip()

@@ -18,7 +18,7 @@ def test_table(tmp_path):
     assert [line.split("|")[1].strip() for line in lines if "50.00" in line] == ["GKCMN", "BM"]
 
 
-def test_only_like_is_compared(tmp_path):
+def test_metrics_with_different_protocols_are_not_compared(tmp_path):
     one = write(tmp_path / "a.json")
     two = write(tmp_path / "b.json", protocol="sampled_5fps")
     with pytest.raises(ValueError, match="expected files with the same protocol"):

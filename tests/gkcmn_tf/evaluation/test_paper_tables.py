@@ -1,4 +1,4 @@
-"""The paper's tables from metrics of made-up runs."""
+"""The paper's tables from metrics of invented runs."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def all_scores():
     }
 
 
-def test_rows_are_mean_and_deviation_beside_the_papers_figures(all_scores):
+def test_rows_contain_mean_standard_deviation_and_the_papers_results(all_scores):
     text = paper_tables.format_tables(all_scores, [0, 1])
     found = "| 50.00 ± 0.00 | {} | 40.00 ± 0.00 | 25.00 ± 0.00 | {} |"
     # Sample deviation of 20 and 30.
@@ -41,7 +41,7 @@ def test_rows_are_mean_and_deviation_beside_the_papers_figures(all_scores):
     assert "| w/o SK " + found.format("25.00 ± 7.07", "54.95 | 18.29 | 22.68 | 14.27") in text
 
 
-def test_table_2_has_the_temporal_ground_truth(all_scores):
+def test_table_2_uses_the_temporal_ground_truth(all_scores):
     text = paper_tables.format_tables(all_scores, [0, 1])
     table = text.split("### Table 2")[1].split("###")[0]
     assert "m_tIoU" not in table
@@ -69,7 +69,7 @@ def test_differences_have_an_interval_and_a_verdict_for_at_least_six_seeds():
     )
 
 
-def test_one_seed_has_no_deviation_and_a_table_needs_its_rows():
+def test_one_seed_has_no_standard_deviation_and_incomplete_tables_are_left_out():
     text = paper_tables.format_tables({"bm": [scores(0.1)], "full": [scores(0.2)]}, [7])
     assert "| GKCMN | 50.00 | 20.00 | 40.00 | 25.00 |" in text
     assert "Table 3" not in text and "leaves open" not in text
@@ -100,7 +100,7 @@ def test_scores_are_read_from_a_runs_folder(tmp_path):
     }
 
 
-def test_gkcmn_plus_has_a_table_of_its_own_without_the_papers_figures(all_scores):
+def test_gkcmn_plus_has_a_separate_table_without_the_papers_results(all_scores):
     text = paper_tables.format_tables(all_scores | {"plus": [scores(0.3), scores(0.35)]}, [0, 1])
     table = text.split("### Beyond the paper\n")[1].split("###")[0]
     assert "| GKCMN+ | 50.00 ± 0.00 | 32.50 ± 3.54 | 40.00 ± 0.00 | 25.00 ± 0.00 |\n" in table

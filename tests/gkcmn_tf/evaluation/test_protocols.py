@@ -5,20 +5,20 @@ from gkcmn_tf.evaluation import protocols
 
 
 def truth(begin, end, *, clip, fps=25.0):
-    """A sentence whose target stands still."""
+    """A sentence with a constant box."""
     boxes = np.tile([0.0, 0, 10, 10], (end - begin, 1))
     tube = tubes.Tube(begin, end, boxes)
     return tubes.GroundTruth("a", "v", "declarative", 100, 100, fps, 2000, *clip, tube)
 
 
-def test_frames_at_five_a_second():
-    # At 25 frames a second a new fifth begins at every multiple of 5.
+def test_sampled_frames_at_five_per_second():
+    # At 25 frames per second, every fifth frame is sampled.
     sampled = protocols.sampled_clip_frames(truth(3, 20, clip=(3, 22)))
     np.testing.assert_array_equal(sampled, [3, 5, 10, 15, 20])
 
 
-def test_more_than_200_sampled_frames_are_thinned():
-    # 300 fifths of 5 frames; the j-th frame taken is sampled frame j * 300 // 200.
+def test_more_than_200_sampled_frames_are_subsampled():
+    # 300 sampled frames; the j-th selected one is sampled frame j * 300 // 200.
     sampled = protocols.sampled_clip_frames(truth(0, 20, clip=(0, 1500)))
     np.testing.assert_array_equal(sampled, [5 * (j * 300 // 200) for j in range(200)])
 

@@ -24,6 +24,6 @@ def test_calibration_clips_are_deterministic_and_in_range():
     assert clips.dtype == np.float32
     assert -1 <= clips.min() < -0.5 < 0.5 < clips.max() <= 1
     assert np.array_equal(clips, calibration.calibration_clips(1, num_clips=2))
-    # Something moves, and the background stays.
+    # Something moves in front of a constant background.
     still = (clips[:, 1:] == clips[:, :-1]).all(-1).mean()
     assert 0.5 < still < 1

@@ -1,4 +1,4 @@
-"""The standard form of golden and of odd sentences, in plain Python and in TensorFlow's graph."""
+"""The standard form of known and of random sentences, in plain Python and in a graph."""
 
 import pathlib
 import subprocess
@@ -14,7 +14,7 @@ from gkcmn_tf.text import standardization
 
 ROOT = pathlib.Path(__file__).parents[3]
 ODD = st.text(st.sampled_from("aBİßΣé2 '’‘ʼ`_/(-.\t\n\u00a0\u0301\u2028²½Ⅷ漢"), max_size=30)
-# Without surrogates, and without what only TensorFlow's newer Unicode tables know.
+# Without surrogates and characters only in the newer Unicode tables of TensorFlow.
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=30)
 
 
@@ -48,13 +48,13 @@ def test_standardize(sentence, words):
 
 @settings(max_examples=300)
 @given(ODD | ANY)
-def test_standard_form_is_that_of_the_graph(sentence):
+def test_the_standard_form_equals_that_of_the_graph(sentence):
     assert standardization.standardize(sentence) == in_graph(sentence)
 
 
 @settings(max_examples=100)
 @given(ODD | ANY)
-def test_standard_sentences_are_words_and_stay_as_they_are(sentence):
+def test_standardized_sentences_consist_of_words_and_are_unchanged_by_standardizing_again(sentence):
     standard = standardization.standardize(sentence)
     assert standardization.standardize(standard) == standard
     for word in standard.split(" ") if standard else []:
@@ -72,7 +72,7 @@ def test_split_words():
     assert standardization.split_words([]) == []
 
 
-def test_no_tensorflow_is_imported_for_plain_sentences():
+def test_plain_sentences_do_not_import_tensorflow():
     program = """
 import sys
 from gkcmn_tf.text.tokenization import Tokenizer

@@ -1,4 +1,4 @@
-"""Panels for TensorBoard: where the colours are."""
+"""Panels for TensorBoard: positions of colours."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from gkcmn_tf.visualization import drawing, tensorboard_images
 
 
-def test_heatmaps_of_annotated_steps_stand_below_each_other():
+def test_predicted_and_true_heatmaps_of_annotated_steps_are_stacked():
     predicted, true = np.zeros((2, 6, 4, 4))
     predicted[:, 1, 1] = 1
     true[2:5, 3, 3] = 1
