@@ -1,23 +1,15 @@
 """Validation of queries, and conversion of results to frames of the video file."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
-from gkcmn_tf.encoded_video import EncodedVideo
-from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.video import frame_rates, steps
+from gkcmn_tf.video import frame_rates
 
 # Containers round time stamps to milliseconds.
 _TOLERANCE = 1e-3  # seconds
-
-MAX_SECONDS_PER_STEP = 1.0
-LENGTH_TOLERANCE = 1.5  # factor by which a clip may be longer or shorter than training clips
 
 
 def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
@@ -101,62 +93,3 @@ def in_file_frames(
     end = min(end, clip_end)
     boxes = timeline.boxes_in_frames(tube.boxes, tube.begin, tube.end)[: end - begin]
     return tubes.Tube(begin, end, np.round(boxes, 2), tube.score, sentence=sentence, video=video)
-
-
-def unfamiliar(
-    video: EncodedVideo, clip: tuple[int, int], max_steps: int, training: Mapping[str, Any]
-) -> list[str]:
-    """Compares a clip with the training data.
-
-    Args:
-        video: the encoded video.
-        clip: searched frames `[begin, end)` of the file.
-        max_steps: `T`, maximum number of steps of a clip.
-        training: content of `training_statistics.json` of the run; may be empty.
-
-    Returns:
-        descriptions of the differences; empty if there are none.
-    """
-    begin, end = video.source.timeline.seconds(*clip)
-    seconds = end - begin
-    first, last = video.source.timeline.to_samples(*clip)
-    per_step = seconds / steps.count_steps(first, last, max_steps)
-    found = []
-    if per_step > MAX_SECONDS_PER_STEP:
-        found.append(f"each of the {max_steps} steps of the model covers {per_step:.1f} s")
-    if not training:
-        return found
-    usual = training["clips"]["seconds"]
-    if not usual["min"] / LENGTH_TOLERANCE <= seconds <= usual["max"] * LENGTH_TOLERANCE:
-        found.append(
-            f"it lasts {seconds:.1f} s, training clips {usual['min']:.1f} to {usual['max']:.1f} s"
-        )
-    distance = feature_distance(video.features, training)
-    usual_distance = training["features"]["distance"]["p99"]
-    if distance > usual_distance:
-        found.append(
-            f"its features are {distance:.2f} standard deviations from the training mean; 99 % of "
-            f"training clips are within {usual_distance:.2f}"
-        )
-    return found
-
-
-def warn_unfamiliar(
-    video: EncodedVideo, clip: tuple[int, int], max_steps: int, about: Mapping[str, Any]
-) -> None:
-    """Logs a warning if a clip differs from the training data (see `unfamiliar`).
-
-    Args:
-        video: the encoded video.
-        clip: searched frames `[begin, end)` of the file.
-        max_steps: `T`, maximum number of steps of a clip.
-        about: `name`, `limits` and `training` statistics of the preset.
-    """
-    if reasons := unfamiliar(video, clip, max_steps, about.get("training") or {}):
-        logging.warning(
-            "%s: differs from the training data of %s, tubes may be meaningless: %s. %s",
-            video.source.path,
-            about.get("name", "the model"),
-            "; ".join(reasons),
-            about.get("limits", ""),
-        )

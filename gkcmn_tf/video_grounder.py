@@ -9,8 +9,8 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
+from gkcmn_tf import out_of_distribution, queries
 from gkcmn_tf import preset as presets
-from gkcmn_tf import queries
 from gkcmn_tf.encoded_video import EncodedVideo, cache_path
 from gkcmn_tf.features import extraction
 from gkcmn_tf.modeling import decoding
@@ -211,7 +211,7 @@ class VideoGrounder:
         clip = queries.clip_frames(video.source.timeline, begin, end)
         if texts and (video.source.path, clip) not in self._warned:
             self._warned.add((video.source.path, clip))
-            queries.warn_unfamiliar(video, clip, self.max_steps, self.about)
+            out_of_distribution.warn_of_differences(video, clip, self.max_steps, self.about)
         found = []
         for first in range(0, len(texts), SENTENCES_PER_BATCH):
             found += self._ground_batch(

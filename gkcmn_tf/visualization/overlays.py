@@ -20,16 +20,11 @@ from gkcmn_tf.visualization.drawing import (
     draw_bar,
     draw_boxes,
     draw_text,
-    evenly_spaced,
-    title_bar,
-    write_png,
 )
+from gkcmn_tf.visualization.stills import Stills
 
 if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
     from gkcmn_tf.tubes import Tube
-
-STILL_HEIGHT = 240  # pixels
-STILLS_PER_ROW = 4
 
 
 def draw_tubes(
@@ -83,7 +78,7 @@ def draw_tubes(
     predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
-    stills = _Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
+    stills = Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
     first, end = (0, num_frames) if excerpt is None else excerpt
     stream = reading.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
     last = max(end - 1 if overlay_path else 0, stills.wanted[-1] if stills else 0)
@@ -139,46 +134,6 @@ def _check_output_paths(video_path, *paths):
             raise ValueError(f"{path}: is a folder; expected the path of a file to write")
         if real[number] in real[:number]:
             raise ValueError(f"{path}: is the path of the copy and of the strip; choose two paths")
-
-
-class _Stills:
-    """Collects the still images of a strip from a stream of frames."""
-
-    def __init__(self, video_path, drawn, num_frames, count):
-        if any(tube.begin >= num_frames for _, tube, _ in drawn):
-            raise ValueError(
-                f"{video_path}: a tube begins after the end of the video at frame {num_frames}"
-            )
-        self._drawn = drawn
-        self._taken = []
-        begin = min(tube.begin for _, tube, _ in drawn)
-        end = max(tube.end for _, tube, _ in drawn)
-        margin = max((end - begin) // 6, 1)
-        last = min(end + margin, num_frames) - 1
-        self.wanted = evenly_spaced(max(begin - margin, 0), last, count)
-
-    @property
-    def complete(self):
-        return len(self._taken) == len(self.wanted)
-
-    def take(self, number, frame, pixel_aspect):
-        if number not in self.wanted:
-            return
-        still = Image.fromarray(frame)
-        inside = [name for name, tube, _ in self._drawn if tube.begin <= number < tube.end]
-        draw_text(still, [(", ".join([f"frame {number}", *inside]), TEXT)])
-        draw_boxes(still, self._drawn, number)
-        width = max(round(still.width * pixel_aspect * STILL_HEIGHT / still.height), 1)
-        self._taken.append(np.asarray(still.resize((width, STILL_HEIGHT))))
-
-    def write(self, path, title):
-        """Writes a grid of still images with four columns below the title."""
-        stills = [np.pad(still, ((2, 2), (2, 2), (0, 0))) for still in self._taken]
-        columns = min(STILLS_PER_ROW, len(stills))
-        stills += [np.zeros_like(stills[0])] * (-len(stills) % columns)
-        grid = np.stack(stills).reshape(-1, columns, *stills[0].shape)
-        rows = np.concatenate(np.concatenate(grid.swapaxes(0, 1), axis=2))
-        write_png(path, np.concatenate([title_bar(title, rows.shape[1]), rows]))
 
 
 def _drawn_tubes(predicted, true_tube):
