@@ -129,7 +129,11 @@ def test_every_variant_has_its_config(name):
     elif name == "random_i3d":
         assert not changed
     elif name == "kinetics400":
-        assert changed == {"data.i3d_weights", "data.records_dir"}
+        assert changed == {
+            "data.i3d_weights",
+            "data.records_dir",
+            "model.gkcmn.feature_dropout",
+        }
         assert config.data.records_dir == "R_kinetics400"
     else:
         assert changed and all(key.startswith("model.gkcmn.") for key in changed)
