@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from gkcmn_tf.i3d.calibration import calibrate, calibration_clips
+from gkcmn_tf.i3d.batch_norm_statistics import calibrate, calibration_clips
 from gkcmn_tf.i3d.network import build_i3d
 from gkcmn_tf.i3d.random_weights import random_seed
 from gkcmn_tf.i3d.weight_sources import read_variables

@@ -61,3 +61,21 @@ def test_the_warning_describes_the_training_data(caplog):
     out_of_distribution.warn_of_differences(encoded(12), (0, 120), 8, about)
     assert "v.mp4: differs from the training data of shapes" in caplog.text
     assert "Knows shapes only." in caplog.text
+
+
+DISTANCE_STATISTICS = {"features": {"channel_mean": [1.0, 2.0], "channel_deviation": [0.5, 2.0]}}
+
+
+def test_the_distance_is_the_root_mean_square_in_standard_deviations():
+    # The mean is (2.5, 0): 3 standard deviations above, 1 below: the root of (9 + 1) / 2.
+    features = np.float16([[[2, 1], [3, 1]], [[1, -3], [4, 1]]])
+    assert out_of_distribution.feature_distance(features, DISTANCE_STATISTICS) == pytest.approx(
+        5**0.5
+    )
+    assert out_of_distribution.feature_distance(np.array([1.0, 2.0]), DISTANCE_STATISTICS) == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (0, 2)])
+def test_features_of_another_network_are_an_error(shape):
+    with pytest.raises(ValueError, match="expected at least one, of 2 channels"):
+        out_of_distribution.feature_distance(np.zeros(shape), DISTANCE_STATISTICS)

@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from gkcmn_tf import config as configs
 from gkcmn_tf import train
 from gkcmn_tf.features import feature_records
-from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.out_of_distribution import feature_distance
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.training import checkpoints, run_folder, statistics
 

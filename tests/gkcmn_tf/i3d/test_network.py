@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from gkcmn_tf.i3d import calibration, network
+from gkcmn_tf.i3d import batch_norm_statistics, network
 
 
 def test_an_unknown_endpoint_is_refused(random_variables):
@@ -65,7 +65,7 @@ def test_logits_of_the_smallest_clip_are_finite(random_variables):
 
 
 def test_a_saved_model_gives_the_same_output_when_loaded(random_variables, tmp_path):
-    clip = calibration.calibration_clips(2, num_clips=1)[:, :, ::4, ::4]
+    clip = batch_norm_statistics.calibration_clips(2, num_clips=1)[:, :, ::4, ::4]
     for endpoint, dtype in (("Mixed_5c", "bfloat16"), ("Predictions", "float32")):
         model = network.build_i3d(random_variables, endpoint, dtype=dtype)
         model.save(tmp_path / "i3d.keras")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gkcmn_tf.i3d import calibration, loading, weight_sources
+from gkcmn_tf.i3d import batch_norm_statistics, loading, weight_sources
 from tests.gkcmn_tf.i3d.reference_i3d import relative_difference
 
 
@@ -16,7 +16,7 @@ def test_random_weights_depend_only_on_the_seed():
 def test_random_weights_are_deterministic_and_their_features_depend_on_motion():
     model = loading.load_i3d("random:3")
     again = loading.load_i3d("random:3")
-    clips = calibration.calibration_clips(9, num_clips=1)
+    clips = batch_norm_statistics.calibration_clips(9, num_clips=1)
     features = np.asarray(model(clips))
     np.testing.assert_allclose(features, again(clips), atol=1e-4)
     assert 0.2 < (features > 0).mean() < 0.8
