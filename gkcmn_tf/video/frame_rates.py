@@ -69,7 +69,7 @@ class Timeline:
         ((1, 2), (0, 2))
 
     Attributes:
-        times: float64 `[frames]`, in seconds after the first frame, in ascending order.
+        times: float64 `[frames]`, when each frame appears, in seconds, in ascending order.
         end_time: end of the last frame, in seconds.
         source_frames: int64 `[samples]`, the frame that each sample shows; None if the video was
             not resampled.
@@ -88,6 +88,19 @@ class Timeline:
         """Begin and end of the frames `[begin, end)`, in seconds."""
         bounds = np.append(self.times, self.end_time)
         return float(bounds[begin]), float(bounds[end])
+
+    def nearest_frame(self, seconds: float) -> int:
+        """Number of the frame that begins nearest to a time.
+
+        The end of the video counts as the begin of a frame. Before and after the video, frames are
+        counted on at its mean rate; the result may be negative, or `frame_count` and more.
+        """
+        bounds = np.append(self.times, self.end_time)
+        if bounds[0] <= seconds <= bounds[-1]:
+            return int(np.abs(bounds - seconds).argmin())
+        edge = 0 if seconds < bounds[0] else self.frame_count
+        rate = self.frame_count / (bounds[-1] - bounds[0])
+        return edge + round((seconds - bounds[edge]) * rate)
 
     def to_samples(self, begin: int, end: int) -> tuple[int, int]:
         """Maps frames `[begin, end)` to the samples `[begin, end)` that show them; may be empty."""

@@ -217,6 +217,15 @@ class FrameStream:
             self._container.close()
         self.damage = self._describe_damage()
 
+    def read_timeline(self) -> frame_rates.Timeline:
+        """Decodes all frames for their times only, instead of iterating."""
+        try:
+            for _ in self._timed():
+                pass
+        finally:
+            self._container.close()
+        return self.timeline
+
     def _all_frames(self):
         for frame in self._timed():
             self.count += 1
@@ -370,3 +379,8 @@ def decode_frames(
 def probe(path: str) -> VideoInfo:
     """Reads the properties of a video; raises the same errors as `decode_frames`."""
     return decode_frames(path).info
+
+
+def read_timeline(path: str) -> frame_rates.Timeline:
+    """Decodes a video for the times of its frames; raises the same errors as `decode_frames`."""
+    return decode_frames(path).read_timeline()
