@@ -75,7 +75,7 @@ def read_split(
         limit: maximum number of videos to read; None for all.
 
     Returns:
-        One clip per sentence; `frame_count` is the annotated number.
+        One clip per sentence; `frame_count` is the annotated number, 0 if the times contradict it.
 
     Raises:
         FileNotFoundError: the split has no annotation file.
@@ -149,7 +149,8 @@ def _read_record(name, number, sentence_id, fields):
     notices["unusable_boxes"] = int((~usable).sum())
     notices["sentences_with_cleaned_text"] = int(text != fields[caption])
     notices["segments_beyond_img_num"] = int(end > frame_count)
-    notices["times_unlike_boxes"] = int(not _times_agree(fields, begin, end, fps))
+    times_agree = _times_agree(fields, begin, end, fps)
+    notices["times_unlike_boxes"] = int(not times_agree)
     clip = Clip(
         video_id=name,
         begin=0,
@@ -157,7 +158,8 @@ def _read_record(name, number, sentence_id, fields):
         fps=fps,
         width=width,
         height=height,
-        frame_count=frame_count,
+        # Times unlike the boxes contradict `img_num`, so the annotated frame rate is unknown too.
+        frame_count=frame_count if times_agree else 0,
         sentences=(Sentence(number, sentence_id, text, QTYPE, 0, begin, end, filled),),
     )
     return clip, notices

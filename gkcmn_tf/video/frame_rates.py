@@ -150,8 +150,9 @@ class SourceVideo:
         path: path of the file.
         width: width in pixels after rotation to upright.
         height: height in pixels after rotation to upright.
-        fps: frames per second.
+        fps: frames per second, by the time stamps.
         timeline: times of the frames that can be decoded.
+        declared_fps: frames per second, as declared by the file; None if unknown.
     """
 
     path: str
@@ -159,3 +160,4 @@ class SourceVideo:
     height: int
     fps: float
     timeline: Timeline
+    declared_fps: float | None = None

@@ -143,7 +143,7 @@ def test_boxes_keyed_in_seconds_belong_to_the_nearest_frame(folder, rate, form):
 )
 def test_two_boxes_of_one_frame_are_an_error(folder, units, keys, frame):
     times = {"begin": 0.4, "end": 0.8} if units == "seconds" else {}
-    folder.add_line(units=units, boxes=dict.fromkeys(keys, [8, 8, 24, 32]), **times)
+    folder.add_line(units=units, boxes={key: [8, 8, 24, 32] for key in keys}, **times)
     (skipped,) = read(folder).skipped
     first, second = keys
     assert skipped.reason == (
