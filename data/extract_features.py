@@ -46,6 +46,7 @@ class VideoFacts:
         height: frame height in pixels.
         fps: frames per second, by the time stamps.
         declared_fps: frames per second, as declared by the file.
+        declared_frames: number of frames, as declared by the file; 0 if unknown.
         times: time of each frame, in seconds.
         end_time: end of the last frame, in seconds.
         source_frames: source frame of each resampled frame
@@ -57,6 +58,7 @@ class VideoFacts:
     height: int
     fps: float
     declared_fps: float
+    declared_frames: int
     times: list[float]
     end_time: float
     source_frames: list[int] | None = None
@@ -71,7 +73,8 @@ class VideoFacts:
             made.width,
             made.height,
             source.fps,
-            source.declared_fps,
+            made.declared.fps,
+            made.declared.declared_frames,
             np.round(timeline.times, 6).tolist(),
             round(timeline.end_time, 6),
             None if shown is None else shown.tolist(),

@@ -281,11 +281,13 @@ class _Match(enum.Enum):
 
 
 def _match_frames(clip, decoded):
-    annotated, found = clip.frame_count, decoded.frame_count
-    factor = decoded.fps / clip.fps
-    if not annotated or abs(found - annotated) <= 1 or abs(factor - 1) * annotated <= 1:
+    annotated, factor = clip.frame_count, decoded.fps / clip.fps
+    counts = (decoded.frame_count, decoded.declared_frames)
+    if not annotated or any(abs(count - annotated) <= 1 for count in counts):
         return _Match.SAME
-    if abs(found - annotated * factor) <= RE_ENCODED_FRAMES * max(factor, 1):
+    if abs(factor - 1) * annotated <= 1:  # one rate: the file is cut or damaged
+        return _Match.SAME
+    if abs(decoded.frame_count - annotated * factor) <= RE_ENCODED_FRAMES * max(factor, 1):
         return _Match.BY_TIME
     rates = (decoded.fps, decoded.declared_fps)
     if any(abs(rate / clip.fps - 1) <= SAME_RATE for rate in rates):

@@ -30,9 +30,13 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class ExtractedFeatures(VideoFeatures):
-    """Fresh features; `source` tells which frames of the file `frame_count` counts, and when."""
+    """Fresh features; `source` tells which frames of the file `frame_count` counts, and when.
+
+    `declared` are the properties that the file declares.
+    """
 
     source: frame_rates.SourceVideo
+    declared: reading.VideoInfo
 
     @property
     def timeline(self) -> frame_rates.Timeline:
@@ -281,6 +285,7 @@ class FeatureExtractor:
             features=features,
             storage_dtype=self._storage_dtype,
             source=stream.source,
+            declared=stream.info,
         )
 
 

@@ -152,7 +152,6 @@ class SourceVideo:
         height: height in pixels after rotation to upright.
         fps: frames per second, by the time stamps.
         timeline: times of the frames that can be decoded.
-        declared_fps: frames per second, as declared by the file; None if unknown.
     """
 
     path: str
@@ -160,4 +159,3 @@ class SourceVideo:
     height: int
     fps: float
     timeline: Timeline
-    declared_fps: float | None = None

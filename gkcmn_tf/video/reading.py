@@ -207,12 +207,7 @@ class FrameStream:
     def source(self) -> frame_rates.SourceVideo:
         """Description of the file; available after the last frame."""
         return frame_rates.SourceVideo(
-            self._path,
-            self.info.width,
-            self.info.height,
-            float(self._file_rate()),
-            self.timeline,
-            self.info.fps,
+            self._path, self.info.width, self.info.height, float(self._file_rate()), self.timeline
         )
 
     def __iter__(self) -> Iterator[np.ndarray]:
