@@ -43,15 +43,16 @@ class SplitAnnotations:
         videos: video path relative to the video folder, by video id.
         skipped: skipped sentences.
         notices: number of corrections, by kind.
-        counts_file_frames: whether frames are those of the video files; otherwise they are those of
-            the annotated videos, which may have been re-encoded at another frame rate since.
+        in_file_frames: ids of the videos whose annotations count the frames of the file. The frames
+            of others are those of the annotated video, which may have been re-encoded at another
+            frame rate since.
     """
 
     clips: list[Clip] = dataclasses.field(default_factory=list)
     videos: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     notices: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    counts_file_frames: bool = False
+    in_file_frames: set[str] = dataclasses.field(default_factory=set)
 
     @property
     def kept(self) -> int:

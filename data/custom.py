@@ -125,7 +125,7 @@ def read_split(
             is not valid CSV.
     """
     account, by_video = _read_lines(split, annotation_dir, limit)
-    annotations = SplitAnnotations(skipped=account.skipped, counts_file_frames=True)
+    annotations = SplitAnnotations(skipped=account.skipped, in_file_frames=set(by_video))
     clips = []
     for path, lines in by_video.items():
         annotations.videos[path] = path

@@ -283,7 +283,7 @@ class _Match(enum.Enum):
 def _match_frames(clip, decoded):
     annotated, factor = clip.frame_count, decoded.fps / clip.fps
     counts = (decoded.frame_count, decoded.declared_frames)
-    if not annotated or any(abs(count - annotated) <= 1 for count in counts):
+    if any(abs(count - annotated) <= 1 for count in counts):
         return _Match.SAME
     if abs(factor - 1) * annotated <= 1:  # one rate: the file is cut or damaged
         return _Match.SAME
@@ -332,7 +332,7 @@ def _fit_clips(annotations, videos, failures, fps):
             skipped += [Skipped(sentence.id, reason) for sentence in clip.sentences]
             continue
         decoded = videos[clip.video_id]
-        if annotations.counts_file_frames:
+        if clip.video_id in annotations.in_file_frames:
             fitted, left_out = dataclasses.replace(clip, fps=decoded.fps), []
         else:
             fitted, left_out = to_file_frames(clip, decoded)
@@ -387,7 +387,8 @@ def _video_notices(annotations, videos):
         if decoded is None:
             continue
         found = []
-        match = _Match.SAME if annotations.counts_file_frames else _match_frames(clip, decoded)
+        in_file_frames = clip.video_id in annotations.in_file_frames
+        match = _Match.SAME if in_file_frames else _match_frames(clip, decoded)
         if match is not _Match.SAME:
             found.append(
                 f"has {decoded.frame_count} frames at {decoded.fps:g} frames per second, annotated "
