@@ -18,8 +18,9 @@ columns, with `boxes` as JSON; an empty cell is a missing field.
     clip_begin, clip_end
                 optional: part of the video to search; default: the whole video
     units       optional: frames (default) or seconds. Applies to begin, end, clip_begin, clip_end
-                and the keys of boxes. A time becomes the frame that begins nearest to it, by the
-                time stamps of the decoded frames. Two boxes of the same frame are an error.
+                and the keys of boxes. Seconds count from the start of the file, as in players. A
+                time becomes the frame that begins nearest to it, by the time stamps of the decoded
+                frames. Two boxes of the same frame are an error.
 
 Size, frame rate and frame count are read from the video. Videos with times in seconds are decoded
 once more, to read their time stamps.

@@ -380,7 +380,7 @@ def _count_long_sentences(clips):
 
 
 def _video_notices(annotations, videos):
-    """Where a video is not what its annotation says."""
+    """Where a video is not what its annotation or its file says."""
     notices = {}
     for clip in annotations.clips:
         decoded = videos.get(clip.video_id)
@@ -403,6 +403,7 @@ def _video_notices(annotations, videos):
             found.append(
                 f"is {decoded.width}x{decoded.height}, annotated as {clip.width}x{clip.height}"
             )
+        found += decoded.notices
         if found:
             notices[clip.video_id] = "; ".join(found)
     return [{"id": vid, "notice": notice} for vid, notice in sorted(notices.items())]

@@ -173,8 +173,8 @@ class VideoGrounder:
         Args:
             video: encoded, or a file, which is encoded first.
             sentences: one, or a list of them.
-            begin: search from here on, in seconds after the first frame; default: the video's
-                begin.
+            begin: search from here on, in seconds after the start of the file, as in players;
+                default: the video's begin.
             end: search up to here, in seconds; default: the video's end.
             top_k: how many tubes for each sentence, best first; they differ in time.
             threshold: the paper's `c`: a tube with a lower score is not an answer.

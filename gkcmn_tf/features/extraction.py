@@ -32,11 +32,12 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 class ExtractedFeatures(VideoFeatures):
     """Fresh features; `source` tells which frames of the file `frame_count` counts, and when.
 
-    `declared` are the properties that the file declares.
+    `declared` are the properties that the file declares; for `notices`, see `FrameStream`.
     """
 
     source: frame_rates.SourceVideo
     declared: reading.VideoInfo
+    notices: list[str]
 
     @property
     def timeline(self) -> frame_rates.Timeline:
@@ -269,8 +270,8 @@ class FeatureExtractor:
                 done += real
                 if on_progress is not None:
                     on_progress(done, total)
-        if stream.damage:
-            logging.warning("%s: %s", path, stream.damage)
+        for message in filter(None, [stream.damage, *stream.notices]):
+            logging.warning("%s: %s", path, message)
         features = np.concatenate(features)
         if not np.isfinite(features).all():
             raise ValueError(
@@ -286,6 +287,7 @@ class FeatureExtractor:
             storage_dtype=self._storage_dtype,
             source=stream.source,
             declared=stream.info,
+            notices=stream.notices,
         )
 
 

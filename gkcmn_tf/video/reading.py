@@ -36,6 +36,10 @@ _ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 MAX_FRAME_SECONDS = 600
 
 
+# Relative difference of the declared and the measured frame rate that is told to the user.
+NOTICED_RATE = 0.05
+
+
 class VideoError(ValueError):
     """A video cannot be decoded; the message names the file and the reason."""
 
@@ -143,7 +147,10 @@ class FrameStream:
             raise VideoError(f"{path}: declares no frame rate")
         self._declared_rate = fractions.Fraction(rate)
         frame, stamp = first
+        if not self._has_times:
+            stamp = stream.start_time
         self._first_stamp = stamp or 0
+        self._offset = self._find_offset()
         # The angle is counterclockwise; a quarter turn swaps width and height.
         self._quarter_turns = round(frame.rotation / 90) % 4
         width, height = frame.width, frame.height
@@ -163,8 +170,8 @@ class FrameStream:
 
     @property
     def frame_time(self) -> fractions.Fraction:
-        """Time of the last yielded frame, in seconds after the first frame."""
-        return (self.count - 1) / self._rate if self._rate else self._times[-1]
+        """Time of the last yielded frame, in seconds after the start of the file."""
+        return self._offset + ((self.count - 1) / self._rate if self._rate else self._times[-1])
 
     @property
     def frame_duration(self) -> fractions.Fraction:
@@ -173,8 +180,17 @@ class FrameStream:
 
     @property
     def start(self) -> fractions.Fraction:
-        """Time stamp of the first frame in the file, in seconds; 0 if it has none."""
-        return self._first_stamp * self._stream.time_base
+        """Time stamp of the start of the file, in seconds; 0 if it has none."""
+        return self._first_stamp * self._stream.time_base - self._offset
+
+    def _find_offset(self):
+        """Time of the first frame after the start of the file, where its earliest stream begins."""
+        if self._container.start_time is None:
+            return fractions.Fraction(0)
+        start = fractions.Fraction(self._container.start_time, av.time_base)
+        # FFmpeg rounds the start of the file to microseconds.
+        ticks = round(self._first_stamp - start / self._stream.time_base)
+        return max(ticks, 0) * self._stream.time_base
 
     @property
     def time_base(self) -> fractions.Fraction:
@@ -196,12 +212,24 @@ class FrameStream:
     @property
     def timeline(self) -> frame_rates.Timeline:
         """Frame times and sampled frames; available after the last frame."""
-        end_time = self._times[-1] + (self._last_duration or 1 / self._file_rate())
+        times = [self._offset + time for time in self._times]
         return frame_rates.Timeline(
-            times=np.array(self._times, np.float64),
-            end_time=float(end_time),
+            times=np.array(times, np.float64),
+            end_time=float(times[-1] + (self._last_duration or 1 / self._file_rate())),
             source_frames=None if self._rate is None else np.array(self._source_frames, np.int64),
         )
+
+    @property
+    def notices(self) -> list[str]:
+        """What to tell the user of an intact file; available after the last frame."""
+        found = []
+        declared, measured = self.info.fps, float(self._file_rate())
+        if abs(measured / declared - 1) > NOTICED_RATE:
+            found.append(
+                f"declares {declared:g} frames per second, but its time stamps say {measured:g}, "
+                "which is used"
+            )
+        return found
 
     @property
     def source(self) -> frame_rates.SourceVideo:

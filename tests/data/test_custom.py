@@ -12,6 +12,7 @@ from absl import logging as absl_logging
 from data import custom
 from data.annotations import END_OF_VIDEO
 from gkcmn_tf.video import writing
+from tests.gkcmn_tf.video.pictures import write_timed
 
 
 def read(folder, suffix="jsonl", limit=None):
@@ -130,6 +131,27 @@ def test_boxes_keyed_in_seconds_belong_to_the_nearest_frame(folder, rate, form):
     sentence = sentences_of(found)["val-00000"]
     assert (sentence.begin, sentence.end) == (0, 500)
     np.testing.assert_array_equal(sentence.boxes[:, 0], np.arange(500))
+
+
+@pytest.mark.parametrize(
+    ("times", "rate", "sound", "seconds", "segment"),
+    [
+        # A browser's recording that declares 60 frames a second and holds 30.
+        (np.arange(90) * 1000 // 30, 60, None, (0.5, 1.5), (15, 45)),
+        (np.arange(90) * 1000 // 30, 1000, None, (0.5, 1.5), (15, 45)),
+        # The sound begins 0.6 s before the picture, at which frame 0 appears.
+        (600 + 40 * np.arange(75), 25, "pcm_s16le", (1.0, 2.0), (10, 35)),
+        # The frame rate changes from 30 to 10 after a second.
+        ([*(np.arange(30) * 1000 // 30), *range(1000, 4000, 100)], 30, None, (0.5, 2.0), (15, 40)),
+    ],
+)
+def test_seconds_are_those_of_a_player(folder, times, rate, sound, seconds, segment):
+    write_timed(folder.video_dir / "b.mkv", times, rate=rate, sound=sound)
+    begin, end = seconds
+    boxes = {str(begin): [8, 8, 24, 32], str(end): [8, 8, 24, 32]}
+    folder.add_line("b.mkv", units="seconds", begin=begin, end=end, boxes=boxes)
+    sentence = sentences_of(read(folder))["val-00000"]
+    assert (sentence.begin, sentence.end) == segment
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from absl import logging
 
-from data import hcstvg, prepare, vidstg
+from data import custom, hcstvg, prepare, vidstg
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
+from tests.gkcmn_tf.video.pictures import write_timed
 
 ARGUMENTS = {"dataset": "vidstg"}
 
@@ -259,6 +260,25 @@ def test_hcstvg_follows_a_video_that_was_re_encoded(hcstvg_folder, output_dir, f
     (clip,) = clip_records.read_clips(output_dir, "train")
     assert (clip.begin, clip.end) == (0, 20 * fps)
     assert (clip.sentences[0].begin, clip.sentences[0].end) == segment
+
+
+def test_a_frame_rate_that_is_declared_wrongly_is_listed(custom_folder, output_dir):
+    path = custom_folder.video_dir / "a.mkv"
+    path.parent.mkdir(parents=True)
+    write_timed(path, np.arange(90) * 1000 // 30, rate=1000)
+    custom_folder.add_line("a.mkv", units="seconds", begin=0.5, end=1.5, boxes={"1": [0, 0, 8, 8]})
+    custom_folder.write()
+    found = custom.read_split(
+        "val", str(custom_folder.annotation_dir), str(custom_folder.video_dir)
+    )
+    split = run_on({"val": found}, custom_folder, output_dir, "custom")["splits"]["val"]
+    (clip,) = clip_records.read_clips(output_dir, "val")
+    assert (clip.sentences[0].begin, clip.sentences[0].end) == (15, 45)
+    assert clip.fps == pytest.approx(30, rel=1e-3)
+    (notice,) = split["video_notices"]
+    assert notice["notice"].startswith(
+        "declares 1000 frames per second, but its time stamps say 30"
+    )
 
 
 def test_a_short_segment_between_the_frames_of_a_re_encoded_video_is_left_out(folder, output_dir):

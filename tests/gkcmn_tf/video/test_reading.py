@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from gkcmn_tf.video import reading, writing
-from tests.gkcmn_tf.video.pictures import BLUE, GREEN, RED, WHITE, noise, quarters
+from tests.gkcmn_tf.video import ffmpeg
+from tests.gkcmn_tf.video.pictures import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    noise,
+    quarters,
+    write_timed,
+)
 
 
 def corner_colours(frame):
@@ -453,6 +462,50 @@ def test_a_frame_rate_that_the_file_declares_is_believed_unless_the_times_say_ot
     write_numbered(path, times=np.arange(60) * 1001 // 30)
     _, stream = read_numbers(path)
     assert stream.info.fps == 25 and stream.fps == pytest.approx(30 / 1.001, rel=1e-3)
+
+
+@pytest.mark.parametrize("declared", [60, 1000])
+@pytest.mark.parametrize(("name", "codec"), [("v.mkv", "libx264"), ("v.webm", "libvpx")])
+def test_time_stamps_decide_where_the_declared_rate_is_wrong(tmp_path, name, codec, declared):
+    path = tmp_path / name
+    times = np.arange(90) * 1000 // 30
+    write_timed(path, times, codec=codec, rate=declared)
+    stream = reading.decode_frames(str(path))
+    timeline = reading.read_timeline(str(path))
+    assert len(list(stream)) == timeline.frame_count == 90
+    np.testing.assert_array_equal(timeline.times, times / 1000)
+    np.testing.assert_array_equal(stream.timeline.times, times / 1000)
+    assert stream.info.fps == declared and stream.source.fps == pytest.approx(30, rel=1e-3)
+    # Half a second is frame 15, which begins just then; 1.5 s is frame 45.
+    assert [timeline.nearest_frame(time) for time in (0.5, 1.5)] == [15, 45]
+    assert stream.notices == [
+        f"declares {declared} frames per second, but its time stamps say 30.0067, which is used"
+    ]
+
+
+def test_a_right_frame_rate_needs_no_notice(path):
+    write_numbered(path)
+    assert read_numbers(path)[1].notices == []
+
+
+@pytest.mark.parametrize("delay", [0, 600])
+@pytest.mark.parametrize(
+    ("name", "sound"), [("v.mp4", "aac"), ("v.mkv", "pcm_s16le"), ("v.ts", "mp2"), ("v.mov", "aac")]
+)
+def test_seconds_count_from_the_start_of_the_file(tmp_path, name, sound, delay):
+    path = tmp_path / name
+    write_timed(path, delay + 40 * np.arange(75), sound=sound)
+    timeline = reading.read_timeline(str(path))
+    np.testing.assert_allclose(timeline.times, ffmpeg.frame_times(path), atol=1e-4)
+    # MP2 begins 10 ms before its first sample.
+    np.testing.assert_allclose(timeline.times, delay / 1000 + np.arange(75) / 25, atol=0.011)
+    assert timeline.end_time == pytest.approx(delay / 1000 + 3, abs=0.011)
+    # What is shown first does not depend on the sound.
+    resampled = reading.decode_frames(str(path), fps=5)
+    assert len(list(resampled)) == 15
+    np.testing.assert_array_equal(resampled.timeline.source_frames, 5 * np.arange(15))
+    np.testing.assert_array_equal(resampled.timeline.times, timeline.times)
+    assert float(resampled.frame_time) == pytest.approx(timeline.times[70], abs=1e-6)
 
 
 @pytest.mark.parametrize("fps", [5, 10, 24, 25, 30, 29.97, 100, 0.5])

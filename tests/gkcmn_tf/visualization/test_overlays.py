@@ -12,6 +12,8 @@ from PIL import Image
 from gkcmn_tf import tubes
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.visualization import drawing, overlays
+from tests.gkcmn_tf.video import ffmpeg
+from tests.gkcmn_tf.video.pictures import write_timed
 
 GREY = 128
 
@@ -371,14 +373,26 @@ def test_copied_sound_is_the_same_to_the_byte(tmp_path):
     assert stored[0] == stored[1] and len(stored[0]) > 90
 
 
-def test_sound_stays_in_step_with_pictures_that_begin_late(tmp_path):
+def test_pictures_that_begin_after_the_sound_keep_their_times(tmp_path):
     write_source(tmp_path / "v.mkv", sound="pcm_s16le", times=[500 + time for time in UNEVEN])
     output = str(tmp_path / "drawn.mp4")
     timeline = drawn_copy(tmp_path / "v.mkv", output)
-    assert timeline.times[0] == read_stamps(output)[0] == 0
-    # Half a second of the tone comes before the first picture.
+    np.testing.assert_allclose(timeline.times, 0.5 + np.array(UNEVEN) / 1000)
+    np.testing.assert_allclose(ffmpeg.frame_times(output), timeline.times, atol=1e-4)
+    np.testing.assert_allclose(reading.read_timeline(output).times, timeline.times, atol=1e-4)
     _, start, samples = read_tone(output)
-    assert len(samples) / 48000 + start == pytest.approx(1.5, abs=0.03)
+    assert len(samples) / 48000 + start == pytest.approx(2, abs=0.03)
+
+
+@pytest.mark.parametrize("declared", [60, 1000])
+def test_a_copy_plays_at_the_measured_rate(tmp_path, declared):
+    write_timed(tmp_path / "v.webm", np.arange(60) * 1000 // 30, codec="libvpx", rate=declared)
+    output = str(tmp_path / "drawn.mp4")
+    timeline = drawn_copy(tmp_path / "v.webm", output)
+    np.testing.assert_allclose(ffmpeg.frame_times(output), timeline.times, atol=1e-4)
+    assert timeline.times[-1] == pytest.approx(59 / 30, abs=1e-3)
+    with av.open(output) as container:
+        assert container.streams.video[0].average_rate == pytest.approx(30, rel=0.02)
 
 
 def test_sound_that_cannot_be_written_is_left_out_with_a_warning(tmp_path, monkeypatch, caplog):
