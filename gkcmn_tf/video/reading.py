@@ -68,6 +68,31 @@ class VideoInfo:
     declared_frames: int
 
 
+@dataclasses.dataclass(frozen=True)
+class _Turn:
+    """How to turn a stored frame upright: transpose it, then flip its columns and its rows."""
+
+    transposed: bool
+    columns_flipped: bool
+    rows_flipped: bool
+
+    @classmethod
+    def of_frame(cls, frame: av.VideoFrame) -> "_Turn":
+        """Reads the display matrix, `x' = a x + c y`, `y' = b x + d y`; any angle is rounded."""
+        matrix = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+        if matrix is None:
+            return cls(False, False, False)
+        a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32)
+        if abs(int(a)) + abs(int(d)) >= abs(int(b)) + abs(int(c)):
+            return cls(False, bool(a < 0), bool(d < 0))
+        return cls(True, bool(c < 0), bool(b < 0))
+
+    def apply(self, frame: np.ndarray) -> np.ndarray:
+        """Turns `[height, width, 3]` upright."""
+        turned = frame.swapaxes(0, 1) if self.transposed else frame
+        return turned[:: -1 if self.rows_flipped else 1, :: -1 if self.columns_flipped else 1]
+
+
 class FrameStream:
     """Iterator over the frames of a video, decoded lazily; can be iterated once.
 
@@ -151,10 +176,9 @@ class FrameStream:
             stamp = stream.start_time
         self._first_stamp = stamp or 0
         self._offset = self._find_offset()
-        # The angle is counterclockwise; a quarter turn swaps width and height.
-        self._quarter_turns = round(frame.rotation / 90) % 4
+        self._turn = _Turn.of_frame(frame)
         width, height = frame.width, frame.height
-        if self._quarter_turns % 2:
+        if self._turn.transposed:
             width, height = height, width
         self.info = VideoInfo(width, height, float(rate), stream.frames)
         self._decoded = itertools.chain([first], decoded)
@@ -201,7 +225,7 @@ class FrameStream:
     def pixel_aspect(self) -> fractions.Fraction:
         """Pixel aspect ratio (width / height) of the upright frame; 1 if not declared."""
         aspect = self._stream.sample_aspect_ratio or fractions.Fraction(1)
-        return 1 / aspect if self._quarter_turns % 2 else aspect
+        return 1 / aspect if self._turn.transposed else aspect
 
     def _file_rate(self):
         declared, intervals = self._declared_rate, len(self._times) - 1
@@ -371,12 +395,12 @@ class FrameStream:
             width = height = self._size
         else:
             width, height = self.info.width, self.info.height
-            if self._quarter_turns % 2:
+            if self._turn.transposed:
                 width, height = height, width
         resized = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=RESIZE_FLAGS, threads=1
         )
-        upright = np.rot90(resized.to_ndarray(), self._quarter_turns)
+        upright = self._turn.apply(resized.to_ndarray())
         return np.ascontiguousarray(upright[:, ::-1] if self._mirrored else upright)
 
 

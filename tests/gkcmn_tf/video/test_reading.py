@@ -143,7 +143,17 @@ def test_shrinking_does_not_alias(path):
     np.testing.assert_allclose(frame, 127, atol=12)
 
 
-# The matrix of the track header: none, a quarter turn clockwise, upside down, anticlockwise.
+def set_display_matrix(path, matrix):
+    """Sets `a, b, c, d` in the header of the track: `x' = a x + c y`, `y' = b x + d y`."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+# None, a quarter turn clockwise, upside down, anticlockwise; then the same after a mirror, as front
+# cameras write it.
 @pytest.mark.parametrize(
     ("matrix", "colours"),
     [
@@ -151,22 +161,25 @@ def test_shrinking_does_not_alias(path):
         ((0, 1, -1, 0), [BLUE, RED, WHITE, GREEN]),
         ((-1, 0, 0, -1), [WHITE, BLUE, GREEN, RED]),
         ((0, -1, 1, 0), [GREEN, WHITE, RED, BLUE]),
+        ((-1, 0, 0, 1), [GREEN, RED, WHITE, BLUE]),
+        ((0, -1, -1, 0), [WHITE, GREEN, BLUE, RED]),
+        ((1, 0, 0, -1), [BLUE, WHITE, RED, GREEN]),
+        ((0, 1, 1, 0), [RED, BLUE, GREEN, WHITE]),
     ],
 )
 @pytest.mark.parametrize("size", [224, None])
 def test_a_turned_camera_gives_upright_frames(path, matrix, colours, size):
     writing.write_video(str(path), [quarters()] * 2, 25)
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 44
-    a, b, c, d = (value << 16 for value in matrix)
-    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
+    set_display_matrix(path, matrix)
     stream = reading.decode_frames(str(path), size)
     (frame, _) = stream
     upright = (64, 48) if matrix[0] else (48, 64)
     assert (stream.info.width, stream.info.height) == upright
     assert frame.shape == ((upright[1], upright[0], 3) if size is None else (size, size, 3))
     np.testing.assert_allclose(corner_colours(frame), colours, atol=12)
+    if size is None:
+        shown = ffmpeg.frames(path, upright[1], upright[0])[0]
+        np.testing.assert_allclose(corner_colours(shown), colours, atol=12)
 
 
 def test_frames_are_decoded_as_they_are_asked_for(path):
