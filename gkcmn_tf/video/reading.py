@@ -159,15 +159,17 @@ class FrameStream:
         stream.thread_type = "AUTO"
         # Return damaged frames, which some decoders drop by default.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
-        # AVI has no presentation time stamps.
-        self._has_times = self._container.format.name != "avi"
+        # AVI has no presentation time stamps, raw streams have none at all.
+        self._is_raw = bool(self._container.format.flags & av.format.Flags.no_timestamps.value)
+        self._has_times = self._container.format.name != "avi" and not self._is_raw
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
             if self._error:
                 raise VideoError(f"{path}: no frame can be decoded: {self._error}")
             raise VideoError(f"{path}: holds no frames")
-        rate = stream.average_rate or stream.guessed_rate
+        # The average rate of a raw stream is always FFmpeg's default of 25.
+        rate = (not self._is_raw and stream.average_rate) or stream.guessed_rate
         if not rate:
             raise VideoError(f"{path}: declares no frame rate")
         self._declared_rate = fractions.Fraction(rate)
@@ -253,6 +255,11 @@ class FrameStream:
                 f"declares {declared:g} frames per second, but its time stamps say {measured:g}, "
                 "which is used"
             )
+        if self._is_raw and not self._stream.codec_context.framerate:
+            found.append(
+                f"does not say its frame rate; {declared:g} frames per second is a guess, so put "
+                "it into a container with the right one if seconds matter"
+            )
         return found
 
     @property
@@ -323,7 +330,7 @@ class FrameStream:
                 time = (stamp - start) * self._stream.time_base
             self._times.append(max(time, previous))
             tick = frame.time_base or self._stream.time_base
-            self._last_duration = (frame.duration or 0) * tick
+            self._last_duration = 0 if self._is_raw else (frame.duration or 0) * tick
             yield frame
 
     def _decode(self):
@@ -358,7 +365,7 @@ class FrameStream:
                     return
                 continue
             for frame in frames:
-                stamp = frame.pts if self._has_times else frame.dts
+                stamp = frame.pts if self._has_times else None if self._is_raw else frame.dts
                 self._damaged += frame.is_corrupt
                 if certain and stamp is not None:
                     has_errors = self._error or self._damaged

@@ -50,13 +50,21 @@ def read_numbers(path, fps=None):
 
 
 def write_numbered(
-    path, codec="libx264", count=60, *, times=None, options=None, size=(64, 96), **container_options
+    path,
+    codec="libx264",
+    count=60,
+    *,
+    times=None,
+    rate=25,
+    options=None,
+    size=(64, 96),
+    **container_options,
 ):
-    """A video of numbered frames, 25 a second or at `times` in milliseconds."""
+    """A video of numbered frames, `rate` a second or at `times` in milliseconds."""
     if codec not in av.codec.codecs_available:
         pytest.skip(f"PyAV {av.__version__} was built without the encoder {codec}")
     with av.open(str(path), "w", **container_options) as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p" if size[0] % 2 == 0 else "yuv444p"
         stream.codec_context.thread_count = 1
@@ -374,15 +382,40 @@ def test_b_frames_are_stored_in_another_order_than_shown(path):
     assert read_numbers(path)[0] == list(range(60))
 
 
-@pytest.mark.parametrize(("codec", "form"), [("libx264", "h264"), ("libx265", "hevc")])
-def test_a_stream_without_time_stamps_is_timed_by_its_frame_rate(tmp_path, codec, form):
+@pytest.mark.parametrize("rate", [10, 25, 50, fractions.Fraction(30000, 1001)])
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("libx264", "h264"), ("libx265", "hevc"), ("mpeg4", "m4v"), ("mpeg2video", "mpeg2video")],
+)
+def test_a_stream_without_time_stamps_is_timed_by_the_rate_of_its_codec(
+    tmp_path, codec, form, rate
+):
+    if codec == "mpeg2video" and rate == 10:
+        pytest.skip("MPEG-2 has no such rate")
     path = tmp_path / f"v.{form}"
-    options = {"bf": "3"} if codec == "libx264" else {"x265-params": "log-level=none:pools=1"}
-    write_numbered(path, codec, options=options, format=form)
+    options = {"libx265": {"x265-params": "log-level=none:pools=1"}}.get(codec, {"bf": "2"})
+    write_numbered(path, codec, options=options, rate=rate, format=form)
     numbers, stream = read_numbers(path)
-    assert numbers == list(range(60)) and stream.damage == ""
+    assert numbers == list(range(60)) and stream.damage == "" and stream.notices == []
     assert stream.info.declared_frames == 0
-    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 25)
+    assert stream.fps == pytest.approx(float(rate), rel=1e-6)
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / float(rate))
+
+
+def test_a_stream_that_does_not_say_its_rate_is_timed_by_a_guess_which_is_told(tmp_path):
+    path = tmp_path / "v.mjpeg"
+    with av.open(str(path), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(30)) and stream.damage == ""
+    np.testing.assert_allclose(stream.timeline.times, np.arange(30) / 25)
+    (notice,) = stream.notices
+    assert notice.startswith("does not say its frame rate; 25 frames per second is a guess")
 
 
 def test_a_video_of_one_frame(path):
