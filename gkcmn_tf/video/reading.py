@@ -18,6 +18,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from gkcmn_tf.video import frame_rates
+from gkcmn_tf.video.cropping import Cropping, read_cropping
 
 FRAME_SIZE = 224
 
@@ -56,8 +57,8 @@ class VideoInfo:
         True
 
     Attributes:
-        width: width in pixels after rotation to upright.
-        height: height in pixels after rotation to upright.
+        width: width in pixels after cropping and rotation to upright.
+        height: height in pixels after cropping and rotation to upright.
         fps: frames per second.
         declared_frames: number of frames; 0 if unknown.
     """
@@ -96,7 +97,8 @@ class _Turn:
 class FrameStream:
     """Iterator over the frames of a video, decoded lazily; can be iterated once.
 
-    Frames are uint8 RGB `[height, width, 3]`, rotated to upright. Memory use does not depend on the
+    Frames are uint8 RGB `[height, width, 3]`, as players show them: cropped as the container says
+    and turned upright, except for the pixel aspect ratio. Memory use does not depend on the
     length of the video.
 
     Example:
@@ -140,7 +142,7 @@ class FrameStream:
         self._size = size
         self._mirrored = mirrored
         self._rate = None if fps is None else frame_rates.as_rate(fps)
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._crop_reformatter = VideoReformatter(), VideoReformatter()
         self._times = []
         self._source_frames = []
         self._last_duration = None
@@ -179,7 +181,11 @@ class FrameStream:
         self._first_stamp = stamp or 0
         self._offset = self._find_offset()
         self._turn = _Turn.of_frame(frame)
-        width, height = frame.width, frame.height
+        self._cropping = read_cropping(stream)
+        left, top, right, bottom = self._cropping.box(frame.width, frame.height)
+        if left >= right or top >= bottom:
+            raise VideoError(f"{path}: declares a cropping that leaves no picture")
+        width, height = right - left, bottom - top
         if self._turn.transposed:
             width, height = height, width
         self.info = VideoInfo(width, height, float(rate), stream.frames)
@@ -404,11 +410,21 @@ class FrameStream:
             width, height = self.info.width, self.info.height
             if self._turn.transposed:
                 width, height = height, width
+        if self._cropping != Cropping():
+            frame = self._cropped(frame)
         resized = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=RESIZE_FLAGS, threads=1
         )
         upright = self._turn.apply(resized.to_ndarray())
         return np.ascontiguousarray(upright[:, ::-1] if self._mirrored else upright)
+
+    def _cropped(self, frame):
+        whole = self._crop_reformatter.reformat(
+            frame, format="rgb24", interpolation=RESIZE_FLAGS, threads=1
+        )
+        left, top, right, bottom = self._cropping.box(frame.width, frame.height)
+        pixels = np.ascontiguousarray(whole.to_ndarray()[top:bottom, left:right])
+        return av.VideoFrame.from_ndarray(pixels, format="rgb24")
 
 
 def decode_frames(

@@ -637,7 +637,13 @@ def test_a_disk_that_fails_ends_the_video(path, monkeypatch):
             raise av.error.OSError(5, "Input/output error")
 
     opened = av.open
-    monkeypatch.setattr(av, "open", lambda *args: FailingContainer(opened(*args)))
+    monkeypatch.setattr(
+        av,
+        "open",
+        lambda file, *mode, **options: (
+            opened(file, *mode, **options) if mode else FailingContainer(opened(file))
+        ),
+    )
     numbers, stream = read_numbers(path)
     assert 5 < len(numbers) <= 30 and numbers == list(range(len(numbers)))
     assert stream.damage == f"decoding stops after frame {len(numbers)}: Input/output error"
