@@ -49,6 +49,7 @@ class VideoFacts:
         declared_frames: number of frames, as declared by the file; 0 if unknown.
         times: time of each frame, in seconds.
         end_time: end of the last frame, in seconds.
+        is_hdr: whether the video has a high dynamic range, which is decoded as if it had not.
         notices: what to tell the user of the file (`reading.FrameStream.notices`).
         source_frames: source frame of each resampled frame
             (`frame_rates.Timeline.source_frames`); None without resampling.
@@ -62,6 +63,7 @@ class VideoFacts:
     declared_frames: int
     times: list[float]
     end_time: float
+    is_hdr: bool
     notices: list[str]
     source_frames: list[int] | None = None
 
@@ -79,6 +81,7 @@ class VideoFacts:
             made.declared.declared_frames,
             np.round(timeline.times, 6).tolist(),
             round(timeline.end_time, 6),
+            made.is_hdr,
             made.notices,
             None if shown is None else shown.tolist(),
         )

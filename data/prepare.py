@@ -311,6 +311,7 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
         "notices": {
             **dict(sorted(notices.items())),
             f"sentences_over_{PAPER_MAX_WORDS}_words": _count_long_sentences(clips),
+            "hdr_videos": _count_hdr(annotations, videos),
             "videos_with_notice": len(video_notices),
         },
         "video_notices": video_notices,
@@ -377,6 +378,10 @@ def _counts(clips, skipped):
 def _count_long_sentences(clips):
     texts = [sentence.text for clip in clips for sentence in clip.sentences]
     return sum(len(words) > PAPER_MAX_WORDS for words in standardization.split_words(texts))
+
+
+def _count_hdr(annotations, videos):
+    return sum(vid in videos and videos[vid].is_hdr for vid in annotations.videos)
 
 
 def _video_notices(annotations, videos):

@@ -32,11 +32,12 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 class ExtractedFeatures(VideoFeatures):
     """Fresh features; `source` tells which frames of the file `frame_count` counts, and when.
 
-    `declared` are the properties that the file declares; for `notices`, see `FrameStream`.
+    `declared` are the properties that the file declares; for the others, see `FrameStream`.
     """
 
     source: frame_rates.SourceVideo
     declared: reading.VideoInfo
+    is_hdr: bool
     notices: list[str]
 
     @property
@@ -287,6 +288,7 @@ class FeatureExtractor:
             storage_dtype=self._storage_dtype,
             source=stream.source,
             declared=stream.info,
+            is_hdr=stream.is_hdr,
             notices=stream.notices,
         )
 

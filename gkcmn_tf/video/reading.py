@@ -37,6 +37,9 @@ _ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 MAX_FRAME_SECONDS = 600
 
 
+# Transfer characteristics of high dynamic range, by their number in H.273.
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
 # Relative difference of the declared and the measured frame rate that is told to the user.
 NOTICED_RATE = 0.05
 
@@ -148,19 +151,8 @@ class FrameStream:
         self._last_duration = None
         self._error = self._stop = ""
         self._lost = self._damaged = self._cut_away = 0
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"{path}: no such file")
-        try:
-            self._container = av.open(path)
-        except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
-        # The default stream of players, not a cover picture.
-        self._stream = stream = self._container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoError(f"{path}: has no video stream")
-        stream.thread_type = "AUTO"
-        # Return damaged frames, which some decoders drop by default.
-        stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+        self._container, self._stream = _open(path)
+        stream = self._stream
         # AVI has no presentation time stamps, raw streams have none at all.
         self._is_raw = bool(self._container.format.flags & av.format.Flags.no_timestamps.value)
         self._has_times = self._container.format.name != "avi" and not self._is_raw
@@ -181,6 +173,7 @@ class FrameStream:
         self._first_stamp = stamp or 0
         self._offset = self._find_offset()
         self._turn = _Turn.of_frame(frame)
+        self._hdr = _HDR_TRANSFERS.get(frame.color_trc, "")
         self._cropping = read_cropping(stream)
         left, top, right, bottom = self._cropping.box(frame.width, frame.height)
         if left >= right or top >= bottom:
@@ -266,7 +259,17 @@ class FrameStream:
                 f"does not say its frame rate; {declared:g} frames per second is a guess, so put "
                 "it into a container with the right one if seconds matter"
             )
+        if self._hdr:
+            found.append(
+                f"is HDR ({self._hdr}) and decoded as if it were SDR, so it looks pale and dark; "
+                "convert it to SDR with tone mapping first"
+            )
         return found
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the video has a high dynamic range (PQ or HLG)."""
+        return bool(self._hdr)
 
     @property
     def source(self) -> frame_rates.SourceVideo:
@@ -425,6 +428,24 @@ class FrameStream:
         left, top, right, bottom = self._cropping.box(frame.width, frame.height)
         pixels = np.ascontiguousarray(whole.to_ndarray()[top:bottom, left:right])
         return av.VideoFrame.from_ndarray(pixels, format="rgb24")
+
+
+def _open(path):
+    """Returns the container and the video stream of a file."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        container = av.open(path)
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
+    # The default stream of players, not a cover picture.
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+        raise VideoError(f"{path}: has no video stream")
+    stream.thread_type = "AUTO"
+    # Return damaged frames, which some decoders drop by default.
+    stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+    return container, stream
 
 
 def decode_frames(

@@ -125,6 +125,7 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
             "sentences_with_cleaned_text": 0,
             "unusable_boxes": 0,
             "sentences_over_20_words": 0,
+            "hdr_videos": 0,
             "videos_with_notice": 0,
         },
         "video_notices": [],
@@ -279,6 +280,19 @@ def test_a_frame_rate_that_is_declared_wrongly_is_listed(custom_folder, output_d
     assert notice["notice"].startswith(
         "declares 1000 frames per second, but its time stamps say 30"
     )
+
+
+def test_videos_of_high_dynamic_range_are_counted(folder, steady, output_dir):
+    for vid in "ab":
+        folder.add_vidor(vid, {0: steady})
+        folder.add_record(vid)
+        folder.add_video(vid)
+    path = folder.video_dir / "g0" / "b.mp4"
+    write_timed(path, 40 * np.arange(40), options={"x264-params": "transfer=smpte2084"})
+    split = run(folder, output_dir)["splits"]["val"]
+    assert split["notices"]["hdr_videos"] == 1
+    (notice,) = split["video_notices"]
+    assert notice["id"] == "b" and "is HDR (PQ) and decoded as if it were SDR" in notice["notice"]
 
 
 def test_a_short_segment_between_the_frames_of_a_re_encoded_video_is_left_out(folder, output_dir):

@@ -23,11 +23,11 @@ def noise(count, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, 48, 64, 3), np.uint8)
 
 
-def write_timed(path, times, *, codec="libx264", rate=25, sound=None, **container_options):
+def write_timed(path, times, *, codec="libx264", rate=25, options=None, sound=None):
     """Grey frames at `times` in milliseconds; with `sound`, four seconds of silence from 0 on."""
     unit = fractions.Fraction(1, 1000)
-    with av.open(str(path), "w", **container_options) as container:
-        video = container.add_stream(codec, rate=rate)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=rate, options=options or {})
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         video.codec_context.time_base = unit
         video.codec_context.thread_count = 1

@@ -529,6 +529,18 @@ def test_time_stamps_decide_where_the_declared_rate_is_wrong(tmp_path, name, cod
     ]
 
 
+@pytest.mark.parametrize(
+    ("transfer", "name"),
+    [("smpte2084", "PQ"), ("arib-std-b67", "HLG"), ("bt709", ""), ("bt2020-10", "")],
+)
+def test_a_high_dynamic_range_is_told(path, transfer, name):
+    write_numbered(path, count=5, options={"x264-params": f"transfer={transfer}"})
+    stream = read_numbers(path)[1]
+    assert stream.is_hdr == bool(name)
+    assert len(stream.notices) == stream.is_hdr
+    assert f"is HDR ({name})" in "".join(stream.notices) or not name
+
+
 def test_a_right_frame_rate_needs_no_notice(path):
     write_numbered(path)
     assert read_numbers(path)[1].notices == []
