@@ -396,7 +396,7 @@ class FrameStream:
         found = []
         if self._stop:
             found.append(f"decoding stops after frame {decoded}: {self._stop}")
-        elif decoded < declared:
+        elif decoded < declared and not self._is_whole():
             found.append(f"{decoded} of {declared} frames can be decoded")
         if self._lost:
             found.append(f"lost frames, each replaced by the previous frame: {self._lost}")
@@ -405,6 +405,21 @@ class FrameStream:
         if self._error and not found:
             found.append(self._error)
         return "; ".join(found)
+
+    def _is_whole(self):
+        """Whether the frames last as long as the file declares.
+
+        Then missing frames were never there: an edit list cuts them away, or AVI has empty chunks.
+        """
+        stream, frame = self._stream, 1 / self._file_rate()
+        reached = self._times[-1] + (self._last_duration or frame)
+        if not self._has_times:
+            # FFmpeg estimates the duration of AVI from the size of the file.
+            return reached > self.info.declared_frames / self._declared_rate - frame / 2
+        if not stream.duration:
+            return False
+        end = (stream.start_time or 0) + stream.duration - self._first_stamp
+        return reached > end * stream.time_base - frame / 2
 
     def _convert(self, frame):
         if self._size is not None:

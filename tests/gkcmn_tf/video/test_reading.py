@@ -541,6 +541,45 @@ def test_a_high_dynamic_range_is_told(path, transfer, name):
     assert f"is HDR ({name})" in "".join(stream.notices) or not name
 
 
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_an_edit_list_that_cuts_the_end_away_is_no_damage(path, b_frames):
+    write_numbered(path, count=100, options={"bf": b_frames, "g": "12"})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 12
+    struct.pack_into(">I", data, place, 2000)  # milliseconds
+    path.write_bytes(data)
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(50)) and len(ffmpeg.frame_times(path)) == 50
+    assert stream.info.declared_frames == 100 and stream.damage == ""
+
+
+@pytest.mark.parametrize("arguments", [["-ss", "1"], ["-ss", "1", "-t", "1.1"], ["-t", "2"]])
+def test_a_part_of_a_file_that_was_copied_is_no_damage(path, arguments):
+    write_numbered(path, count=100, options={"bf": "0", "g": "12"})
+    part = path.with_name("part.mp4")
+    ffmpeg.run(*arguments, "-i", path, "-c", "copy", part)
+    numbers, stream = read_numbers(part)
+    begin = 25 if "-ss" in arguments else 0
+    assert numbers == list(range(begin, begin + len(ffmpeg.frame_times(part))))
+    assert stream.damage == ""
+
+
+def test_empty_chunks_of_an_avi_file_are_no_damage(tmp_path):
+    # One chunk a millisecond, of which all but one in a hundred are empty.
+    path = tmp_path / "v.avi"
+    write_numbered(path, "mpeg4", times=100 * np.arange(60))
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(60)) and stream.damage == ""
+    assert stream.info.declared_frames > 5000
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 10, atol=1e-3)
+    np.testing.assert_allclose(stream.timeline.times, ffmpeg.frame_times(path), atol=1e-3)
+    # The last two thirds of the file are its index.
+    truncated(path, 0.2)
+    numbers, stream = read_numbers(path)
+    assert 10 < len(numbers) < 50
+    assert f"{len(numbers)} of {stream.info.declared_frames} frames can be decoded" in stream.damage
+
+
 def test_a_right_frame_rate_needs_no_notice(path):
     write_numbered(path)
     assert read_numbers(path)[1].notices == []

@@ -314,12 +314,24 @@ def test_resampled_frames_are_evenly_spaced(tmp_path):
     np.testing.assert_allclose(read_stamps(output), np.arange(14) / 10, atol=1e-9)
 
 
-@pytest.mark.parametrize(("rotation", "aspect"), [(0, (4, 3)), (90, (3, 4)), (180, (4, 3))])
-def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, rotation, aspect):
-    write_source(tmp_path / "v.mp4", aspect=fractions.Fraction(4, 3), rotation=rotation)
+@pytest.mark.parametrize(
+    ("name", "rotation", "aspect", "sound"),
+    [
+        ("v.mp4", 0, (4, 3), None),
+        ("v.mp4", 90, (3, 4), None),
+        ("v.mp4", 180, (4, 3), None),
+        ("v.mp4", 0, (4, 3), "aac"),
+        ("v.mkv", 0, (4, 3), "flac"),
+        ("v.ts", 0, (4, 3), None),
+        ("v.avi", 0, (4, 3), None),
+    ],
+)
+def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, name, rotation, aspect, sound):
+    ratio = fractions.Fraction(4, 3)
+    write_source(tmp_path / name, aspect=ratio, rotation=rotation, sound=sound)
     output = str(tmp_path / "drawn.mp4")
     strip = str(tmp_path / "strip.png")
-    drawn_copy(tmp_path / "v.mp4", output, strip_path=strip)
+    drawn_copy(tmp_path / name, output, strip_path=strip)
     with av.open(output) as container:
         stream = container.streams.video[0]
         assert stream.sample_aspect_ratio == fractions.Fraction(*aspect)
