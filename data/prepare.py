@@ -19,6 +19,7 @@ The output folder also contains settings.json (settings of the features, written
 
 import collections
 import dataclasses
+import enum
 import json
 import os
 import shlex
@@ -36,12 +37,14 @@ from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text import standardization
 
 from . import datasets, extract_features, mirroring
-from .annotations import Skipped, SplitAnnotations, resample_clip
+from .annotations import Skipped, SplitAnnotations, resample_clip, retime_clip
 
 FLAGS = flags.FLAGS
 SETTINGS = "settings.json"
 CLIPS_PER_SHARD = 512
 PAPER_MAX_WORDS = 20
+RE_ENCODED_FRAMES = 2  # frames by which re-encoding may shorten or lengthen a video
+SAME_RATE = 0.01  # relative difference of rates that were rounded, or of uneven frames
 
 
 def define_flags() -> None:
@@ -249,12 +252,59 @@ def fit_to_video(
     return fitted, skipped
 
 
+def to_file_frames(
+    clip: Clip, decoded: extract_features.VideoFacts
+) -> tuple[Clip | None, list[Skipped]]:
+    """Maps a clip from the frames of the annotated video to those of the file.
+
+    The two differ if the file was re-encoded at another frame rate.
+
+    Returns:
+        the clip, None if no sentence is left, and the sentences left out: those whose frames are
+        not in the file, and all of a video that differs in rate and count by different factors.
+    """
+    match = _match_frames(clip, decoded)
+    if match is _Match.SAME:
+        return clip, []
+    if match is _Match.BY_TIME:
+        return retime_clip(clip, decoded.timeline, decoded.fps)
+    reason = (
+        f"video {clip.video_id}: has {decoded.frame_count} frames at {decoded.fps:g} frames per "
+        f"second, annotated as {clip.frame_count} at {clip.fps:g}, so the frames that the "
+        "annotation means are unknown; use the file that was annotated"
+    )
+    return None, [Skipped(sentence.id, reason) for sentence in clip.sentences]
+
+
+class _Match(enum.Enum):
+    """How the frames of an annotation relate to those of the file."""
+
+    SAME = enum.auto()
+    BY_TIME = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+def _match_frames(clip, decoded):
+    annotated, factor = clip.frame_count, decoded.fps / clip.fps
+    counts = (decoded.frame_count, decoded.declared_frames)
+    if any(abs(count - annotated) <= 1 for count in counts):
+        return _Match.SAME
+    if abs(factor - 1) * annotated <= 1:  # one rate: the file is cut or damaged
+        return _Match.SAME
+    if abs(decoded.frame_count - annotated * factor) <= RE_ENCODED_FRAMES * max(factor, 1):
+        return _Match.BY_TIME
+    rates = (decoded.fps, decoded.declared_fps)
+    if any(abs(rate / clip.fps - 1) <= SAME_RATE for rate in rates):
+        return _Match.SAME
+    return _Match.UNKNOWN
+
+
 def _write_split(split, annotations, videos, failures, output_dir, fps):
     """Writes the clips of a split, resampled to `fps`; returns its part of the manifest."""
     clips, skipped, between_frames = _fit_clips(annotations, videos, failures, fps)
     num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
     shards = clip_records.write_clips(output_dir, split, clips, num_shards)
-    video_notices = _video_notices(annotations.clips, videos)
+    video_notices = _video_notices(annotations, videos)
     _warn(split, skipped, video_notices)
     if not clips:
         logging.warning("%s: no sentence can be used", split)
@@ -267,6 +317,7 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
         "notices": {
             **dict(sorted(notices.items())),
             f"sentences_over_{PAPER_MAX_WORDS}_words": _count_long_sentences(clips),
+            "hdr_videos": _count_hdr(annotations, videos),
             "videos_with_notice": len(video_notices),
         },
         "video_notices": video_notices,
@@ -288,8 +339,14 @@ def _fit_clips(annotations, videos, failures, fps):
             skipped += [Skipped(sentence.id, reason) for sentence in clip.sentences]
             continue
         decoded = videos[clip.video_id]
-        fitted, left_out = fit_to_video(clip, decoded)
+        if clip.video_id in annotations.in_file_frames:
+            fitted, left_out = dataclasses.replace(clip, fps=decoded.fps), []
+        else:
+            fitted, left_out = to_file_frames(clip, decoded)
         skipped += left_out
+        if fitted is not None:
+            fitted, left_out = fit_to_video(fitted, decoded)
+            skipped += left_out
         if fitted is not None and fps is not None:
             fitted, left_out = resample_clip(fitted, decoded.source_frames, fps)
             skipped += left_out
@@ -329,15 +386,27 @@ def _count_long_sentences(clips):
     return sum(len(words) > PAPER_MAX_WORDS for words in standardization.split_words(texts))
 
 
-def _video_notices(clips, videos):
-    """Returns the differences between videos and their annotations."""
+def _count_hdr(annotations, videos):
+    return sum(vid in videos and videos[vid].is_hdr for vid in annotations.videos)
+
+
+def _video_notices(annotations, videos):
+    """Returns the differences between videos and their annotations or declared properties."""
     notices = {}
-    for clip in clips:
+    for clip in annotations.clips:
         decoded = videos.get(clip.video_id)
         if decoded is None:
             continue
         found = []
-        if decoded.frame_count < clip.frame_count:
+        in_file_frames = clip.video_id in annotations.in_file_frames
+        match = _Match.SAME if in_file_frames else _match_frames(clip, decoded)
+        if match is not _Match.SAME:
+            found.append(
+                f"has {decoded.frame_count} frames at {decoded.fps:g} frames per second, annotated "
+                f"as {clip.frame_count} at {clip.fps:g}; "
+                + ("mapped by time" if match is _Match.BY_TIME else "left out")
+            )
+        elif decoded.frame_count < clip.frame_count:
             found.append(f"{decoded.frame_count} of {clip.frame_count} frames can be decoded")
         elif decoded.frame_count > clip.frame_count > 0:
             found.append(f"has {decoded.frame_count} frames, annotated as {clip.frame_count}")
@@ -345,6 +414,7 @@ def _video_notices(clips, videos):
             found.append(
                 f"is {decoded.width}x{decoded.height}, annotated as {clip.width}x{clip.height}"
             )
+        found += decoded.notices
         if found:
             notices[clip.video_id] = "; ".join(found)
     return [{"id": vid, "notice": notice} for vid, notice in sorted(notices.items())]

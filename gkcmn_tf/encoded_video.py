@@ -14,7 +14,7 @@ from gkcmn_tf.json_fields import is_number
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from gkcmn_tf.video.windows import count_windows
 
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = ("features", "times", "source_frames", "description")
 
 
@@ -151,5 +151,6 @@ def cache_path(cache_dir: str | os.PathLike, video: str, fingerprint: dict) -> s
     with open(video, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     settings = {key: value for key, value in fingerprint.items() if key != "i3d_source"}
+    settings["format"] = _FORMAT
     made = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return os.path.join(os.fspath(cache_dir), f"{content[:32]}-{made[:16]}.npz")

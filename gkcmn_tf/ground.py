@@ -8,10 +8,10 @@ Examples:
 Prints one line of JSON for each query: {"video", "query", "begin", "end" (frames, half-open),
 "begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frame
 numbers are those of the file, even if the model was trained on resampled videos. Seconds are
-computed from time stamps and count from the first frame. With --threshold, a query without a tube
-is {"video", "query", "absent": true, "score"}. --format selects other output formats for
-annotation tools and players. A video and a strip of still images with the tube are written to
---output_dir.
+computed from time stamps and count from the start of the file, as in players. With --threshold, a
+query without a tube is {"video", "query", "absent": true, "score"}. --format selects other output
+formats for annotation tools and players. A video and a strip of still images with the tube are
+written to --output_dir.
 """
 
 import math

@@ -8,9 +8,6 @@ from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates
 
-# Containers round time stamps to milliseconds.
-_TOLERANCE = 1e-3  # seconds
-
 
 def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
     """Validates a sentence; warns of unknown words and of truncation.
@@ -47,24 +44,23 @@ def clip_frames(
 
     Args:
         timeline: timeline of the video.
-        begin: begin in seconds after the first frame; None for the first frame.
-        end: end in seconds; None for the end of the video.
+        begin: begin in seconds after the start of the file; None for the first frame.
+        end: end in seconds after the start of the file; None for the last frame.
 
     Raises:
         ValueError: the range is invalid, or has no samples after resampling.
     """
-    duration = timeline.end_time
+    starts, ends = timeline.times[0], timeline.end_time
     first = 0.0 if begin is None else begin
-    last = duration if end is None else end
-    if not 0 <= first < last <= duration + _TOLERANCE:
+    last = ends if end is None else end
+    rounding = float(frame_rates.ROUNDING)
+    if not (0 <= first < last <= ends + rounding and last > starts + rounding):
+        shown = f"picture, from {starts:.2f} to" if starts else "video's"
         raise ValueError(
             f"--begin={first:g} --end={last:g}: expected 0 <= begin < end in seconds, within the "
-            f"video's {duration:.2f} s"
+            f"{shown} {ends:.2f} s"
         )
-    begin_frame = int(np.searchsorted(timeline.times, first + _TOLERANCE, side="right")) - 1
-    end_frame = int(np.searchsorted(timeline.times, last - _TOLERANCE, side="left"))
-    begin_frame = max(begin_frame, 0)
-    end_frame = max(end_frame, begin_frame + 1)
+    begin_frame, end_frame = timeline.frames_shown(first, last)
     first_sample, end_sample = timeline.to_samples(begin_frame, end_frame)
     if first_sample == end_sample:
         raise ValueError(

@@ -178,8 +178,8 @@ class VideoGrounder:
         Args:
             video: an encoded video, or a video file, which is encoded first.
             sentences: one sentence or a list of sentences.
-            begin: begin of the searched part in seconds after the first frame; default: begin of
-                the video.
+            begin: begin of the searched part in seconds after the start of the file, as in players;
+                default: begin of the video.
             end: end of the searched part in seconds; default: end of the video.
             top_k: number of tubes per sentence, sorted by score; they differ in time.
             threshold: minimum score of a tube, the paper's `c`; default: no minimum.

@@ -36,18 +36,31 @@ class ExtractedFeatures(VideoFeatures):
         >>> import numpy as np
         >>> from gkcmn_tf.features.extraction import ExtractedFeatures
         >>> from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+        >>> from gkcmn_tf.video.reading import VideoInfo
         >>> source = SourceVideo("park.mp4", 640, 360, 25.0, Timeline(np.arange(8) / 25, 8 / 25))
         >>> features = np.ones([2, 7, 7, 1024], np.float16)
-        >>> video = ExtractedFeatures("park", 25.0, 640, 360, 8, features, source=source)
+        >>> video = ExtractedFeatures(
+        ...     *("park", 25.0, 640, 360, 8, features),
+        ...     source=source,
+        ...     declared=VideoInfo(640, 360, 25.0, 8),
+        ...     is_hdr=False,
+        ...     notices=[],
+        ... )
         >>> video.timeline.frame_count, video.features.shape
         (8, (2, 7, 7, 1024))
 
     Attributes:
         source: the file and the times of its frames; after resampling, `frame_count` and `fps` are
             those of the resampled frames.
+        declared: properties that the file declares.
+        is_hdr: whether the video has a high dynamic range, which is decoded as if it were standard.
+        notices: differences between what the file declares and what it contains.
     """
 
     source: frame_rates.SourceVideo
+    declared: reading.VideoInfo
+    is_hdr: bool
+    notices: list[str]
 
     @property
     def timeline(self) -> frame_rates.Timeline:
@@ -298,8 +311,8 @@ class FeatureExtractor:
                 done += real
                 if on_progress is not None:
                     on_progress(done, total)
-        if stream.damage:
-            logging.warning("%s: %s", path, stream.damage)
+        for message in filter(None, [stream.damage, *stream.notices]):
+            logging.warning("%s: %s", path, message)
         features = np.concatenate(features)
         if not np.isfinite(features).all():
             raise ValueError(
@@ -314,6 +327,9 @@ class FeatureExtractor:
             features=features,
             storage_dtype=self._storage_dtype,
             source=stream.source,
+            declared=stream.info,
+            is_hdr=stream.is_hdr,
+            notices=stream.notices,
         )
 
 

@@ -29,7 +29,7 @@ class SoundSource:
 
     Attributes:
         path: path of the file.
-        start: time stamp of the first video frame in the file, in seconds.
+        start: time stamp of the start of the video in the file, in seconds.
     """
 
     path: str

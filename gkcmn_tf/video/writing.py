@@ -36,7 +36,7 @@ class TimedFrame:
 
     Attributes:
         pixels: uint8 RGB `[height, width, 3]`.
-        time: presentation time, in seconds after the first frame.
+        time: presentation time, in seconds after the start of the file.
         duration: duration in seconds; used for the last frame only.
     """
 

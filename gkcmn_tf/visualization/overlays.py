@@ -88,7 +88,7 @@ def draw_tubes(
     progress = tqdm.tqdm(decoded, desc="drawing", unit="frame", total=int(last) + 1)
 
     def frames() -> Iterator[writing.TimedFrame]:
-        begin_time = None
+        begin_time = 0 if excerpt is None else None
         for number, frame in enumerate(progress):
             if stills:
                 stills.take(number, frame, stream.pixel_aspect)
@@ -106,10 +106,11 @@ def draw_tubes(
             raise ValueError(f"{video_path}: has {stream.count} frames, expected {num_frames}")
 
     if overlay_path:
+        measured = (tube.video.fps for _, tube, _ in drawn if tube.video)
         writing.write_timed_video(
             overlay_path,
             frames(),
-            fps or stream.info.fps,
+            fps or next(measured, stream.info.fps),
             time_base=stream.time_base,
             pixel_aspect=stream.pixel_aspect,
             sound_source=_sound(video_path, stream) if excerpt is None else None,

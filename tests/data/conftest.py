@@ -11,11 +11,11 @@ import pytest
 from gkcmn_tf.video import writing
 
 
-def write_noise(path, frame_count=40, width=64, height=48):
-    """Writes a video with distinct frames at 25 frames per second."""
+def write_noise(path, frame_count=40, width=64, height=48, fps=25):
+    """Writes a video with distinct frames."""
     levels = np.random.default_rng(0).integers(0, 256, (frame_count, height // 8, width // 8, 3))
     frames = levels.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-    writing.write_video(str(path), frames, 25)
+    writing.write_video(str(path), frames, fps)
     return path
 
 
@@ -85,9 +85,9 @@ class VidstgFolder:
         self.records[split].append(record)
         return record
 
-    def add_video(self, vid, frame_count=40, width=64, height=48):
+    def add_video(self, vid, frame_count=40, width=64, height=48, fps=25):
         """A video whose frames all differ."""
-        return write_noise(self.video_dir / "g0" / f"{vid}.mp4", frame_count, width, height)
+        return write_noise(self.video_dir / "g0" / f"{vid}.mp4", frame_count, width, height, fps)
 
     def write(self):
         """Writes the JSON files."""
@@ -129,9 +129,9 @@ class HcstvgFolder:
         self.files[file][name] = record
         return record
 
-    def add_video(self, name, frame_count=40, width=64, height=48, part="1"):
+    def add_video(self, name, frame_count=40, width=64, height=48, part="1", fps=25):
         """A video whose frames all differ."""
-        return write_noise(self.video_dir / part / name, frame_count, width, height)
+        return write_noise(self.video_dir / part / name, frame_count, width, height, fps)
 
     def write(self):
         """Writes the JSON files."""

@@ -1,6 +1,7 @@
 """Reader of custom annotations: both file formats and all validation errors."""
 
 import csv
+import fractions
 import json
 import logging
 
@@ -10,6 +11,8 @@ from absl import logging as absl_logging
 
 from data import custom
 from data.annotations import END_OF_VIDEO
+from gkcmn_tf.video import writing
+from tests.gkcmn_tf.video.pictures import write_timed
 
 
 def read(folder, suffix="jsonl", limit=None):
@@ -96,7 +99,7 @@ def test_seconds_are_converted_to_frames_at_the_videos_frame_rate(folder, suffix
         end=0.8,
         clip_begin=0.2,
         clip_end=1.2,
-        boxes={"0.4": [0, 0, 8, 8], "0.479": [10, 0, 18, 8], "0.8": [10, 0, 18, 8]},
+        boxes={"0.4": [0, 0, 8, 8], "0.45": [10, 0, 18, 8], "0.8": [10, 0, 18, 8]},
     )
     found = read(folder, suffix)
     (clip,) = found.clips
@@ -104,6 +107,70 @@ def test_seconds_are_converted_to_frames_at_the_videos_frame_rate(folder, suffix
     sentence = sentences_of(found)["val-00000"]
     assert (sentence.begin, sentence.end) == (10, 20)
     np.testing.assert_array_equal(sentence.boxes[:3, 0], [0, 10, 10])
+
+
+RATES = [
+    fractions.Fraction(25),
+    fractions.Fraction(30000, 1001),
+    fractions.Fraction(24000, 1001),
+    fractions.Fraction(60),
+]
+
+
+@pytest.mark.parametrize("rate", RATES, ids=str)
+@pytest.mark.parametrize("form", ["{:.2f}", "{:.3f}", "{!r}"])
+def test_boxes_keyed_in_seconds_belong_to_the_nearest_frame(folder, rate, form):
+    # Two digits differ from the exact time by at most 5 ms, less than half a frame.
+    grey = np.full((16, 512, 3), 128, np.uint8)
+    writing.write_video(str(folder.video_dir / "b.mp4"), [grey] * 500, float(rate))
+    keys = [form.format(float(frame / rate)) for frame in range(500)]
+    boxes = {key: [frame, 0, frame + 1, 8] for frame, key in enumerate(keys)}
+    folder.add_line("b.mp4", units="seconds", begin=0, end=float(500 / rate), boxes=boxes)
+    found = read(folder)
+    assert found.skipped == [] and found.notices["interpolated_boxes"] == 0
+    sentence = sentences_of(found)["val-00000"]
+    assert (sentence.begin, sentence.end) == (0, 500)
+    np.testing.assert_array_equal(sentence.boxes[:, 0], np.arange(500))
+
+
+@pytest.mark.parametrize(
+    ("times", "rate", "sound", "seconds", "segment"),
+    [
+        # A browser's recording that declares 60 frames a second and holds 30.
+        (np.arange(90) * 1000 // 30, 60, None, (0.5, 1.5), (15, 45)),
+        (np.arange(90) * 1000 // 30, 1000, None, (0.5, 1.5), (15, 45)),
+        # The sound begins 0.6 s before the picture, at which frame 0 appears.
+        (600 + 40 * np.arange(75), 25, "pcm_s16le", (1.0, 2.0), (10, 35)),
+        # The frame rate changes from 30 to 10 after a second.
+        ([*(np.arange(30) * 1000 // 30), *range(1000, 4000, 100)], 30, None, (0.5, 2.0), (15, 40)),
+    ],
+)
+def test_seconds_are_those_of_a_player(folder, times, rate, sound, seconds, segment):
+    write_timed(folder.video_dir / "b.mkv", times, rate=rate, sound=sound)
+    begin, end = seconds
+    boxes = {str(begin): [8, 8, 24, 32], str(end): [8, 8, 24, 32]}
+    folder.add_line("b.mkv", units="seconds", begin=begin, end=end, boxes=boxes)
+    sentence = sentences_of(read(folder))["val-00000"]
+    assert (sentence.begin, sentence.end) == segment
+
+
+@pytest.mark.parametrize(
+    ("units", "keys", "frame"),
+    [
+        ("frames", ("15", "015"), 15),
+        ("frames", ("15", "15.0"), 15),
+        ("seconds", ("0.6", "0.60"), 15),
+        ("seconds", ("0.6", "0.61"), 15),
+    ],
+)
+def test_two_boxes_of_one_frame_are_an_error(folder, units, keys, frame):
+    times = {"begin": 0.4, "end": 0.8} if units == "seconds" else {}
+    folder.add_line(units=units, boxes={key: [8, 8, 24, 32] for key in keys}, **times)
+    (skipped,) = read(folder).skipped
+    first, second = keys
+    assert skipped.reason == (
+        f"val.jsonl: line 1: boxes: {first!r} and {second!r} are both frame {frame}; keep one"
+    )
 
 
 def test_a_segment_that_exceeds_its_clip_is_cut_and_counted(folder):

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from absl import logging
 
-from data import prepare, vidstg
+from data import custom, hcstvg, prepare, vidstg
 from data.annotations import SplitAnnotations
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
+from tests.gkcmn_tf.video.pictures import write_timed
 
 ARGUMENTS = {"dataset": "vidstg"}
 
@@ -29,11 +30,18 @@ def run(folder, output_dir, splits=("val",), **made):
     """Runs `prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
     folder.write()
     paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
+    annotations = {
+        split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits
+    }
+    return run_on(annotations, folder, output_dir, **made)
+
+
+def run_on(annotations, folder, output_dir, dataset="vidstg", **made):
     return prepare.prepare(
-        {split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits},
+        annotations,
         functools.partial(make_extractor, **made),
         fingerprint=make_extractor(**made).fingerprint,
-        dataset="vidstg",
+        dataset=dataset,
         video_dir=str(folder.video_dir),
         output_dir=output_dir,
         arguments=ARGUMENTS,
@@ -118,6 +126,7 @@ def test_records_contain_every_sentence_and_the_features_of_each_video_once(two_
             "sentences_with_cleaned_text": 0,
             "unusable_boxes": 0,
             "sentences_over_20_words": 0,
+            "hdr_videos": 0,
             "videos_with_notice": 0,
         },
         "video_notices": [],
@@ -197,6 +206,125 @@ def test_a_video_of_another_size_than_annotated_is_listed(folder, steady, output
     assert split["video_notices"] == [{"id": "a", "notice": "is 48x64, annotated as 64x48"}]
     (clip,) = clip_records.read_clips(output_dir, "val")
     assert (clip.width, clip.height) == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("fps", "frame_count", "segment", "left"),
+    [
+        # 0.4 to 2 seconds; the box moves by one pixel in a 25th of a second.
+        (25, 60, (10, 50), range(10, 50)),
+        (5, 12, (2, 10), range(10, 50, 5)),
+        (50, 120, (20, 100), np.minimum(np.arange(20, 100) / 2, 49)),
+    ],
+)
+def test_annotations_follow_a_video_that_was_re_encoded_at_another_frame_rate(
+    folder, output_dir, fps, frame_count, segment, left
+):
+    tracks = {0: {frame: (frame, 8, frame + 16, 32) for frame in range(60)}}
+    folder.add_vidor("a", tracks, frame_count=60, width=80)
+    folder.add_record("a", clip=(5, 59), truth=(10, 50), questions=())["frame_count"] = 60
+    folder.add_video("a", frame_count, width=80, fps=fps)
+    split = run(folder, output_dir)["splits"]["val"]
+    (clip,) = clip_records.read_clips(output_dir, "val")
+    assert (clip.begin, clip.end) == (fps // 5, frame_count)
+    assert (clip.fps, clip.frame_count) == (fps, frame_count)
+    (sentence,) = clip.sentences
+    assert (sentence.begin, sentence.end) == segment
+    np.testing.assert_allclose(sentence.boxes[:, 0], left, atol=1e-4)
+    np.testing.assert_allclose(sentence.boxes[:, 2], np.array(left) + 16, atol=1e-4)
+    notice = (
+        f"has {frame_count} frames at {fps} frames per second, annotated as 60 at 25; "
+        "mapped by time"
+    )
+    expected = [] if fps == 25 else [{"id": "a", "notice": notice}]
+    assert split["video_notices"] == expected
+
+
+@pytest.mark.parametrize(
+    ("fps", "times", "segment"),
+    [
+        # Frames [10, 20) at 40 frames in 20 seconds: 5 to 10 seconds.
+        (2, (5, 10), (10, 20)),
+        (1, (5, 10), (5, 10)),
+        (4, (5, 10), (20, 40)),
+        # Times that contradict the 40 frames, since these boxes are of 4 frames a second.
+        (4, (2.5, 5), (10, 20)),
+    ],
+)
+def test_hcstvg_follows_a_video_that_was_re_encoded(hcstvg_folder, output_dir, fps, times, segment):
+    record = hcstvg_folder.add_record("a.mp4", st_frame=11, boxes=10, img_num=40)
+    record["st_time"], record["ed_time"] = times
+    hcstvg_folder.add_video("a.mp4", 20 * fps, fps=fps)
+    hcstvg_folder.write()
+    videos = hcstvg.find_videos(str(hcstvg_folder.video_dir))
+    found = hcstvg.read_split("train", str(hcstvg_folder.annotation_dir), videos)
+    run_on({"train": found}, hcstvg_folder, output_dir, "hcstvg")
+    (clip,) = clip_records.read_clips(output_dir, "train")
+    assert (clip.begin, clip.end) == (0, 20 * fps)
+    assert (clip.sentences[0].begin, clip.sentences[0].end) == segment
+
+
+def test_a_frame_rate_that_is_declared_wrongly_is_listed(custom_folder, output_dir):
+    path = custom_folder.video_dir / "a.mkv"
+    path.parent.mkdir(parents=True)
+    write_timed(path, np.arange(90) * 1000 // 30, rate=1000)
+    custom_folder.add_line("a.mkv", units="seconds", begin=0.5, end=1.5, boxes={"1": [0, 0, 8, 8]})
+    custom_folder.write()
+    found = custom.read_split(
+        "val", str(custom_folder.annotation_dir), str(custom_folder.video_dir)
+    )
+    split = run_on({"val": found}, custom_folder, output_dir, "custom")["splits"]["val"]
+    (clip,) = clip_records.read_clips(output_dir, "val")
+    assert (clip.sentences[0].begin, clip.sentences[0].end) == (15, 45)
+    assert clip.fps == pytest.approx(30, rel=1e-3)
+    (notice,) = split["video_notices"]
+    assert notice["notice"].startswith(
+        "declares 1000 frames per second, but its time stamps say 30"
+    )
+
+
+def test_videos_of_high_dynamic_range_are_counted(folder, steady, output_dir):
+    for vid in "ab":
+        folder.add_vidor(vid, {0: steady})
+        folder.add_record(vid)
+        folder.add_video(vid)
+    path = folder.video_dir / "g0" / "b.mp4"
+    write_timed(path, 40 * np.arange(40), options={"x264-params": "transfer=smpte2084"})
+    split = run(folder, output_dir)["splits"]["val"]
+    assert split["notices"]["hdr_videos"] == 1
+    (notice,) = split["video_notices"]
+    assert notice["id"] == "b" and "is HDR (PQ) and decoded as if it were SDR" in notice["notice"]
+
+
+def test_a_short_segment_between_the_frames_of_a_re_encoded_video_is_left_out(folder, output_dir):
+    folder.add_vidor("a", {0: {frame: (8, 8, 24, 32) for frame in range(60)}}, frame_count=60)
+    folder.add_record("a", clip=(0, 59), truth=(11, 12), questions=())["frame_count"] = 60
+    folder.add_record("a", clip=(0, 59), truth=(10, 20), questions=())["frame_count"] = 60
+    folder.add_video("a", 12, fps=5)
+    (skipped,) = run(folder, output_dir)["splits"]["val"]["skipped"]
+    assert skipped["reason"] == (
+        "video a: segment [11, 12), annotated at 25 frames per second, contains no frame of the "
+        "file at 5"
+    )
+
+
+def test_a_video_of_another_rate_and_another_length_is_left_out(folder, output_dir):
+    folder.add_vidor("a", {0: {frame: (8, 8, 24, 32) for frame in range(60)}}, frame_count=60)
+    folder.add_record("a", clip=(0, 59), truth=(10, 50))["frame_count"] = 60
+    folder.add_video("a", 30, fps=5)
+    split = run(folder, output_dir)["splits"]["val"]
+    assert split["sentences"]["kept"] == 0
+    reasons = {skipped["reason"] for skipped in split["skipped"]}
+    assert reasons == {
+        "video a: has 30 frames at 5 frames per second, annotated as 60 at 25, so the frames that "
+        "the annotation means are unknown; use the file that was annotated"
+    }
+    assert split["video_notices"] == [
+        {
+            "id": "a",
+            "notice": "has 30 frames at 5 frames per second, annotated as 60 at 25; left out",
+        }
+    ]
 
 
 def test_a_second_run_extracts_and_changes_nothing(two_videos, output_dir, monkeypatch):

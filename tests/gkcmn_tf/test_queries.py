@@ -83,6 +83,17 @@ def test_a_clip_outside_the_video_is_an_error(timeline, begin, end):
         queries.clip_frames(timeline, begin, end)
 
 
+def test_a_picture_that_begins_after_the_sound_counts_from_the_start_of_the_file():
+    late = Timeline(times=0.6 + np.arange(75) / 25, end_time=3.6)
+    assert queries.clip_frames(late, 1.0, 2.0) == (10, 35)
+    assert queries.clip_frames(late, None, None) == queries.clip_frames(late, 0.2, 3.6) == (0, 75)
+    assert late.seconds(10, 35) == pytest.approx((1.0, 2.0))
+    with pytest.raises(
+        ValueError, match=r"--end=0\.5: .* within the picture, from 0\.60 to 3\.60 s"
+    ):
+        queries.clip_frames(late, 0.1, 0.5)
+
+
 def test_a_clip_without_resampled_frames_is_an_error(timeline):
     with pytest.raises(ValueError, match=r"--begin=0\.3 --end=0\.4: contains no frames"):
         queries.clip_frames(timeline, 0.3, 0.4)

@@ -217,7 +217,7 @@ def naive_frames(entry, predicted, protocol):
     if protocol == "all_frames":
         return list(clip)
     kept = [entry.clip_begin]
-    for frame in clip:
+    for frame in clip[:-1]:
         if math.floor(5 * frame / entry.fps) > math.floor(5 * kept[-1] / entry.fps):
             kept.append(frame)
     if len(kept) > 200:

@@ -159,6 +159,14 @@ def test_seconds_are_those_of_the_time_stamps():
     assert line.seconds(2, 4) == (0.9, 1.04)
 
 
+def test_the_nearest_frame_of_a_time():
+    # Bounds at 0.5, 0.6, 0.9, 1.0 s and the end at 1.3 s: four frames in 0.8 s.
+    line = frame_rates.Timeline(np.array([0.5, 0.6, 0.9, 1.0]), 1.3)
+    times = [0.5, 0.54, 0.56, 0.74, 0.76, 0.94, 0.96, 1.14, 1.16, 1.3]
+    assert [line.nearest_frame(time) for time in times] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert [line.nearest_frame(time) for time in (0.3, 0.1, 1.5, 2.3)] == [-1, -2, 5, 9]
+
+
 @pytest.mark.parametrize("fps", [0, -5, 1e-9, float("nan"), float("-inf")])
 def test_an_invalid_rate_is_an_error(fps):
     with pytest.raises(ValueError, match="fps: expected a frame rate above 0, got"):

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from gkcmn_tf.video import reading, writing
-from tests.gkcmn_tf.video.pictures import BLUE, GREEN, RED, WHITE, noise, quarters
+from tests.gkcmn_tf.video import ffmpeg
+from tests.gkcmn_tf.video.pictures import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    noise,
+    quarters,
+    write_timed,
+)
 
 
 def corner_colours(frame):
@@ -41,13 +50,21 @@ def read_numbers(path, fps=None):
 
 
 def write_numbered(
-    path, codec="libx264", count=60, *, times=None, options=None, size=(64, 96), **container_options
+    path,
+    codec="libx264",
+    count=60,
+    *,
+    times=None,
+    rate=25,
+    options=None,
+    size=(64, 96),
+    **container_options,
 ):
     """Writes a video of numbered frames, at 25 per second or at `times` in milliseconds."""
     if codec not in av.codec.codecs_available:
         pytest.skip(f"PyAV {av.__version__} was built without the encoder {codec}")
     with av.open(str(path), "w", **container_options) as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p" if size[0] % 2 == 0 else "yuv444p"
         stream.codec_context.thread_count = 1
@@ -134,7 +151,17 @@ def test_shrinking_does_not_alias(path):
     np.testing.assert_allclose(frame, 127, atol=12)
 
 
-# Matrix of the track header: identity, 90 degrees clockwise, 180 degrees, anticlockwise.
+def set_display_matrix(path, matrix):
+    """Sets `a, b, c, d` in the header of the track: `x' = a x + c y`, `y' = b x + d y`."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+# Identity, 90 degrees clockwise, 180 degrees, anticlockwise; then the same after a horizontal flip,
+# as front cameras write it.
 @pytest.mark.parametrize(
     ("matrix", "colours"),
     [
@@ -142,22 +169,25 @@ def test_shrinking_does_not_alias(path):
         ((0, 1, -1, 0), [BLUE, RED, WHITE, GREEN]),
         ((-1, 0, 0, -1), [WHITE, BLUE, GREEN, RED]),
         ((0, -1, 1, 0), [GREEN, WHITE, RED, BLUE]),
+        ((-1, 0, 0, 1), [GREEN, RED, WHITE, BLUE]),
+        ((0, -1, -1, 0), [WHITE, GREEN, BLUE, RED]),
+        ((1, 0, 0, -1), [BLUE, WHITE, RED, GREEN]),
+        ((0, 1, 1, 0), [RED, BLUE, GREEN, WHITE]),
     ],
 )
 @pytest.mark.parametrize("size", [224, None])
 def test_a_rotated_video_gives_upright_frames(path, matrix, colours, size):
     writing.write_video(str(path), [quarters()] * 2, 25)
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 44
-    a, b, c, d = (value << 16 for value in matrix)
-    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
+    set_display_matrix(path, matrix)
     stream = reading.decode_frames(str(path), size)
     (frame, _) = stream
     upright = (64, 48) if matrix[0] else (48, 64)
     assert (stream.info.width, stream.info.height) == upright
     assert frame.shape == ((upright[1], upright[0], 3) if size is None else (size, size, 3))
     np.testing.assert_allclose(corner_colours(frame), colours, atol=12)
+    if size is None:
+        shown = ffmpeg.frames(path, upright[1], upright[0])[0]
+        np.testing.assert_allclose(corner_colours(shown), colours, atol=12)
 
 
 def test_frames_are_decoded_lazily(path):
@@ -364,15 +394,40 @@ def test_b_frames_are_stored_in_another_order_than_displayed(path):
     assert read_numbers(path)[0] == list(range(60))
 
 
-@pytest.mark.parametrize(("codec", "form"), [("libx264", "h264"), ("libx265", "hevc")])
-def test_a_stream_without_time_stamps_is_timed_by_its_frame_rate(tmp_path, codec, form):
+@pytest.mark.parametrize("rate", [10, 25, 50, fractions.Fraction(30000, 1001)])
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("libx264", "h264"), ("libx265", "hevc"), ("mpeg4", "m4v"), ("mpeg2video", "mpeg2video")],
+)
+def test_a_stream_without_time_stamps_is_timed_by_the_rate_of_its_codec(
+    tmp_path, codec, form, rate
+):
+    if codec == "mpeg2video" and rate == 10:
+        pytest.skip("MPEG-2 has no such rate")
     path = tmp_path / f"v.{form}"
-    options = {"bf": "3"} if codec == "libx264" else {"x265-params": "log-level=none:pools=1"}
-    write_numbered(path, codec, options=options, format=form)
+    options = {"libx265": {"x265-params": "log-level=none:pools=1"}}.get(codec, {"bf": "2"})
+    write_numbered(path, codec, options=options, rate=rate, format=form)
     numbers, stream = read_numbers(path)
-    assert numbers == list(range(60)) and stream.damage == ""
+    assert numbers == list(range(60)) and stream.damage == "" and stream.notices == []
     assert stream.info.declared_frames == 0
-    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 25)
+    assert stream.fps == pytest.approx(float(rate), rel=1e-6)
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / float(rate))
+
+
+def test_a_stream_that_does_not_say_its_rate_is_timed_by_a_guess_which_is_told(tmp_path):
+    path = tmp_path / "v.mjpeg"
+    with av.open(str(path), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(30)) and stream.damage == ""
+    np.testing.assert_allclose(stream.timeline.times, np.arange(30) / 25)
+    (notice,) = stream.notices
+    assert notice.startswith("does not say its frame rate; 25 frames per second is a guess")
 
 
 def test_a_video_with_one_frame(path):
@@ -467,6 +522,101 @@ def test_the_declared_frame_rate_is_used_unless_the_times_contradict_it(tmp_path
     assert stream.info.fps == 25 and stream.fps == pytest.approx(30 / 1.001, rel=1e-3)
 
 
+@pytest.mark.parametrize("declared", [60, 1000])
+@pytest.mark.parametrize(("name", "codec"), [("v.mkv", "libx264"), ("v.webm", "libvpx")])
+def test_time_stamps_decide_where_the_declared_rate_is_wrong(tmp_path, name, codec, declared):
+    path = tmp_path / name
+    times = np.arange(90) * 1000 // 30
+    write_timed(path, times, codec=codec, rate=declared)
+    stream = reading.decode_frames(str(path))
+    timeline = reading.read_timeline(str(path))
+    assert len(list(stream)) == timeline.frame_count == 90
+    np.testing.assert_array_equal(timeline.times, times / 1000)
+    np.testing.assert_array_equal(stream.timeline.times, times / 1000)
+    assert stream.info.fps == declared and stream.source.fps == pytest.approx(30, rel=1e-3)
+    # Half a second is frame 15, which begins just then; 1.5 s is frame 45.
+    assert [timeline.nearest_frame(time) for time in (0.5, 1.5)] == [15, 45]
+    assert stream.notices == [
+        f"declares {declared} frames per second, but its time stamps say 30.0067, which is used"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "name"),
+    [("smpte2084", "PQ"), ("arib-std-b67", "HLG"), ("bt709", ""), ("bt2020-10", "")],
+)
+def test_a_high_dynamic_range_is_told(path, transfer, name):
+    write_numbered(path, count=5, options={"x264-params": f"transfer={transfer}"})
+    stream = read_numbers(path)[1]
+    assert stream.is_hdr == bool(name)
+    assert len(stream.notices) == stream.is_hdr
+    assert f"is HDR ({name})" in "".join(stream.notices) or not name
+
+
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_an_edit_list_that_cuts_the_end_away_is_no_damage(path, b_frames):
+    write_numbered(path, count=100, options={"bf": b_frames, "g": "12"})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 12
+    struct.pack_into(">I", data, place, 2000)  # milliseconds
+    path.write_bytes(data)
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(50)) and len(ffmpeg.frame_times(path)) == 50
+    assert stream.info.declared_frames == 100 and stream.damage == ""
+
+
+@pytest.mark.parametrize("arguments", [["-ss", "1"], ["-ss", "1", "-t", "1.1"], ["-t", "2"]])
+def test_a_part_of_a_file_that_was_copied_is_no_damage(path, arguments):
+    write_numbered(path, count=100, options={"bf": "0", "g": "12"})
+    part = path.with_name("part.mp4")
+    ffmpeg.run(*arguments, "-i", path, "-c", "copy", part)
+    numbers, stream = read_numbers(part)
+    begin = 25 if "-ss" in arguments else 0
+    assert numbers == list(range(begin, begin + len(ffmpeg.frame_times(part))))
+    assert stream.damage == ""
+
+
+def test_empty_chunks_of_an_avi_file_are_no_damage(tmp_path):
+    # One chunk a millisecond, of which all but one in a hundred are empty.
+    path = tmp_path / "v.avi"
+    write_numbered(path, "mpeg4", times=100 * np.arange(60))
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(60)) and stream.damage == ""
+    assert stream.info.declared_frames > 5000
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 10, atol=1e-3)
+    np.testing.assert_allclose(stream.timeline.times, ffmpeg.frame_times(path), atol=1e-3)
+    # The last two thirds of the file are its index.
+    truncated(path, 0.2)
+    numbers, stream = read_numbers(path)
+    assert 10 < len(numbers) < 50
+    assert f"{len(numbers)} of {stream.info.declared_frames} frames can be decoded" in stream.damage
+
+
+def test_a_right_frame_rate_needs_no_notice(path):
+    write_numbered(path)
+    assert read_numbers(path)[1].notices == []
+
+
+@pytest.mark.parametrize("delay", [0, 600])
+@pytest.mark.parametrize(
+    ("name", "sound"), [("v.mp4", "aac"), ("v.mkv", "pcm_s16le"), ("v.ts", "mp2"), ("v.mov", "aac")]
+)
+def test_seconds_count_from_the_start_of_the_file(tmp_path, name, sound, delay):
+    path = tmp_path / name
+    write_timed(path, delay + 40 * np.arange(75), sound=sound)
+    timeline = reading.read_timeline(str(path))
+    np.testing.assert_allclose(timeline.times, ffmpeg.frame_times(path), atol=1e-4)
+    # MP2 begins 10 ms before its first sample.
+    np.testing.assert_allclose(timeline.times, delay / 1000 + np.arange(75) / 25, atol=0.011)
+    assert timeline.end_time == pytest.approx(delay / 1000 + 3, abs=0.011)
+    # What is shown first does not depend on the sound.
+    resampled = reading.decode_frames(str(path), fps=5)
+    assert len(list(resampled)) == 15
+    np.testing.assert_array_equal(resampled.timeline.source_frames, 5 * np.arange(15))
+    np.testing.assert_array_equal(resampled.timeline.times, timeline.times)
+    assert float(resampled.frame_time) == pytest.approx(timeline.times[70], abs=1e-6)
+
+
 @pytest.mark.parametrize("fps", [5, 10, 24, 25, 30, 29.97, 100, 0.5])
 @pytest.mark.parametrize("times", [None, UNEVEN], ids=["even", "uneven"])
 def test_resampled_frames_are_those_shown_at_each_time(tmp_path, fps, times):
@@ -550,7 +700,13 @@ def test_a_read_error_ends_the_video(path, monkeypatch):
             raise av.error.OSError(5, "Input/output error")
 
     opened = av.open
-    monkeypatch.setattr(av, "open", lambda *args: FailingContainer(opened(*args)))
+    monkeypatch.setattr(
+        av,
+        "open",
+        lambda file, *mode, **options: (
+            opened(file, *mode, **options) if mode else FailingContainer(opened(file))
+        ),
+    )
     numbers, stream = read_numbers(path)
     assert 5 < len(numbers) <= 30 and numbers == list(range(len(numbers)))
     assert stream.damage == f"decoding stops after frame {len(numbers)}: Input/output error"

@@ -12,6 +12,8 @@ from PIL import Image
 from gkcmn_tf import tubes
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.visualization import drawing, overlays
+from tests.gkcmn_tf.video import ffmpeg
+from tests.gkcmn_tf.video.pictures import write_timed
 
 GREY = 128
 
@@ -334,12 +336,24 @@ def test_resampled_frames_are_evenly_spaced(tmp_path):
     np.testing.assert_allclose(read_stamps(output), np.arange(14) / 10, atol=1e-9)
 
 
-@pytest.mark.parametrize(("rotation", "aspect"), [(0, (4, 3)), (90, (3, 4)), (180, (4, 3))])
-def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, rotation, aspect):
-    write_source(tmp_path / "v.mp4", aspect=fractions.Fraction(4, 3), rotation=rotation)
+@pytest.mark.parametrize(
+    ("name", "rotation", "aspect", "sound"),
+    [
+        ("v.mp4", 0, (4, 3), None),
+        ("v.mp4", 90, (3, 4), None),
+        ("v.mp4", 180, (4, 3), None),
+        ("v.mp4", 0, (4, 3), "aac"),
+        ("v.mkv", 0, (4, 3), "flac"),
+        ("v.ts", 0, (4, 3), None),
+        ("v.avi", 0, (4, 3), None),
+    ],
+)
+def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, name, rotation, aspect, sound):
+    ratio = fractions.Fraction(4, 3)
+    write_source(tmp_path / name, aspect=ratio, rotation=rotation, sound=sound)
     output = str(tmp_path / "drawn.mp4")
     strip = str(tmp_path / "strip.png")
-    drawn_copy(tmp_path / "v.mp4", output, strip_path=strip)
+    drawn_copy(tmp_path / name, output, strip_path=strip)
     with av.open(output) as container:
         stream = container.streams.video[0]
         assert stream.sample_aspect_ratio == fractions.Fraction(*aspect)
@@ -397,10 +411,22 @@ def test_sound_stays_synchronized_with_video_that_begins_late(tmp_path):
     write_source(tmp_path / "v.mkv", sound="pcm_s16le", times=[500 + time for time in UNEVEN])
     output = str(tmp_path / "drawn.mp4")
     timeline = drawn_copy(tmp_path / "v.mkv", output)
-    assert timeline.times[0] == read_stamps(output)[0] == 0
-    # Half a second of the tone precedes the first frame.
+    np.testing.assert_allclose(timeline.times, 0.5 + np.array(UNEVEN) / 1000)
+    np.testing.assert_allclose(ffmpeg.frame_times(output), timeline.times, atol=1e-4)
+    np.testing.assert_allclose(reading.read_timeline(output).times, timeline.times, atol=1e-4)
     _, start, samples = read_tone(output)
-    assert len(samples) / 48000 + start == pytest.approx(1.5, abs=0.03)
+    assert len(samples) / 48000 + start == pytest.approx(2, abs=0.03)
+
+
+@pytest.mark.parametrize("declared", [60, 1000])
+def test_a_copy_plays_at_the_measured_rate(tmp_path, declared):
+    write_timed(tmp_path / "v.webm", np.arange(60) * 1000 // 30, codec="libvpx", rate=declared)
+    output = str(tmp_path / "drawn.mp4")
+    timeline = drawn_copy(tmp_path / "v.webm", output)
+    np.testing.assert_allclose(ffmpeg.frame_times(output), timeline.times, atol=1e-4)
+    assert timeline.times[-1] == pytest.approx(59 / 30, abs=1e-3)
+    with av.open(output) as container:
+        assert container.streams.video[0].average_rate == pytest.approx(30, rel=0.02)
 
 
 def test_sound_that_cannot_be_written_is_omitted_with_a_warning(tmp_path, monkeypatch, caplog):
