@@ -1,4 +1,4 @@
-# The two commands that matter: `make demo` and `make test`. Both make the environment if need be.
+# Main commands: `make demo` and `make test`. Both create the environment if necessary.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,19 +13,19 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
   --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
   --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
-# What the card of the model in the package says.
+# Texts in the card of the model in the package.
 DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
 LIMITS := "It knows the words and videos of the shapes data set only: two or three coloured shapes that \
-move, blink or turn on a plain background for two seconds. Asked about any other video, it answers \
-as confidently, and means nothing."
+move, blink or turn on a plain background for two seconds. For any other video, its results are \
+meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions records mirrored preset test lint format build-files clean
+.PHONY: help demo tables decisions features records mirrored preset test lint format build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-# The stamp is made last, so an environment that was left half-made is made anew.
+# The stamp is created last, so an incomplete environment is created again.
 $(VENV)/ready: requirements.txt pyproject.toml gkcmn_tf/requirements-weights.txt
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -53,18 +53,23 @@ demo: records ## Shapes data set, features, training, evaluation, one sentence g
 tables: mirrored ## The paper's Tables 1 to 3 on the shapes data set, under runs/tables.
 	$(RUN) gkcmn_tf.evaluation.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
 
-decisions: records ## What the paper leaves open, settled otherwise, under runs/open.
+decisions: records ## Alternatives to decisions that the paper leaves open, under runs/open.
 	$(RUN) gkcmn_tf.evaluation.paper_tables --study=open --split=val --config_file=configs/shapes.yaml \
 	  $(RECORDS),train.steps=600,train.decay_steps=400 --output_dir=runs/open
+
+features: records ## Features of random and of pre-trained I3D weights compared, six seeds, under runs/features.
+	$(PREPARE) --output_dir=$(DEMO)/records_kinetics400 --i3d_weights=kinetics400
+	$(RUN) gkcmn_tf.evaluation.paper_tables --study=features --seeds=0,1,2,3,4,5 --config_file=configs/shapes.yaml \
+	  $(RECORDS) --output_dir=runs/features
 
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=260 --seed=0
 	$(PREPARE)
 
-mirrored: records ## Mirrored training videos besides.
+mirrored: records ## Also features of the mirrored training videos.
 	$(PREPARE) --split=train --mirror=train
 
-preset: mirrored ## The model in the package: trained, evaluated and exported anew, with the samples.
+preset: mirrored ## Train, evaluate and export the model in the package, with the samples.
 	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml --config_file=configs/gkcmn_plus.yaml \
 	  $(RECORDS),train.steps=3000,train.decay_steps=1800 --model_dir=$(DEMO)/plus
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/plus
@@ -73,18 +78,18 @@ preset: mirrored ## The model in the package: trained, evaluated and exported an
 	$(RUN) data.make_samples --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=gkcmn_tf/samples
 
-test: lint ## Check the form of the code, and run all tests.
+test: lint ## Check the code with ruff and run all tests.
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/ready ## Check the form of the code.
+lint: $(VENV)/ready ## Check the code with ruff.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/ready ## Put the code in form.
+format: $(VENV)/ready ## Format the code with ruff.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-build-files: $(VENV)/ready ## Write Bazel's BUILD files anew.
+build-files: $(VENV)/ready ## Write Bazel's BUILD files.
 	$(RUN) bazel.write_build_files
 
 clean: ## Remove the environment and all runs.

@@ -25,7 +25,10 @@ from gkcmn_tf.records import clip_records
 from gkcmn_tf.video import reading
 
 FLAGS = flags.FLAGS
-SIZES = {"224x224, by swscale": reading.FRAME_SIZE, "as they are": None}
+SIZES = {
+    "224x224, resized by swscale": reading.FRAME_SIZE,
+    "original size, resized in the graph": None,
+}
 
 
 def define_flags() -> None:

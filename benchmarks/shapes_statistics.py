@@ -34,7 +34,7 @@ def statistics(videos: list[list[dict]]) -> dict[str, str]:
     """Returns the statistics by name."""
     records = [record for video in videos for record in video]
     texts = [
-        [asked["description"] for asked in record["captions"] + record["questions"]]
+        [sentence["description"] for sentence in record["captions"] + record["questions"]]
         for record in records
     ]
     per_video = [sum(len(r["captions"] + r["questions"]) for r in video) for video in videos]

@@ -142,12 +142,12 @@ def predict(
     grounder: run_tflite.Grounder, dataset, clips: list[clip_records.Clip]
 ) -> dict[str, tubes.Tube]:
     """Returns the tube of each sentence of `clips`; `dataset` has one sentence per batch."""
-    asked = [(clip, sentence) for clip in clips for sentence in clip.sentences]
+    sentences = [(clip, sentence) for clip in clips for sentence in clip.sentences]
     predictions = {}
     for inputs, labels in tqdm.tqdm(dataset, desc="grounding", unit="batch"):
         mask = inputs["step_mask"].numpy()[0]
         for query in labels["query_mask"].numpy()[0].nonzero()[0]:
-            clip, sentence = asked[int(labels["index"][0, query])]
+            clip, sentence = sentences[int(labels["index"][0, query])]
             tokens = inputs["tokens"].numpy()[0, query]
             found = grounder.decode(inputs["features"].numpy()[0], mask, tokens)
             predictions[sentence.id] = tubes.tube_from_steps(

@@ -18,7 +18,7 @@ from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.tubes import QTYPES
 from gkcmn_tf.video.box_interpolation import interpolate_boxes
-from gkcmn_tf.video.frame_rates import segment_in_samples
+from gkcmn_tf.video.frame_rates import Timeline, segment_in_samples
 
 SPLITS = ("train", "val", "test")
 
@@ -47,12 +47,16 @@ class SplitAnnotations:
         videos: video path relative to the video folder, by video id.
         skipped: skipped sentences.
         notices: number of corrections, by kind.
+        in_file_frames: ids of the videos whose annotations count the frames of the file. The frames
+            of others are those of the annotated video, which may have been re-encoded at another
+            frame rate since.
     """
 
     clips: list[Clip] = dataclasses.field(default_factory=list)
     videos: dict[str, str] = dataclasses.field(default_factory=dict)
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     notices: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    in_file_frames: set[str] = dataclasses.field(default_factory=set)
 
     @property
     def kept(self) -> int:
@@ -161,6 +165,53 @@ def resample_clip(
         clip, begin=begin, end=end, fps=fps, frame_count=len(shown), sentences=tuple(kept)
     )
     return resampled, skipped
+
+
+def retime_clip(clip: Clip, timeline: Timeline, fps: float) -> tuple[Clip | None, list[Skipped]]:
+    """Maps a clip, annotated at `clip.fps`, by time to the frames of a file at another rate.
+
+    Frame `f` of the annotation begins `f / clip.fps` seconds after the first frame. Boxes are
+    interpolated linearly in time.
+
+    Args:
+        clip: clip in frames of the annotation.
+        timeline: frame times of the file.
+        fps: frame rate of the file, in frames per second.
+
+    Returns:
+        The clip in frames of the file, or None if it has no sentence left; and the skipped
+        sentences, whose segments contain no frame of the file.
+    """
+
+    def in_file(frame):
+        nearest = timeline.nearest_frame(timeline.times[0] + frame / clip.fps)
+        return min(nearest, timeline.frame_count)
+
+    kept, skipped = [], []
+    for sentence in clip.sentences:
+        begin, end = in_file(sentence.begin), in_file(sentence.end)
+        if begin == end:
+            reason = (
+                f"video {clip.video_id}: segment [{sentence.begin}, {sentence.end}), annotated at "
+                f"{clip.fps:g} frames per second, contains no frame of the file at {fps:g}"
+            )
+            skipped.append(Skipped(sentence.id, reason))
+            continue
+        wanted = (timeline.times[begin:end] - timeline.times[0]) * clip.fps
+        known = np.arange(sentence.begin, sentence.end)
+        boxes = interpolate_boxes(wanted, known, sentence.boxes).astype(np.float32)
+        kept.append(dataclasses.replace(sentence, begin=begin, end=end, boxes=boxes))
+    if not kept:
+        return None, skipped
+    retimed = dataclasses.replace(
+        clip,
+        begin=in_file(clip.begin),
+        end=in_file(clip.end),
+        fps=fps,
+        frame_count=timeline.frame_count,
+        sentences=tuple(kept),
+    )
+    return retimed, skipped
 
 
 def clean_text(text: str) -> str:

@@ -20,10 +20,12 @@ mark.
     clip_begin, clip_end
                 optional: part of the video to search; default: the whole video
     units       optional: frames (default) or seconds. Applies to begin, end, clip_begin, clip_end
-                and the keys of boxes. Times are rounded to the nearest frame boundary at the frame
-                rate declared by the file; the time of a box selects the frame shown at that time.
+                and the keys of boxes. Seconds count from the start of the file, as in players. A
+                time becomes the frame that begins nearest to it, by the time stamps of the decoded
+                frames. Two boxes of the same frame are an error.
 
-Size, frame rate and frame count are read from the video.
+Size, frame rate and frame count are read from the video. Videos with times in seconds are decoded
+once more, to read their time stamps.
 """
 
 import codecs
@@ -56,7 +58,7 @@ from gkcmn_tf.json_fields import (
     text,
 )
 from gkcmn_tf.records.clip_records import Clip, Sentence
-from gkcmn_tf.video import reading
+from gkcmn_tf.video import frame_rates, reading
 
 from . import annotations as annotated
 from .annotations import Skipped, SplitAccount, SplitAnnotations, Track
@@ -101,7 +103,7 @@ class _Line:
 def account_split(split: str, annotation_dir: str, limit: int | None = None) -> SplitAccount:
     """Counts a split's sentences like `read_split`, without opening the videos.
 
-    Times in seconds are not validated, since their conversion needs the video's frame rate.
+    Times in seconds are not validated, since their conversion needs the video's time stamps.
     """
     return _read_lines(split, annotation_dir, limit)[0]
 
@@ -127,19 +129,22 @@ def read_split(
             is not valid CSV.
     """
     account, by_video = _read_lines(split, annotation_dir, limit)
-    annotations = SplitAnnotations(skipped=account.skipped)
+    annotations = SplitAnnotations(skipped=account.skipped, in_file_frames=set(by_video))
     clips = []
     for path, lines in by_video.items():
         annotations.videos[path] = path
+        file = os.path.join(video_dir, path)
         try:
-            info = reading.probe(os.path.join(video_dir, path))
+            info = reading.probe(file)
+            timed = any(line.fields.get("units") == "seconds" for line in lines)
+            timeline = reading.read_timeline(file) if timed else None
         except (FileNotFoundError, reading.VideoError) as error:
             reason = f"video {path}: {error}"
             annotations.skipped += [Skipped(line.id, reason) for line in lines]
             continue
         for line in lines:
             try:
-                clips.append(_clip(line, info, annotations.notices))
+                clips.append(_clip(line, info, timeline, annotations.notices))
             except ValueError as error:
                 annotations.skipped.append(Skipped(line.id, f"{line.where}: {error}"))
     annotations.clips = annotated.merge_clips(clips)
@@ -263,16 +268,16 @@ def _check(where, index, line_id, fields):
         raise ValueError(f"id: expected a name in UTF-8, got {own_id!r}")
     line = _Line(where, index, own_id, name, qtype, sentence, fields)
     if choice(fields, "units", choices=UNITS, default=UNITS[0]) == "frames":
-        _time(line, 1.0)
+        _time(line, None)
     return line
 
 
-def _time(line: _Line, fps: float) -> _Timing:
+def _time(line: _Line, timeline: frame_rates.Timeline | None) -> _Timing:
     """Reads the segment, clip and boxes of a line in frames.
 
     Args:
         line: the line.
-        fps: frame rate of the video; used only if the line's units are seconds.
+        timeline: frame times of the video; used only if the line's units are seconds.
 
     Raises:
         ValueError: a field is invalid.
@@ -281,7 +286,7 @@ def _time(line: _Line, fps: float) -> _Timing:
     seconds = fields.get("units") == "seconds"
 
     def boundary(name):
-        return _boundary(fields, name, fps) if seconds else integer(fields, name)
+        return _boundary(fields, name, timeline) if seconds else integer(fields, name)
 
     begin, end = boundary("begin"), boundary("end")
     if begin >= end:
@@ -291,7 +296,7 @@ def _time(line: _Line, fps: float) -> _Timing:
     if clip_begin >= clip_end:
         raise ValueError(f"clip_begin, clip_end: [{clip_begin}, {clip_end}) contains no frame")
     inside = annotated.cut_to_clip(begin, end, clip_begin, clip_end, "begin, end")
-    listed = _listed_boxes(fields["boxes"], begin, end, fps if seconds else None)
+    listed = _listed_boxes(fields["boxes"], begin, end, timeline if seconds else None)
     usable = {frame: box for frame, box in listed if is_box(box)}
     if not usable:
         raise ValueError(
@@ -309,16 +314,18 @@ def _time(line: _Line, fps: float) -> _Timing:
     )
 
 
-def _boundary(fields, name, fps):
+def _boundary(fields, name, timeline):
     """Converts a time in seconds to the nearest frame boundary."""
     value = fields[name]
-    if not is_number(value) or not 0 <= value * fps <= MAX_NUMBER:
-        raise ValueError(f"{name}: expected a time in seconds, at least 0, got {value!r}")
-    return round(value * fps)
+    if is_number(value) and value >= 0:
+        frame = timeline.nearest_frame(value)
+        if frame <= MAX_NUMBER:
+            return max(frame, 0)
+    raise ValueError(f"{name}: expected a time in seconds, at least 0, got {value!r}")
 
 
-def _listed_boxes(boxes, begin, end, fps):
-    """Returns `(frame, box)` pairs, boxes not validated; keys are in seconds if `fps` is given."""
+def _listed_boxes(boxes, begin, end, timeline):
+    """Returns `(frame, box)` pairs, boxes not validated; with `timeline`, keys are in seconds."""
     if isinstance(boxes, list):
         if len(boxes) != end - begin:
             raise ValueError(
@@ -330,24 +337,31 @@ def _listed_boxes(boxes, begin, end, fps):
         raise ValueError(f"boxes: expected a list or an object, got {boxes!r:.100}")
     with errors_in("boxes"):
         json_object(boxes)
-    return [(_frame(key, fps), box) for key, box in boxes.items()]
+    keys = {}
+    for key in boxes:
+        frame = _frame(key, timeline)
+        if frame in keys:
+            raise ValueError(f"boxes: {keys[frame]!r} and {key!r} are both frame {frame}; keep one")
+        keys[frame] = key
+    return [(frame, boxes[key]) for frame, key in keys.items()]
 
 
-def _frame(key, fps):
+def _frame(key, timeline):
     try:
-        time = float(key)
+        number = float(key)
     except ValueError:
-        time = math.nan
-    frame = time if fps is None else time * fps
-    if not 0 <= frame <= MAX_NUMBER or (fps is None and frame != int(frame)):
-        unit = "a frame number" if fps is None else "a time in seconds"
-        raise ValueError(f"boxes: expected {unit} as key, got {key!r}")
-    return int(frame)
+        number = math.nan
+    if 0 <= number <= MAX_NUMBER:
+        frame = int(number) if timeline is None else timeline.nearest_frame(number)
+        if frame <= MAX_NUMBER and (timeline is not None or frame == number):
+            return frame
+    unit = "a frame number" if timeline is None else "a time in seconds"
+    raise ValueError(f"boxes: expected {unit} as key, got {key!r}")
 
 
-def _clip(line, info, notices):
+def _clip(line, info, timeline, notices):
     """Creates a clip with the sentence and tube of a line; `ValueError` if they are invalid."""
-    timing = _time(line, info.fps)
+    timing = _time(line, timeline)
     begin, end = timing.begin, timing.end
     with errors_in("boxes"):
         boxes, counts = timing.track.boxes_between(begin, end, info.width, info.height)

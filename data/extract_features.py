@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import logging
@@ -28,6 +29,7 @@ from apache_beam.utils.shared import Shared
 
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.files import read_json, remove_temporary_files, write_json
+from gkcmn_tf.video.frame_rates import Timeline
 from gkcmn_tf.video.windows import count_windows
 
 from . import mirroring
@@ -62,6 +64,13 @@ class VideoFacts:
         frame_count: number of decoded frames.
         width: frame width in pixels.
         height: frame height in pixels.
+        fps: frames per second, by the time stamps.
+        declared_fps: frames per second, as declared by the file.
+        declared_frames: number of frames, as declared by the file; 0 if unknown.
+        times: time of each frame, in seconds.
+        end_time: end of the last frame, in seconds.
+        is_hdr: whether the video has a high dynamic range, which is decoded as if it had not.
+        notices: what to tell the user of the file (`reading.FrameStream.notices`).
         source_frames: source frame of each resampled frame
             (`frame_rates.Timeline.source_frames`); None without resampling.
         file: the file that the features were made of; None in records of older versions.
@@ -70,6 +79,13 @@ class VideoFacts:
     frame_count: int
     width: int
     height: int
+    fps: float
+    declared_fps: float
+    declared_frames: int
+    times: list[float]
+    end_time: float
+    is_hdr: bool
+    notices: list[str]
     source_frames: list[int] | None = None
     file: "FileFacts | None" = None
 
@@ -78,14 +94,27 @@ class VideoFacts:
         cls, made: extraction.ExtractedFeatures, file: "FileFacts | None" = None
     ) -> "VideoFacts":
         """Creates the facts from the result of an extraction."""
-        shown = made.timeline.source_frames
+        source, timeline = made.source, made.timeline
+        shown = timeline.source_frames
         return cls(
-            made.timeline.frame_count,
+            timeline.frame_count,
             made.width,
             made.height,
+            source.fps,
+            made.declared.fps,
+            made.declared.declared_frames,
+            np.round(timeline.times, 6).tolist(),
+            round(timeline.end_time, 6),
+            made.is_hdr,
+            made.notices,
             None if shown is None else shown.tolist(),
             file,
         )
+
+    @property
+    def timeline(self) -> Timeline:
+        """Frame times of the file, not resampled."""
+        return Timeline(np.array(self.times), self.end_time)
 
     @property
     def windows(self) -> int:
@@ -104,14 +133,17 @@ def _failure_path(output_dir, video_id):
 
 
 def _read_facts(output_dir, video_id):
-    """Reads the facts of a video; None if its features have not been extracted."""
+    """Reads the facts of a video; None if its features or some facts have not been extracted."""
     path = _facts_path(output_dir, video_id)
     made = os.path.exists(os.path.join(output_dir, feature_records.features_file(video_id)))
     if not made or not os.path.exists(path):
         return None
-    fields = read_json(path)
-    file = fields.pop("file", None)
-    return VideoFacts(**fields, file=None if file is None else FileFacts(**file))
+    known = read_json(path)
+    names = {field.name for field in dataclasses.fields(VideoFacts)}
+    if known.keys() | {"file"} != names:
+        return None
+    file = known.get("file")
+    return VideoFacts(**known | {"file": None if file is None else FileFacts(**file)})
 
 
 def _remove_if_outdated(output_dir, video_id, path):

@@ -82,8 +82,10 @@ def read_split(
         ValueError: the split has annotation files of both versions, or the file is not a JSON
             object.
     """
-    account, clips, notices = _read_records(split, annotation_dir, limit)
-    annotations = SplitAnnotations(skipped=account.skipped, notices=notices)
+    account, clips, notices, in_file_frames = _read_records(split, annotation_dir, limit)
+    annotations = SplitAnnotations(
+        skipped=account.skipped, notices=notices, in_file_frames=in_file_frames
+    )
     for clip in clips:
         try:
             annotations.videos[clip.video_id] = _video_path(clip.video_id, videos)
@@ -106,7 +108,7 @@ def _video_path(name, videos):
 
 
 def _read_records(split, annotation_dir, limit):
-    """Returns the counts of a split, a clip for each valid record, and the notices."""
+    """Returns counts, a clip for each valid record, notices, and `in_file_frames` of a split."""
     path = annotated.find_annotation_file(split, annotation_dir, ANNOTATION_FILES)
     content = read_json(path, object_pairs_hook=JsonObject)
     if not isinstance(content, JsonObject):
@@ -115,7 +117,7 @@ def _read_records(split, annotation_dir, limit):
         )
     records = content.pairs[:limit]
     account = SplitAccount(len(records), collections.Counter({QTYPE: len(records)}))
-    clips, notices, first = [], collections.Counter(), {}
+    clips, notices, in_file_frames, first = [], collections.Counter(), set(), {}
     for number, (name, fields) in enumerate(records):
         sentence_id = f"{split}-{number:05d}"
         try:
@@ -131,7 +133,10 @@ def _read_records(split, annotation_dir, limit):
         else:
             clips.append(clip)
             notices.update(counts)
-    return account, clips, notices
+            if counts["times_unlike_boxes"]:
+                # The times contradict `img_num`, so the annotated frame rate is unknown.
+                in_file_frames.add(name)
+    return account, clips, notices, in_file_frames
 
 
 def _read_record(name, number, sentence_id, fields):

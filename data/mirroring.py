@@ -75,4 +75,5 @@ def mirror_split(annotations: SplitAnnotations) -> SplitAnnotations:
     return SplitAnnotations(
         clips=[mirror_clip(clip) for clip in annotations.clips],
         videos={video_id + SUFFIX: path for video_id, path in annotations.videos.items()},
+        in_file_frames={video_id + SUFFIX for video_id in annotations.in_file_frames},
     )

@@ -1,24 +1,25 @@
-r"""Turns a data set's videos and annotations into the records that GKCMN trains on.
+r"""Converts the videos and annotations of a data set to records for training.
 
 Example:
     python -m data.prepare --dataset=vidstg --annotation_dir=vidstg/annotations \
         --vidor_dir=vidor/annotation --video_dir=vidor/video --output_dir=runs/vidstg/records
 
-`data.vidstg`, `data.hcstvg` and `data.custom` say which files --dataset means; --annotations_only
-counts what the annotation files hold, without videos.
+The input files are documented in `data.vidstg`, `data.hcstvg` and `data.custom`. With
+--annotations_only, sentences are counted without reading videos.
 
-The features of every video are computed once. A run that was stopped goes on with the videos that
-are not done yet: give the same command again. What was left out, and why, is in manifest.json.
+The features of each video are computed once. To resume an interrupted run, repeat the command.
+Skipped sentences are listed with reasons in manifest.json.
 
-Features are made by an Apache Beam pipeline; see data.extract_features. On a cluster:
+Features are extracted by an Apache Beam pipeline; see data.extract_features. On a cluster:
     python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
 
-The folder also gets settings.json (how its features are made, written first) and, beside each
-video's features, a small .json with what clips need to know of the video.
+The output folder also contains settings.json (settings of the features, written first) and a small
+.json file of metadata for each video, next to its features.
 """
 
 import collections
 import dataclasses
+import enum
 import json
 import os
 import shlex
@@ -37,12 +38,14 @@ from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text import standardization
 
 from . import datasets, extract_features, mirroring
-from .annotations import Skipped, SplitAnnotations, resample_clip
+from .annotations import Skipped, SplitAnnotations, resample_clip, retime_clip
 
 FLAGS = flags.FLAGS
 SETTINGS = "settings.json"
 CLIPS_PER_SHARD = 512
 PAPER_MAX_WORDS = 20
+RE_ENCODED_FRAMES = 2  # frames by which re-encoding may shorten or lengthen a video
+SAME_RATE = 0.01  # relative difference of rates that were rounded, or of uneven frames
 
 
 def define_flags() -> None:
@@ -56,35 +59,35 @@ def define_flags() -> None:
         weight_sources.DESCRIPTION,
     )
     flags.DEFINE_enum(
-        "compute_dtype", "float32", extraction.COMPUTE_DTYPES, "What I3D computes in."
+        "compute_dtype", "float32", extraction.COMPUTE_DTYPES, "Dtype of I3D's computations."
     )
     flags.DEFINE_enum(
-        "storage_dtype", "float16", quantization.STORAGE_DTYPES, "What features are stored in."
+        "storage_dtype", "float16", quantization.STORAGE_DTYPES, "Dtype of stored features."
     )
     flags.DEFINE_float(
         "fps",
         None,
-        "Resample videos and their annotations to this many frames a second; default: every frame.",
+        "Frame rate to resample videos and annotations to; default: all frames are used.",
     )
     flags.DEFINE_list(
         "mirror",
         [],
-        "Splits to prepare a second time as seen in a mirror, under the name SPLIT_mirrored.",
+        "Splits to prepare a second time with mirrored videos, as SPLIT_mirrored.",
     )
-    flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner that makes the features.")
-    flags.DEFINE_string("beam_options", "", "Further options of the runner, as for a shell.")
+    flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner for the feature extraction.")
+    flags.DEFINE_string("beam_options", "", "Further options of the runner, quoted as in a shell.")
     flags.DEFINE_integer(
-        "batch_size", 4, "Windows that I3D computes at a time; more on a GPU.", lower_bound=1
+        "batch_size", 4, "Windows per batch of I3D; use more on a GPU.", lower_bound=1
     )
     flags.register_multi_flags_validator(
         ["output_dir", "annotations_only"],
         lambda values: values["output_dir"] or values["annotations_only"],
-        "--output_dir is needed, unless --annotations_only",
+        "--output_dir is required, unless --annotations_only is given",
     )
 
 
 def main(argv):
-    """Reads annotations, makes features, writes clips and the manifest, prints a summary."""
+    """Reads annotations, extracts features, writes clips and manifest, and prints a summary."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
@@ -101,6 +104,10 @@ def main(argv):
     for split in FLAGS.mirror:
         mirrored = mirroring.mirror_split(annotations[split])
         annotations[split + mirroring.SPLIT_SUFFIX] = mirrored
+    try:
+        beam_options = [f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)]
+    except ValueError as error:
+        raise app.UsageError(f"--beam_options={FLAGS.beam_options}: {error}") from error
     make_extractor = extraction.ExtractorFactory(
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
@@ -116,7 +123,7 @@ def main(argv):
         video_dir=FLAGS.video_dir,
         output_dir=FLAGS.output_dir,
         arguments=arguments,
-        beam_options=[f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)],
+        beam_options=beam_options,
     )
     print(json.dumps(summarise(manifest, FLAGS.output_dir)))
 
@@ -132,24 +139,24 @@ def prepare(
     arguments: dict,
     beam_options: Sequence[str] = (),
 ) -> dict:
-    """Makes a records folder, or completes it.
+    """Creates or completes a records folder.
 
     Args:
-        annotations: by split.
-        make_extractor: builds what makes the features; picklable, called only if some are missing.
-        fingerprint: of that extractor.
+        annotations: annotations by split.
+        make_extractor: builds the feature extractor if features are missing; picklable.
+        fingerprint: fingerprint of the extractor.
         dataset: name of the data set.
-        video_dir: where `SplitAnnotations.videos` begin.
-        output_dir: the records folder; splits that are in it already stay.
-        arguments: how the program was called, for the manifest.
-        beam_options: where and how the features are made.
+        video_dir: folder of the paths in `SplitAnnotations.videos`.
+        output_dir: records folder; existing splits are kept.
+        arguments: arguments of the program, for the manifest.
+        beam_options: options of the Beam pipeline.
 
     Returns:
-        what is in `manifest.json`.
+        the content of `manifest.json`.
 
     Raises:
-        ValueError: the folder's features were made otherwise, or not one video can be read; or the
-            folder is not empty and no records folder, or in use by another process.
+        ValueError: the folder contains features with other settings, is not empty and not a records
+            folder, or is in use by another process; or no video can be read.
     """
     with folder_lock(output_dir):
         return _prepare_locked(
@@ -206,21 +213,21 @@ def _prepare_locked(
 
 
 def summarise(manifest: dict, output_dir: str) -> dict:
-    """The manifest in one line: counts by split."""
+    """Returns a short form of the manifest: counts by split."""
     keys = ("videos", "clips", "sentences")
     splits = {name: {key: split[key] for key in keys} for name, split in manifest["splits"].items()}
     return {"output_dir": output_dir, "splits": splits}
 
 
 def _claim_folder(output_dir, settings):
-    """Writes what the folder will hold, or checks that it holds just that."""
+    """Writes the settings of a new folder, or checks those of an existing one."""
     path = os.path.join(output_dir, SETTINGS)
     if not os.path.exists(path):
         # A killed run may have left the temporary file of the settings.
         others = [name for name in os.listdir(output_dir) if not name.startswith(SETTINGS)]
         if set(others) - {LOCK_FILE}:
             raise ValueError(
-                f"{output_dir}: is not empty and has no {SETTINGS}, so it is no records folder; "
+                f"{output_dir}: is not empty and has no {SETTINGS}, so it is not a records folder; "
                 "use another --output_dir"
             )
         write_json(path, settings)
@@ -235,7 +242,7 @@ def _claim_folder(output_dir, settings):
             for key in differing
         ]
         raise ValueError(
-            f"{output_dir}: was made with other settings ({'; '.join(values)}); take another "
+            f"{output_dir}: was created with other settings ({'; '.join(values)}); use another "
             "--output_dir, or the same --dataset, --i3d_weights, --compute_dtype, --storage_dtype "
             "and --fps"
         )
@@ -244,13 +251,13 @@ def _claim_folder(output_dir, settings):
 def fit_to_video(
     clip: Clip, decoded: extract_features.VideoFacts
 ) -> tuple[Clip | None, list[Skipped]]:
-    """Cuts a clip and its truths to the frames that could be decoded.
+    """Cuts a clip and its sentences to the frames that can be decoded.
 
     A clip whose annotated frame is upright and whose video is wide, or the other way round, is
     left out: its boxes belong to another picture. Boxes of other sizes are scaled to the video.
 
     Returns:
-        the clip, None if no sentence is left, and the sentences left out.
+        the clip, None if no sentence remains, and the skipped sentences.
     """
     if (clip.width - clip.height) * (decoded.width - decoded.height) < 0:
         reason = (
@@ -264,7 +271,7 @@ def fit_to_video(
         if sentence.begin >= end:
             reason = (
                 f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) begins "
-                f"behind the {decoded.frame_count} frames that can be decoded"
+                f"after the {decoded.frame_count} frames that can be decoded"
             )
             skipped.append(Skipped(sentence.id, reason))
             continue
@@ -281,13 +288,62 @@ def fit_to_video(
     return fitted, skipped
 
 
+def to_file_frames(
+    clip: Clip, decoded: extract_features.VideoFacts
+) -> tuple[Clip | None, list[Skipped]]:
+    """Maps a clip from the frames of the annotated video to those of the file.
+
+    The two differ if the file was re-encoded at another frame rate.
+
+    Returns:
+        the clip, None if no sentence is left, and the sentences left out: those whose frames are
+        not in the file, and all of a video that differs in rate and count by different factors.
+    """
+    match = _match_frames(clip, decoded)
+    if match is _Match.SAME:
+        return clip, []
+    if match is _Match.BY_TIME:
+        return retime_clip(clip, decoded.timeline, decoded.fps)
+    reason = (
+        f"video {clip.video_id}: has {decoded.frame_count} frames at {decoded.fps:g} frames per "
+        f"second, annotated as {clip.frame_count} at {clip.fps:g}, so the frames that the "
+        "annotation means are unknown; use the file that was annotated"
+    )
+    return None, [Skipped(sentence.id, reason) for sentence in clip.sentences]
+
+
+class _Match(enum.Enum):
+    """How the frames of an annotation relate to those of the file."""
+
+    SAME = enum.auto()
+    BY_TIME = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+def _match_frames(clip, decoded):
+    annotated, factor = clip.frame_count, decoded.fps / clip.fps
+    counts = (decoded.frame_count, decoded.declared_frames)
+    if any(abs(count - annotated) <= 1 for count in counts):
+        return _Match.SAME
+    if abs(factor - 1) * annotated <= 1:  # one rate: the file is cut or damaged
+        return _Match.SAME
+    if abs(decoded.frame_count - annotated * factor) <= RE_ENCODED_FRAMES * max(factor, 1):
+        return _Match.BY_TIME
+    rates = (decoded.fps, decoded.declared_fps)
+    if any(abs(rate / clip.fps - 1) <= SAME_RATE for rate in rates):
+        return _Match.SAME
+    return _Match.UNKNOWN
+
+
 def _write_split(split, annotations, videos, failures, output_dir, fps):
-    """Writes a split's clips, resampled if `fps` is given; returns its part of the manifest."""
+    """Writes the clips of a split, resampled to `fps`; returns its part of the manifest."""
     clips, skipped, between_frames = _fit_clips(annotations, videos, failures, fps)
     num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
     shards = clip_records.write_clips(output_dir, split, clips, num_shards)
-    video_notices = _video_notices(annotations.clips, videos)
+    video_notices = _video_notices(annotations, videos)
     _warn(split, skipped, video_notices)
+    if not clips:
+        logging.warning("%s: no sentence can be used", split)
     notices = collections.Counter(annotations.notices)
     if fps is not None:
         notices["sentences_between_resampled_frames"] += between_frames
@@ -297,6 +353,7 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
         "notices": {
             **dict(sorted(notices.items())),
             f"sentences_over_{PAPER_MAX_WORDS}_words": _count_long_sentences(clips),
+            "hdr_videos": _count_hdr(annotations, videos),
             "videos_with_notice": len(video_notices),
         },
         "video_notices": video_notices,
@@ -305,11 +362,11 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
 
 
 def _fit_clips(annotations, videos, failures, fps):
-    """A split's clips in the frames of their features.
+    """Maps the clips of a split to the frames of their features.
 
     Returns:
-        the clips that keep a sentence, the sentences left out in order of their ids, and how many
-        of these lie between the frames that resampling takes.
+        the clips that have sentences, the skipped sentences sorted by id, and the number of
+        sentences skipped since they are between resampled frames.
     """
     clips, skipped, between_frames = [], list(annotations.skipped), 0
     for clip in annotations.clips:
@@ -318,8 +375,14 @@ def _fit_clips(annotations, videos, failures, fps):
             skipped += [Skipped(sentence.id, reason) for sentence in clip.sentences]
             continue
         decoded = videos[clip.video_id]
-        fitted, left_out = fit_to_video(clip, decoded)
+        if clip.video_id in annotations.in_file_frames:
+            fitted, left_out = dataclasses.replace(clip, fps=decoded.fps), []
+        else:
+            fitted, left_out = to_file_frames(clip, decoded)
         skipped += left_out
+        if fitted is not None:
+            fitted, left_out = fit_to_video(fitted, decoded)
+            skipped += left_out
         if fitted is not None and fps is not None:
             fitted, left_out = resample_clip(fitted, decoded.source_frames, fps)
             skipped += left_out
@@ -330,16 +393,16 @@ def _fit_clips(annotations, videos, failures, fps):
 
 
 def _warn(split, skipped, video_notices):
-    """Logs why sentences were left out, and which videos differ from their annotations."""
+    """Logs skipped sentences by reason and videos that differ from their annotations."""
     reasons = collections.Counter(sentence.reason for sentence in skipped)
     for reason, count in reasons.items():
-        logging.warning("%s: %d sentence(s) left out: %s", split, count, reason)
+        logging.warning("%s: %d sentence(s) skipped: %s", split, count, reason)
     for notice in video_notices:
         logging.warning("%s: video %s: %s", split, notice["id"], notice["notice"])
 
 
 def _counts(clips, skipped):
-    """How many videos, clips and sentences a split has."""
+    """Returns the numbers of videos, clips and sentences of a split."""
     qtypes = collections.Counter(sentence.qtype for clip in clips for sentence in clip.sentences)
     kept = qtypes.total()
     return {
@@ -359,15 +422,27 @@ def _count_long_sentences(clips):
     return sum(len(words) > PAPER_MAX_WORDS for words in standardization.split_words(texts))
 
 
-def _video_notices(clips, videos):
-    """Where a video is not what its annotation says."""
+def _count_hdr(annotations, videos):
+    return sum(vid in videos and videos[vid].is_hdr for vid in annotations.videos)
+
+
+def _video_notices(annotations, videos):
+    """Returns the differences between videos and their annotations or declared properties."""
     notices = {}
-    for clip in clips:
+    for clip in annotations.clips:
         decoded = videos.get(clip.video_id)
         if decoded is None:
             continue
         found = []
-        if decoded.frame_count < clip.frame_count:
+        in_file_frames = clip.video_id in annotations.in_file_frames
+        match = _Match.SAME if in_file_frames else _match_frames(clip, decoded)
+        if match is not _Match.SAME:
+            found.append(
+                f"has {decoded.frame_count} frames at {decoded.fps:g} frames per second, annotated "
+                f"as {clip.frame_count} at {clip.fps:g}; "
+                + ("mapped by time" if match is _Match.BY_TIME else "left out")
+            )
+        elif decoded.frame_count < clip.frame_count:
             found.append(f"{decoded.frame_count} of {clip.frame_count} frames can be decoded")
         elif decoded.frame_count > clip.frame_count > 0:
             found.append(f"has {decoded.frame_count} frames, annotated as {clip.frame_count}")
@@ -375,6 +450,7 @@ def _video_notices(clips, videos):
             found.append(
                 f"is {decoded.width}x{decoded.height}, annotated as {clip.width}x{clip.height}"
             )
+        found += decoded.notices
         if found:
             notices[clip.video_id] = "; ".join(found)
     return [{"id": vid, "notice": notice} for vid, notice in sorted(notices.items())]

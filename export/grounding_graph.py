@@ -20,7 +20,6 @@ from gkcmn_tf.video.windows import (
 
 from . import signatures
 
-MAX_TUBE_IOU = 0.5
 WINDOW_BATCH = 8  # windows per I3D batch; limits the memory
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
@@ -248,7 +247,7 @@ class GroundingGraph:
             tf.cast(_nearest_frames(segments, begin, end, step_mask), tf.float32),
             scores,
             count=self._top_k,
-            max_iou=MAX_TUBE_IOU,
+            max_iou=decoding.MAX_TUBE_IOU,
         )
         frames, scores = tf.cast(frames, tf.int32), tf.maximum(scores, 0.0)
         seconds = tf.cast(frames, tf.float32) / fps[:, None, None, None]

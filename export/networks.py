@@ -1,4 +1,4 @@
-"""The networks that files hold for other interpreters: the grounding network, and I3D before it."""
+"""The networks exported to TensorFlow Lite and ONNX: the grounding network and I3D."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,14 +18,14 @@ NETWORKS = ("grounding", "i3d")
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What a file holds.
+    """An exported network.
 
     Attributes:
         name: one of `NETWORKS`.
-        model: the weights.
-        function: maps the inputs, by name, to a dictionary of outputs.
-        inputs: shape and type of each, with a batch of one.
-        metadata: all else that is needed to run it.
+        model: model with the weights.
+        function: maps inputs by name to a dictionary of outputs.
+        inputs: shape and dtype of each input, with a batch size of 1.
+        metadata: other data needed to run the network, such as the vocabulary.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Network:
 
 
 def grounding(run: run_folder.Run) -> Network:
-    """Grounding, decoding included, of one sentence in one clip.
+    """Returns the grounding network with decoding, for one sentence in one clip.
 
     `features` float32 `[1, T, S, S, C]`, `step_mask` bool `[1, T]`, `tokens` int32 `[1, N]` ->
     `segment` `[1, 2]` in steps, `score` `[1]`, `boxes` `[1, T, 4]` normalised; see
-    `GroundingModel`. In float32, whatever the run was trained in.
+    `GroundingModel`. It computes in float32 for any precision of the run.
     """
     model = _in_float32(run)
     data = run.config.data
@@ -67,16 +67,16 @@ def grounding(run: run_folder.Run) -> Network:
 
 
 def i3d(trained: dict, source: str | None = None) -> Network:
-    """I3D, with the weights whose features a model was trained on.
+    """Returns I3D with the weights that a model was trained with.
 
     `frames` uint8 `[1, 8, 224, 224, 3]`, RGB -> `features` float32 `[1, S, S, C]` of the window.
 
     Args:
         trained: the fingerprint saved with the run.
-        source: where the weights lie now, if elsewhere.
+        source: location of the I3D weights, if it has changed.
 
     Raises:
-        ValueError: those are other weights.
+        ValueError: the weights differ from those of training.
     """
     source = source or weight_sources.source_here(trained["i3d_source"], trained["i3d_sha256"])
     sha256 = weight_sources.source_fingerprint(source)
@@ -89,7 +89,7 @@ def i3d(trained: dict, source: str | None = None) -> Network:
 
 
 def of_i3d(trained: dict, model: keras.Model) -> Network:
-    """The same of a loaded `model`, `[B, 8, 224, 224, 3]` in [-1, 1] to `[B, 1, S, S, C]`."""
+    """Returns the same for a `model` from `[B, 8, 224, 224, 3]` to `[B, 1, S, S, C]`."""
     size = reading.FRAME_SIZE
 
     def encode(frames):

@@ -65,10 +65,10 @@ def convert(network: networks.Network) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
         model.export(path, format="onnx", input_signature=[inputs], verbose=False)
-        made = onnx.load(path)
-    told = {"network": network.name} | network.metadata
-    onnx.helper.set_model_props(made, {METADATA_KEY: json.dumps(told, ensure_ascii=False)})
-    return made.SerializeToString()
+        exported = onnx.load(path)
+    metadata = {"network": network.name} | network.metadata
+    onnx.helper.set_model_props(exported, {METADATA_KEY: json.dumps(metadata, ensure_ascii=False)})
+    return exported.SerializeToString()
 
 
 def differences(network: networks.Network, content: bytes, seed: int = 0) -> dict[str, float]:

@@ -2,7 +2,7 @@ r"""Writes a trained run as a preset, which `VideoGrounder.from_preset` loads.
 
 Example:
     python -m export.preset --model_dir=runs/demo --output_dir=presets/my_shapes \
-        --description="GKCMN on the shapes data set." --limits="Knows moving shapes only."
+        --description="GKCMN on the shapes data set." --limits="For videos of moving shapes only."
 
 The folder contains config.json, model.weights.h5, vocabulary.txt, features.json and a model card,
 README.md. The card includes the metrics of the run's metrics.json, if gkcmn_tf.evaluate has

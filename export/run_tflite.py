@@ -108,8 +108,8 @@ class Encoder:
             self._network(frames=frames[windows])["features"]
             for frames, windows, _ in window_batches(stream, batch_size=1)
         ]
-        if stream.damage:
-            logging.warning("%s: %s", path, stream.damage)
+        for message in filter(None, [stream.damage, *stream.notices]):
+            logging.warning("%s: %s", path, message)
         features = np.concatenate(features).astype(np.float16)
         if not np.isfinite(features).all():
             raise ValueError(f"{path}: features are not finite in float16")

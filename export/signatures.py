@@ -30,7 +30,7 @@ additional axis `Q` after `B`:
 | `unknown_words` | int32 `[B]` | number of the sentence's words that the model does not know |
 
 All tubes of a sentence share `boxes`. The temporal IoU of any two of the `K` tubes is at most
-`grounding_graph.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
+`decoding.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
 and the expected values; the whole batch fails.
 """
 

@@ -192,10 +192,10 @@ def _convert(
     if foreign := sorted(name for name in used if name.startswith("CUSTOM:")):
         raise ValueError(f"{signature}: operators {foreign} are not built into TensorFlow Lite")
     outputs = tf.function(network.function).get_concrete_function(**inputs).structured_outputs
-    told = {"network": signature, "quantization": quantization} | network.metadata
+    metadata = {"network": signature, "quantization": quantization} | network.metadata
     for kind, specs in (("inputs", inputs), ("outputs", outputs)):
-        told[kind] = {name: [spec.dtype.name, *spec.shape] for name, spec in specs.items()}
-    return with_metadata(converted, told)
+        metadata[kind] = {name: [spec.dtype.name, *spec.shape] for name, spec in specs.items()}
+    return with_metadata(converted, metadata)
 
 
 def _converted(converter, signature, quantization, examples, int8_operators):

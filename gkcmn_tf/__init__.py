@@ -23,7 +23,7 @@ if sys.argv[:1] == ["-m"]:  # `python -m PROGRAM`, before other imports: see `pr
 
     program.start()
 
-# Module and attribute of each public name; attribute None stands for the module itself.
+# Module and attribute of each public name; None means the module itself.
 _PUBLIC = {
     "VideoGrounder": ("gkcmn_tf.video_grounder", "VideoGrounder"),
     "EncodedVideo": ("gkcmn_tf.encoded_video", "EncodedVideo"),

@@ -16,7 +16,7 @@ import sys
 
 from gkcmn_tf import program
 
-# Modules by their names in the repository; its top folders are installed inside of gkcmn_tf.
+# Modules by name in the repository; its top-level folders are installed inside gkcmn_tf.
 COMMANDS = {
     "ground": "gkcmn_tf.ground",
     "train": "gkcmn_tf.train",
@@ -44,7 +44,7 @@ EXAMPLE = 'gkcmn ground --sample --query="the large blue cross turns around"'
 
 
 def main(*prefix: str) -> None:
-    """Runs the command that the arguments name, after the words of `prefix`."""
+    """Runs the command given by `prefix` and the command-line arguments."""
     program.start()
     arguments = [*prefix, *sys.argv[1:]]
     name, arguments = _split(arguments)
@@ -61,7 +61,7 @@ def main(*prefix: str) -> None:
 
 
 def find_module(name: str) -> str:
-    """The importable name of a module that `COMMANDS` names, installed or in the repository."""
+    """Returns the import name of a module in `COMMANDS`, installed or in the repository."""
     folder = name.partition(".")[0]
     installed = f"gkcmn_tf.{folder}"
     if folder != "gkcmn_tf" and importlib.util.find_spec(installed) is not None:
@@ -70,7 +70,7 @@ def find_module(name: str) -> str:
 
 
 def _split(arguments):
-    """The command's name, "" if there is none, and its arguments."""
+    """Returns the name of the command, "" if there is none, and its arguments."""
     words = 0
     while words < min(2, len(arguments)) and not arguments[words].startswith("-"):
         words += 1
@@ -100,7 +100,7 @@ def _run(name, arguments):
 
 
 def _as_commands(text):
-    """The text with `gkcmn COMMAND` in place of `python -m MODULE`."""
+    """Replaces `python -m MODULE` with `gkcmn COMMAND` in a text."""
     names = {module: name for name, module in COMMANDS.items()}
     return re.sub(
         r"python -m ([\w.]+)",
@@ -110,7 +110,7 @@ def _as_commands(text):
 
 
 def _help(prefix):
-    """The commands that begin with `prefix`, each with the first line of its docstring."""
+    """Lists the commands that begin with `prefix`, with the first lines of their docstrings."""
     names = [name for name in COMMANDS if name.startswith(prefix)]
     width = max(map(len, names))
     lines = [f"  {name:{width}}  {_summary(COMMANDS[name])}" for name in names]
@@ -132,7 +132,7 @@ def _help(prefix):
 
 
 def _summary(module):
-    """The first line of a module's docstring, without importing it."""
+    """Returns the first line of the docstring of a module without importing it."""
     name = find_module(module)
     source = importlib.util.find_spec(name).loader.get_source(name)
     return ast.get_docstring(ast.parse(source)).partition("\n")[0]

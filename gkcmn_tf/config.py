@@ -7,6 +7,7 @@ The resolved tree is saved with every run as `params.yaml`.
 
 import dataclasses
 import difflib
+import inspect
 import math
 import os
 import pathlib
@@ -19,64 +20,49 @@ from official.core import exp_factory
 from official.modeling import hyperparams
 
 from gkcmn_tf.files import write_text
-from gkcmn_tf.modeling.candidates import CANDIDATE_WIDTHS
-from gkcmn_tf.text import WORD_WIDTH
+from gkcmn_tf.modeling.bm import BM
+from gkcmn_tf.modeling.gkcmn import GKCMN
+from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 PARAMS_FILE = "params.yaml"
 
 
-@dataclasses.dataclass
-class EncoderConfig(hyperparams.Config):
-    """What GKCMN and the baseline share; arguments of `GroundingModel`, which describes them."""
-
-    video_width: int = 32
-    feature_dropout: float = 0.0
-    word_width: int = WORD_WIDTH
-    sentence_width: int = 128
-    fusion_width: int = 128
-    sentence_pooling: str = "mean"
-    attention_layers: int = 2
-    attention_heads: int = 4
-    train_word_vectors: bool = True
-
-
-@dataclasses.dataclass
-class GKCMNConfig(EncoderConfig):
-    """Arguments of `GKCMN`, which describes them."""
-
-    heatmap_size: int = 16
-    spatial_width: int = 64
-    temporal_width: int = 64
-    candidate_widths: tuple[float, ...] = CANDIDATE_WIDTHS
-    serial_connection: bool = True
-    parallel_connection: bool = True
-    parallel_spatial: bool = False
-    temporal_attention: bool = True
-    attention_pooling: bool = False
-    gaussian_kernel: bool = True
-    sigma: float = 2.0
-    relative_sigma: float = 0.0
-    focal_alpha: float = 2.0
-    focal_beta: float = 4.0
-    positive_heat: float = 0.8
-    empty_steps: bool = False
-    score_threshold: float = 0.3
-    high_score_ratio: float = 0.9
-    offset_unit: str = "step"
-    box_smoothing: float = 0.0
-    loss_weights: tuple[float, ...] = (1.0, 2.0, 0.2, 0.1)
+def _arguments_of(model: type[GroundingModel]) -> type[hyperparams.Config]:
+    """Config class with the optional constructor arguments of a model, and their defaults."""
+    arguments = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, GroundingModel):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            arguments |= {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    fields = [
+        (name, tuple[float, ...] if isinstance(default, tuple) else type(default), default)
+        for name, default in arguments.items()
+    ]
+    return dataclasses.make_dataclass(
+        f"{model.__name__}Config",
+        fields,
+        bases=(hyperparams.Config,),
+        namespace={
+            "__module__": __name__,
+            "__doc__": f"Optional constructor arguments of `{model.__name__}`, documented there.",
+        },
+    )
 
 
-@dataclasses.dataclass
-class BMConfig(EncoderConfig):
-    """Arguments of `BM`, which describes them."""
-
-    loss_weights: tuple[float, ...] = (2.0, 1.0)
+GKCMNConfig = _arguments_of(GKCMN)
+BMConfig = _arguments_of(BM)
 
 
 @dataclasses.dataclass
 class ModelConfig(hyperparams.OneOfConfig):
-    """Which model, and its arguments; only the section that `type` names counts."""
+    """Model type and arguments; only the section named by `type` is used.
+
+    Example:
+        >>> from gkcmn_tf.config import ModelConfig
+        >>> model = ModelConfig(type="bm")
+        >>> model.get() is model.bm
+        True
+    """
 
     type: str = "gkcmn"
     gkcmn: GKCMNConfig = dataclasses.field(default_factory=GKCMNConfig)
@@ -85,7 +71,13 @@ class ModelConfig(hyperparams.OneOfConfig):
 
 @dataclasses.dataclass
 class DataConfig(hyperparams.Config):
-    """Records and how batches are made of them.
+    """Records, and how batches are made from them.
+
+    Example:
+        >>> from gkcmn_tf.config import DataConfig
+        >>> data = DataConfig(records_dir="runs/demo/records", max_steps=12)
+        >>> [data.max_steps, data.grid_size, data.grid_size, data.feature_channels]
+        [12, 7, 7, 1024]
 
     Attributes:
         records_dir: folder that `data.prepare` wrote.
@@ -94,7 +86,7 @@ class DataConfig(hyperparams.Config):
         train_split: split to train on, or several: `train+train_mirrored`.
         eval_split: split that training is evaluated on. Records without a split `val`, the default,
             are evaluated on `train_split`, with a warning.
-        max_steps: `T`, at most 10,000; longer clips are thinned to it, shorter ones padded.
+        max_steps: `T`, at most 10,000; longer clips are subsampled to it, shorter ones padded.
         max_words: `N`, at most 10,000; longer sentences are cut.
         grid_size: `S`, cells along each side of the features.
         feature_channels: `C`, channels of the features.
@@ -120,26 +112,33 @@ class DataConfig(hyperparams.Config):
 
 @dataclasses.dataclass
 class TrainConfig(hyperparams.Config):
-    """Optimisation, and what is written when.
+    """Optimisation, and the intervals of evaluations and checkpoints.
+
+    Example:
+        >>> from gkcmn_tf.config import TrainConfig
+        >>> train = TrainConfig(steps=300, eval_interval=100)
+        >>> train.steps // train.eval_interval
+        3
 
     Attributes:
-        steps: training steps in all.
-        global_batch_size: clips (times `queries_per_clip` sentences) a step, over all replicas.
+        steps: total number of training steps.
+        global_batch_size: clips (times `queries_per_clip` sentences) per step, over all replicas.
         learning_rate: of Adam.
-        warmup_steps: the rate rises from 0 in a line over so many first steps.
-        decay_steps: the rate falls to 0 along a half cosine over so many last steps; 0 keeps it.
+        warmup_steps: number of first steps over which the rate rises linearly from 0.
+        decay_steps: number of last steps over which the rate falls to 0 along a half cosine; 0
+            keeps the rate constant.
         clip_norm: gradients of a larger global norm are scaled down to it; 0 switches clipping off.
-        accumulation_steps: each replica computes its share of a batch in so many parts, one after
-            the other, to save memory; the gradient is the same.
-        ema_momentum: of the moving averages of the weights that are evaluated and exported in place
-            of the weights, such as 0.999; 0 keeps none.
-        seed: of initial weights, unknown word vectors and the order of the data.
+        accumulation_steps: number of parts in which each replica computes its share of a batch, one
+            after the other, to save memory; the gradient is the same.
+        ema_momentum: momentum, such as 0.999, of the moving averages of the weights, which are
+            evaluated and exported instead of the weights; 0 disables them.
+        seed: seed of initial weights, unknown word vectors and the order of the data.
         steps_per_loop: steps between two lines of progress and TensorBoard scalars.
         checkpoint_interval: steps between checkpoints; a multiple of `steps_per_loop`.
         eval_interval: steps between evaluations; a multiple of `steps_per_loop`.
         max_checkpoints: how many of the newest checkpoints are kept.
         best_metric: metric of the evaluation by which the best checkpoint is kept, under `best/`;
-            the higher the better, but for losses. Empty keeps none.
+            higher is better, except for losses. Empty keeps none.
     """
 
     steps: int = 50000
@@ -160,7 +159,12 @@ class TrainConfig(hyperparams.Config):
 
 @dataclasses.dataclass
 class RuntimeConfig(hyperparams.Config):
-    """Where and in which precision.
+    """Devices and precision of the training.
+
+    Example:
+        >>> from gkcmn_tf.config import RuntimeConfig
+        >>> RuntimeConfig(num_gpus=1, precision="mixed_bfloat16").distribution_strategy
+        'one_device'
 
     Attributes:
         distribution_strategy: `one_device`, `mirrored`, `multi_worker_mirrored` or `tpu`, as Model
@@ -180,7 +184,14 @@ class RuntimeConfig(hyperparams.Config):
 
 @dataclasses.dataclass
 class Experiment(hyperparams.Config):
-    """Everything that decides a run."""
+    """All settings of a training run.
+
+    Example:
+        >>> from gkcmn_tf.config import Experiment
+        >>> config = Experiment()
+        >>> config.model.type, config.data.max_steps, config.train.global_batch_size
+        ('gkcmn', 200, 32)
+    """
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -285,7 +296,7 @@ def _leaves(config, prefix=""):
 
 
 def flat(config: Experiment) -> dict:
-    """The values that count, by `key.subkey`: those of the other models are left out."""
+    """The values in use by `key.subkey`, without those of the other models."""
     unused = [f"model.{name}." for name in CHOICES["model.type"] if name != config.model.type]
     return {key: value for key, value, _ in _leaves(config) if not key.startswith(tuple(unused))}
 
@@ -335,7 +346,7 @@ def load(
 
     Args:
         name: a registered experiment.
-        config_files: YAML files, applied in order; `find_file` says where they are looked for.
+        config_files: YAML files, applied in order; found as by `find_file`.
         params_override: YAML or `key.subkey=value,...`.
 
     Raises:
@@ -358,17 +369,18 @@ def load(
             raise FileNotFoundError(f"{source}: no such config file")
         changes = _read_changes(source, override)
         _check_keys(changes, config, source)
+        changes = _with_empty_texts(changes, config)
         config = hyperparams.override_params_dict(config, changes, is_strict=True)
     validate(config)
     return config
 
 
 def find_file(path: str) -> str:
-    """`path`, or if there is no such file, the `configs/...` that comes with the project."""
+    """`path` if it exists, else the file of that name in the project's `configs/`."""
     if os.path.exists(path) or not path.startswith("configs/"):
         return path
     package = pathlib.Path(__file__).parent
-    # Installed, the folder `configs` lies in the package; in the repository, beside it.
+    # The folder `configs` is inside the installed package, and next to it in the repository.
     candidates = [str(folder / path) for folder in (package, package.parent)]
     return next(filter(os.path.exists, candidates), path)
 
@@ -377,7 +389,7 @@ def _read_changes(source, override) -> dict:
     """The changes in a YAML file, or of `--params_override`, as nested dictionaries."""
     inline = source == "--params_override"
     try:
-        # Model Garden's own reading: it knows 1e-3 as a number, and dots in keys.
+        # Model Garden's parser: it reads 1e-3 as a number and supports dots in keys.
         changes = hyperparams.ParamsDict()
         changes = hyperparams.override_params_dict(changes, override, is_strict=False)
     except yaml.YAMLError as error:
@@ -413,8 +425,20 @@ def _check_section(key, changes, config, source):
         raise ValueError(f"{source}: {key}: expected keys and values, got {changes!r}")
 
 
+def _with_empty_texts(changes: Mapping, config: hyperparams.Config) -> dict:
+    """The changes with "" for texts without a value, such as `data.i3d_weights=`."""
+    filled = {}
+    for name, value in changes.items():
+        before = getattr(config, name)
+        if isinstance(value, Mapping) and isinstance(before, hyperparams.Config):
+            filled[name] = _with_empty_texts(value, before)
+        else:
+            filled[name] = "" if value is None and isinstance(before, str) else value
+    return filled
+
+
 def _keys(config: Mapping | hyperparams.Config, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a tree, sections before what they hold."""
+    """The dotted keys of a tree; a section precedes its keys."""
     if not isinstance(config, Mapping):
         config = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     for name, value in config.items():
@@ -428,7 +452,7 @@ def _did_you_mean(names: Sequence[str]) -> str:
 
 
 def as_dict(config: Experiment) -> dict:
-    """The config as YAML knows it: without tuples."""
+    """The config with lists instead of tuples, which YAML does not have."""
     return _without_tuples(config.as_dict())
 
 

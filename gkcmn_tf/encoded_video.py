@@ -5,13 +5,16 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 
 import numpy as np
 
 from gkcmn_tf.files import whole_file
+from gkcmn_tf.json_fields import is_number
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+from gkcmn_tf.video.windows import count_windows
 
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = ("features", "times", "source_frames", "description")
 
 
@@ -84,24 +87,60 @@ class EncodedVideo:
         path = os.fspath(path)
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such encoded video")
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in _ARRAYS}
-            description = json.loads(str(arrays["description"]))
-            if description["format"] != _FORMAT:
-                raise ValueError(f"has format {description['format']}, expected {_FORMAT}")
-            timeline = Timeline(
-                times=arrays["times"],
-                end_time=description["end_time"],
-                source_frames=arrays["source_frames"] if description["resampled"] else None,
-            )
-            size = (description["width"], description["height"], description["fps"])
-            source = SourceVideo(description["path"], *size, timeline)
-            return cls(arrays["features"], source, description["fingerprint"])
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{path}: not an encoded video ({error}); encode the video again"
-            ) from error
+        with open(path, "rb") as file:
+            try:
+                video = cls._read(file)
+                _check(video)
+            # Damaged archives raise the errors of the last line.
+            except (
+                *(ValueError, KeyError, TypeError, EOFError),
+                *(zipfile.BadZipFile, zlib.error, RuntimeError, OSError),
+            ) as error:
+                raise ValueError(
+                    f"{path}: not an encoded video ({error}); encode the video again"
+                ) from error
+        return video
+
+    @classmethod
+    def _read(cls, file):
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _ARRAYS}
+        description = json.loads(str(arrays["description"]))
+        if description["format"] != _FORMAT:
+            raise ValueError(f"has format {description['format']}, expected {_FORMAT}")
+        timeline = Timeline(
+            times=arrays["times"],
+            end_time=description["end_time"],
+            source_frames=arrays["source_frames"] if description["resampled"] else None,
+        )
+        size = (description["width"], description["height"], description["fps"])
+        source = SourceVideo(description["path"], *size, timeline)
+        return cls(arrays["features"], source, description["fingerprint"])
+
+
+def _check(video):
+    """Raises `ValueError` or `TypeError` if the fields of a loaded file do not fit together."""
+    source, timeline = video.source, video.source.timeline
+    for name, value, wanted in (
+        ("path", source.path, str),
+        ("fingerprint", video.fingerprint, dict),
+    ):
+        if not isinstance(value, wanted):
+            raise TypeError(f"{name}: expected a {wanted.__name__}, got {value!r}")
+    for name in ("width", "height", "fps"):
+        if not is_number(getattr(source, name)) or getattr(source, name) <= 0:
+            raise ValueError(f"{name}: expected a positive number, got {getattr(source, name)!r}")
+    bounds = np.append(timeline.times, timeline.end_time)
+    if timeline.times.ndim != 1 or bounds.size < 2 or not (np.diff(bounds) >= 0).all():
+        raise ValueError("times: expected times of frames in ascending order")
+    samples = timeline.frame_count
+    if (shown := timeline.source_frames) is not None:
+        samples = len(shown)
+        if not samples or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any():
+            raise ValueError("source_frames: expected frames of the video in ascending order")
+    shape = (count_windows(samples), *video.fingerprint["shape"])
+    if video.features.shape != shape:
+        raise ValueError(f"features: expected shape {shape}, got {video.features.shape}")
 
 
 def cache_path(cache_dir: str | os.PathLike, video: str, fingerprint: dict) -> str:
@@ -112,5 +151,6 @@ def cache_path(cache_dir: str | os.PathLike, video: str, fingerprint: dict) -> s
     with open(video, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     settings = {key: value for key, value in fingerprint.items() if key != "i3d_source"}
+    settings["format"] = _FORMAT
     made = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return os.path.join(os.fspath(cache_dir), f"{content[:32]}-{made[:16]}.npz")

@@ -13,6 +13,7 @@ PACKAGES = {
     "official": ("tf-models-official", "train"),
     "orbit": ("tf-models-official", "train"),
     "tensorboard": ("tensorboard", "train"),
+    "scipy": ("scipy", "train"),
     "yaml": ("PyYAML", "train"),
     "tensorflow_hub": ("tensorflow-hub", "hub"),
     "pkg_resources": ("setuptools<81", "hub"),
@@ -35,6 +36,7 @@ NOT_CORE = (
     "gkcmn_tf.config",
     "gkcmn_tf.train",
     "gkcmn_tf.training",
+    "gkcmn_tf.evaluation.paired_seeds",
     "gkcmn_tf.evaluation.paper_tables",
     "gkcmn_tf.data.extract_features",
     "gkcmn_tf.data.inspect",
@@ -76,5 +78,9 @@ def remedy(error: ModuleNotFoundError, needed_by: str) -> str | None:
     package = (error.name or "").partition(".")[0]
     if package not in PACKAGES:
         return None
-    distribution, extra = PACKAGES[package]
+    return missing_package(*PACKAGES[package], needed_by)
+
+
+def missing_package(distribution: str, extra: str, needed_by: str) -> str:
+    """Message with the command to install a missing distribution."""
     return f"{needed_by} needs the package {distribution}: pip install 'gkcmn-tf[{extra}]'"

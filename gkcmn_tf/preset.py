@@ -1,15 +1,15 @@
-"""Presets: trained models in a folder that anyone can load, with a model card.
+"""Presets: folders with a trained model and its model card.
 
-A preset's folder holds
+The folder of a preset contains
 
-    config.json        the network's class and arguments, and what it was trained on
+    config.json        class and arguments of the model, and facts about its training
     model.weights.h5   its weights
-    vocabulary.txt     the words that it knows, one a line
-    features.json      the settings of the features that it was trained on
+    vocabulary.txt     its vocabulary, one word per line
+    features.json      settings of the feature extraction of its training data
     README.md          the model card
 
-Loading one runs no code from the folder: the class is one of ours, by name, and its arguments are
-numbers and texts.
+Loading a preset does not run code from the folder: the class is one of this package, found by name,
+and its arguments are numbers and strings.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 
+from gkcmn_tf import json_fields
 from gkcmn_tf.extras import import_package
 from gkcmn_tf.features.fingerprint import read_fingerprint
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
@@ -38,12 +39,27 @@ WEIGHTS_DTYPES = ("float16", "float32")
 
 HUB_PREFIX = "hf://"
 _PRESETS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "presets")
-_RUN_FILE = "params.yaml"  # what tells a run's folder
+_RUN_FILE = "params.yaml"  # identifies the folder of a run
 
 
 @dataclasses.dataclass(frozen=True)
 class PresetInfo:
-    """What `presets` tells of a preset: sizes in bytes, metrics from 0 to 1."""
+    """Summary of a preset, as listed by `presets`.
+
+    Example:
+        >>> import gkcmn_tf
+        >>> info = gkcmn_tf.presets()["gkcmn_shapes"]
+        >>> info.name, 0 < info.metrics["m_vIoU"] < 1
+        ('gkcmn_shapes', True)
+
+    Attributes:
+        name: name of the preset.
+        description: what it was trained on.
+        parameters: number of parameters of the model.
+        size: size of its files in bytes.
+        metrics: metrics by name, from 0 to 1.
+        folder: folder of its files.
+    """
 
     name: str
     description: str
@@ -54,7 +70,7 @@ class PresetInfo:
 
 
 def presets() -> dict[str, PresetInfo]:
-    """The presets in the package, by name.
+    """Returns the presets in the package by name.
 
     Example:
         >>> import gkcmn_tf
@@ -83,26 +99,26 @@ def load(preset: str, *, dtype: str | None = None) -> TrainedModel:
 
     Args:
         preset: see `VideoGrounder.from_preset`.
-        dtype: precision of the network; default: as trained.
+        dtype: precision of the network; default: that of training.
 
     Raises:
-        FileNotFoundError: there is none, or a file is missing.
+        FileNotFoundError: the preset or one of its files does not exist.
         ValueError: a file is damaged.
     """
     return _load_folder(find(preset), dtype)
 
 
 def find(preset: str) -> str:
-    """The folder of a preset, downloaded first if it is one of the Hub.
+    """Returns the folder of a preset, which is downloaded if it is on the Hub.
 
     Raises:
-        FileNotFoundError: there is none; names those that there are.
+        FileNotFoundError: the preset does not exist; the message lists the existing ones.
     """
     if preset.startswith(HUB_PREFIX):
         return _download(preset)
-    boxed = os.path.join(_PRESETS_FOLDER, preset)
-    if os.sep not in preset and os.path.exists(os.path.join(boxed, CONFIG_FILE)):
-        return boxed
+    packaged = os.path.join(_PRESETS_FOLDER, preset)
+    if os.sep not in preset and os.path.exists(os.path.join(packaged, CONFIG_FILE)):
+        return packaged
     if os.path.isdir(preset):
         return preset
     names = list(presets())
@@ -114,13 +130,14 @@ def find(preset: str) -> str:
 
 
 def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None:
-    """Writes a preset's folder; the config comes last, so half a preset is none.
+    """Writes the folder of a preset; the config is written last and marks it as complete.
 
     Raises:
-        ValueError: `weights` is not one of `WEIGHTS_DTYPES`.
+        ValueError: `weights` is not one of `WEIGHTS_DTYPES`, or `folder` holds other files.
     """
     if weights not in WEIGHTS_DTYPES:
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS_DTYPES)}; got {weights!r}")
+    _check_replaceable(folder)
     os.makedirs(folder, exist_ok=True)
     config_path = os.path.join(folder, CONFIG_FILE)
     if os.path.exists(config_path):
@@ -143,15 +160,31 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
     write_json(config_path, config)
 
 
+def _check_replaceable(folder):
+    """Raises `ValueError` if a folder holds files that are not a preset's."""
+    if os.path.exists(os.path.join(folder, _RUN_FILE)):
+        raise ValueError(f"{folder}: holds a run of gkcmn_tf.train; choose another folder")
+    if os.path.exists(os.path.join(folder, CONFIG_FILE)):
+        _read_config(folder)
+        return
+    # A write that was interrupted leaves any of the other files. A card alone is not one of ours.
+    present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    if CARD_FILE in present and not present.issuperset(FILES[1:]):
+        raise ValueError(
+            f"{folder}: holds a {CARD_FILE} but no preset, which would replace it; choose another "
+            "folder"
+        )
+
+
 def _arguments(model):
-    """The model's constructor arguments, as JSON has them."""
+    """Returns the constructor arguments of the model as JSON values."""
     known = _constructor_arguments(type(model))
     config = {name: value for name, value in model.get_config().items() if name in known}
     return json.loads(json.dumps(config))
 
 
 def _constructor_arguments(cls):
-    """Names of a model class's own arguments, those of its base classes included."""
+    """Returns the argument names of a model class and its base classes in this package."""
     names = set()
     for base in cls.__mro__:
         if base.__module__.startswith("gkcmn_tf."):
@@ -185,18 +218,24 @@ def _save_weights(model, path, dtype):
 
 def _read_config(folder):
     path = os.path.join(folder, CONFIG_FILE)
-    config = read_json(path)
-    wanted = ("format", "class_name", "config", "dtype", "max_steps", "max_words", "about")
-    if missing := [name for name in wanted if name not in config]:
-        raise ValueError(f"{path}: missing field {missing[0]!r}; is this a preset of GKCMN-TF?")
-    if config["format"] != FORMAT:
-        raise ValueError(f"{path}: has format {config['format']!r}, expected {FORMAT}")
+    config = read_json(path, object_pairs_hook=json_fields.JsonObject)
+    with json_fields.errors_in(path):
+        if not isinstance(config, dict) or "format" not in config:
+            raise ValueError("missing field 'format'; is this a preset of GKCMN-TF?")
+        if config["format"] != FORMAT:
+            raise ValueError(f"has format {config['format']!r}, expected {FORMAT}")
+        json_fields.text(config, "class_name")
+        json_fields.text(config, "dtype")
+        json_fields.json_object(config, "config")
+        json_fields.json_object(config, "about")
+        for name in ("max_steps", "max_words"):
+            json_fields.integer(config, name, at_least=1)
     return config
 
 
 def _load_folder(folder, dtype):
     if os.path.exists(os.path.join(folder, _RUN_FILE)):
-        # Reading a run's config takes the packages of training.
+        # Reading the config of a run needs the packages of training.
         from gkcmn_tf.training import run_folder  # noqa: PLC0415
 
         return run_folder.load(folder).as_trained_model()
@@ -206,17 +245,18 @@ def _load_folder(folder, dtype):
             f"{folder}: neither a preset nor a run of gkcmn_tf.train: has no {missing[0]}"
         )
     config = _read_config(folder)
-    model, tokenizer = _build(folder, config, dtype or config["dtype"])
+    features = read_fingerprint(os.path.join(folder, FEATURES_FILE))
+    model, tokenizer = _build(folder, config, features, dtype or config["dtype"])
     return TrainedModel(
         model=model,
         tokenizer=tokenizer,
-        features=read_fingerprint(os.path.join(folder, FEATURES_FILE)),
+        features=features,
         max_steps=config["max_steps"],
         about={"name": os.path.basename(os.path.abspath(folder)), **config["about"]},
     )
 
 
-def _build(folder, config, dtype):
+def _build(folder, config, features, dtype):
     # TensorFlow takes seconds to import, and listing presets does not need it.
     from gkcmn_tf.modeling.bm import BM  # noqa: PLC0415
     from gkcmn_tf.modeling.gkcmn import GKCMN  # noqa: PLC0415
@@ -235,16 +275,25 @@ def _build(folder, config, dtype):
             f"{path}: config: {cls.__name__} has no argument {unknown[0]!r}; was the preset made "
             "by a newer version?"
         )
-    features = read_fingerprint(os.path.join(folder, FEATURES_FILE))
-    tokenizer = Tokenizer.load(os.path.join(folder, VOCABULARY_FILE), config["max_words"])
-    model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
-    model.build(
-        {
-            "features": (None, config["max_steps"], *features["shape"]),
-            "step_mask": (None, config["max_steps"]),
-            "tokens": (None, 1, config["max_words"]),
-        }
-    )
+    vocabulary = os.path.join(folder, VOCABULARY_FILE)
+    tokenizer = Tokenizer.load(vocabulary, config["max_words"])
+    size = config["config"].get("vocabulary_size")
+    if size != tokenizer.vocabulary_size:
+        raise ValueError(
+            f"{vocabulary}: has {tokenizer.vocabulary_size - 2} words and 2 tokens, but "
+            f"vocabulary_size in {path} is {size}; is the file complete?"
+        )
+    try:
+        model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
+        model.build(
+            {
+                "features": (None, config["max_steps"], *features["shape"]),
+                "step_mask": (None, config["max_steps"]),
+                "tokens": (None, 1, config["max_words"]),
+            }
+        )
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"{path}: config: not arguments of {cls.__name__}: {error}") from error
     model.built = True
     weights = os.path.join(folder, WEIGHTS_FILE)
     try:
@@ -263,5 +312,5 @@ def _download(preset):
         return huggingface_hub.snapshot_download(
             name, revision=revision or None, allow_patterns=list(FILES)
         )
-    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+    except Exception as error:  # its HTTP library, and thus the errors, depend on its version
         raise FileNotFoundError(f"--preset={preset}: cannot be downloaded: {error}") from error

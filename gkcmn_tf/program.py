@@ -9,6 +9,7 @@ module. Scripts and notebooks that import the package keep their own logging.
 Ctrl-C prints one line and exits with status 130. Other exceptions are bugs and print a traceback.
 """
 
+import errno
 import importlib.abc
 import importlib.machinery
 import logging
@@ -48,6 +49,14 @@ class _CommandLineError(Exception):
     """Invalid flags or arguments."""
 
 
+# Errors of the operating system, besides those with a class of their own, that users can mend.
+_MISTAKE_ERRNOS = {
+    errno.EDQUOT,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EROFS,
+}
 # Bugs in libraries may also raise these; --debug shows the traceback.
 MISTAKES = (
     _CommandLineError,
@@ -78,7 +87,7 @@ def start() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     sys.meta_path.insert(0, _QuietTensorFlow())
-    for library in ("apache_beam", "tensorflow", "tf2onnx"):
+    for library in ("apache_beam", "httpx", "httpx2", "tensorflow", "tf2onnx"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("apache_beam.io.filesystems").setLevel(logging.ERROR)
     logging.getLogger().addFilter(_is_not_about_apitools)
@@ -152,7 +161,7 @@ def report(error: BaseException, command: str, *, debug: bool = False) -> int | 
     """
     if isinstance(error, KeyboardInterrupt):
         line, status = "interrupted", INTERRUPTED_STATUS
-    elif isinstance(error, MISTAKES):
+    elif isinstance(error, MISTAKES) or _is_mistake_of_system(error):
         line, status = f"error: {_message(error)}", MISTAKE_STATUS
     elif isinstance(error, ModuleNotFoundError) and extras.remedy(error, command):
         line, status = f"error: {extras.remedy(error, command)}", MISTAKE_STATUS
@@ -162,6 +171,10 @@ def report(error: BaseException, command: str, *, debug: bool = False) -> int | 
         traceback.print_exception(error)
     print(line, file=sys.stderr)
     return status
+
+
+def _is_mistake_of_system(error):
+    return isinstance(error, OSError) and error.errno in _MISTAKE_ERRNOS
 
 
 def _choose_backend() -> None:
@@ -248,4 +261,6 @@ def _explain(error: flags.Error) -> str:
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if _is_mistake_of_system(error):
+        return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,23 +1,12 @@
 """Validation of queries, and conversion of results to frames of the video file."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from absl import logging
 
 from gkcmn_tf import tubes
-from gkcmn_tf.encoded_video import EncodedVideo
-from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.video import frame_rates, steps
-
-# Containers round time stamps to milliseconds.
-_TOLERANCE = 1e-3  # seconds
-
-MAX_SECONDS_PER_STEP = 1.0
-LENGTH_TOLERANCE = 1.5  # factor by which a clip may be longer or shorter than training clips
+from gkcmn_tf.video import frame_rates
 
 
 def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
@@ -33,7 +22,7 @@ def check_sentence(sentence: str, tokenizer: Tokenizer) -> None:
     words = standardize(sentence).split()
     if not words:
         raise ValueError(
-            f"sentence {sentence!r}: holds no word; describe an object and what it does"
+            f"sentence {sentence!r}: contains no word; describe an object and what it does"
         )
     if unknown := tokenizer.unknown_words(sentence):
         logging.warning(
@@ -55,24 +44,23 @@ def clip_frames(
 
     Args:
         timeline: timeline of the video.
-        begin: begin in seconds after the first frame; None for the first frame.
-        end: end in seconds; None for the end of the video.
+        begin: begin in seconds after the start of the file; None for the first frame.
+        end: end in seconds after the start of the file; None for the last frame.
 
     Raises:
         ValueError: the range is invalid, or has no samples after resampling.
     """
-    duration = timeline.end_time
+    starts, ends = timeline.times[0], timeline.end_time
     first = 0.0 if begin is None else begin
-    last = duration if end is None else end
-    if not 0 <= first < last <= duration + _TOLERANCE:
+    last = ends if end is None else end
+    rounding = float(frame_rates.ROUNDING)
+    if not (0 <= first < last <= ends + rounding and last > starts + rounding):
+        shown = f"picture, from {starts:.2f} to" if starts else "video's"
         raise ValueError(
             f"--begin={first:g} --end={last:g}: expected 0 <= begin < end in seconds, within the "
-            f"video's {duration:.2f} s"
+            f"{shown} {ends:.2f} s"
         )
-    begin_frame = int(np.searchsorted(timeline.times, first + _TOLERANCE, side="right")) - 1
-    end_frame = int(np.searchsorted(timeline.times, last - _TOLERANCE, side="left"))
-    begin_frame = max(begin_frame, 0)
-    end_frame = max(end_frame, begin_frame + 1)
+    begin_frame, end_frame = timeline.frames_shown(first, last)
     first_sample, end_sample = timeline.to_samples(begin_frame, end_frame)
     if first_sample == end_sample:
         raise ValueError(
@@ -101,62 +89,3 @@ def in_file_frames(
     end = min(end, clip_end)
     boxes = timeline.boxes_in_frames(tube.boxes, tube.begin, tube.end)[: end - begin]
     return tubes.Tube(begin, end, np.round(boxes, 2), tube.score, sentence=sentence, video=video)
-
-
-def unfamiliar(
-    video: EncodedVideo, clip: tuple[int, int], max_steps: int, training: Mapping[str, Any]
-) -> list[str]:
-    """Compares a clip with the training data.
-
-    Args:
-        video: the encoded video.
-        clip: searched frames `[begin, end)` of the file.
-        max_steps: `T`, maximum number of steps of a clip.
-        training: content of `training_statistics.json` of the run; may be empty.
-
-    Returns:
-        descriptions of the differences; empty if there are none.
-    """
-    begin, end = video.source.timeline.seconds(*clip)
-    seconds = end - begin
-    first, last = video.source.timeline.to_samples(*clip)
-    per_step = seconds / steps.count_steps(first, last, max_steps)
-    found = []
-    if per_step > MAX_SECONDS_PER_STEP:
-        found.append(f"each of the {max_steps} steps of the model covers {per_step:.1f} s")
-    if not training:
-        return found
-    usual = training["clips"]["seconds"]
-    if not usual["min"] / LENGTH_TOLERANCE <= seconds <= usual["max"] * LENGTH_TOLERANCE:
-        found.append(
-            f"it lasts {seconds:.1f} s, training clips {usual['min']:.1f} to {usual['max']:.1f} s"
-        )
-    distance = feature_distance(video.features, training)
-    usual_distance = training["features"]["distance"]["p99"]
-    if distance > usual_distance:
-        found.append(
-            f"its features are {distance:.2f} standard deviations from the training mean; 99 % of "
-            f"training clips are within {usual_distance:.2f}"
-        )
-    return found
-
-
-def warn_unfamiliar(
-    video: EncodedVideo, clip: tuple[int, int], max_steps: int, about: Mapping[str, Any]
-) -> None:
-    """Logs a warning if a clip differs from the training data (see `unfamiliar`).
-
-    Args:
-        video: the encoded video.
-        clip: searched frames `[begin, end)` of the file.
-        max_steps: `T`, maximum number of steps of a clip.
-        about: `name`, `limits` and `training` statistics of the preset.
-    """
-    if reasons := unfamiliar(video, clip, max_steps, about.get("training") or {}):
-        logging.warning(
-            "%s: differs from the training data of %s, tubes may be meaningless: %s. %s",
-            video.source.path,
-            about.get("name", "the model"),
-            "; ".join(reasons),
-            about.get("limits", ""),
-        )

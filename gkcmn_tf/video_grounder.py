@@ -1,4 +1,4 @@
-"""A trained model as its users see it: a video and a sentence in, a tube out."""
+"""High-level API: grounds sentences in video files with a trained model."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import logging
 
+from gkcmn_tf import out_of_distribution, queries
 from gkcmn_tf import preset as presets
-from gkcmn_tf import queries
 from gkcmn_tf.encoded_video import EncodedVideo, cache_path
 from gkcmn_tf.features import extraction
 from gkcmn_tf.modeling import decoding
@@ -19,9 +20,7 @@ from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.tubes import Tube, nearest_frames, tube_from_steps
 
-# No two of several tubes for one sentence have a temporal IoU above this.
-MAX_TUBE_IOU = 0.5
-# Sentences that pass the network together; bounds the memory.
+# Number of sentences per batch; limits memory use.
 SENTENCES_PER_BATCH = 16
 
 
@@ -40,12 +39,12 @@ class VideoGrounder:
         True
 
     Args:
-        model: trained and built.
-        tokenizer: of the model's vocabulary.
-        features: the settings of the features that the model was trained on.
-        max_steps: `T`, steps that the model sees of a clip.
-        about: further facts of the preset: its description, training statistics and metrics.
-        i3d_weights: where the I3D weights lie, if not where `features` says.
+        model: built model with trained weights.
+        tokenizer: tokenizer of the model.
+        features: settings of the feature extraction of the training data.
+        max_steps: `T`, maximum number of steps of a clip.
+        about: other fields of the preset, such as description, training statistics and metrics.
+        i3d_weights: location of the I3D weights; default: that in `features`.
     """
 
     def __init__(
@@ -65,9 +64,9 @@ class VideoGrounder:
         self.about = about or {}
         self._i3d_weights = i3d_weights
         self._extractor = None
-        self._warned = set()  # clips whose difference from training was told
-        # A graph: in reduced precision TensorFlow rounds otherwise out of it, and evaluation and
-        # the SavedModel are graphs.
+        self._warned = set()  # clips with a warning about differences from the training data
+        # A graph, like evaluation and the SavedModel: eager execution rounds differently in
+        # reduced precision.
         self._find = tf.function(self._find_tubes, reduce_retracing=True)
 
     @classmethod
@@ -77,13 +76,13 @@ class VideoGrounder:
         """Loads a trained model.
 
         Args:
-            preset: a name of `gkcmn_tf.presets()`, the folder of a preset, the folder of a run of
-                `gkcmn_tf.train`, or `hf://owner/name`, a repository of the Hugging Face Hub.
-            i3d_weights: where the I3D weights lie, if not where the preset says.
-            dtype: precision of the grounding network, such as `float32`; default: as trained.
+            preset: a name in `gkcmn_tf.presets()`, the folder of a preset, the folder of a run of
+                `gkcmn_tf.train`, or `hf://owner/name`, a repository on the Hugging Face Hub.
+            i3d_weights: location of the I3D weights; default: that in the preset.
+            dtype: precision of the grounding network, such as `float32`; default: that of training.
 
         Raises:
-            FileNotFoundError: there is no such preset or folder, or a file is missing in it.
+            FileNotFoundError: the preset, the folder or a file in it does not exist.
             ValueError: a file is damaged.
         """
         loaded = presets.load(os.fspath(preset), dtype=dtype)
@@ -100,9 +99,12 @@ class VideoGrounder:
         """Writes a folder that `from_preset` loads.
 
         Args:
-            folder: new, or a preset's, which is replaced file by file.
-            weights: `float16` stores them in half the bytes of `float32`; the computation is the
-                same.
+            folder: output folder, new or that of a preset, whose files are replaced.
+            weights: storage dtype of the weights. `float16` halves the size of `float32`, and
+                rounding changes scores slightly.
+
+        Raises:
+            ValueError: `weights` is invalid, or `folder` contains a run or another README.
         """
         presets.save(
             TrainedModel(self.model, self.tokenizer, self.features, self.max_steps, self.about),
@@ -112,10 +114,10 @@ class VideoGrounder:
 
     @property
     def extractor(self) -> extraction.FeatureExtractor:
-        """I3D, built when the first video is encoded.
+        """Feature extractor, built when the first video is encoded.
 
         Raises:
-            ValueError: its weights or settings differ from those of training.
+            ValueError: the weights or settings differ from those of training.
         """
         if self._extractor is None:
             self._extractor = extraction.FeatureExtractor.from_fingerprint(
@@ -133,27 +135,30 @@ class VideoGrounder:
         """Computes the features of a video, once for all sentences.
 
         Args:
-            video: a file that FFmpeg reads.
-            cache_dir: folder of encoded videos; one that is there already is read from it.
+            video: a video file in any format that FFmpeg can read.
+            cache_dir: cache folder of encoded videos; a damaged file is written again. Default: no
+                cache.
             progress: whether to show a progress bar.
 
         Raises:
-            FileNotFoundError: no such file.
-            gkcmn_tf.video.reading.VideoError: not one frame can be decoded.
+            FileNotFoundError: the file does not exist.
+            gkcmn_tf.video.reading.VideoError: no frame can be decoded.
             ValueError: the I3D weights differ from those of training.
         """
-        path = os.fspath(video)
+        path = os.fsdecode(video)
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such video")
         cached = None if cache_dir is None else cache_path(cache_dir, path, self.features)
         if cached is not None and os.path.exists(cached):
-            loaded = EncodedVideo.load(cached)
-            # The same content may lie elsewhere now.
-            return loaded.at_path(path)
+            try:
+                # The cached video may have had another path.
+                return EncodedVideo.load(cached).at_path(path)
+            except ValueError as error:
+                logging.warning("%s", error)
         extractor = self.extractor  # built before the bar is shown: it logs its weights
         with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
-            made = extractor.extract(path, on_progress=_advance(bar)).as_stored()
-        encoded = EncodedVideo(made.features, made.source, extractor.fingerprint)
+            extracted = extractor.extract(path, on_progress=_advance(bar)).as_stored()
+        encoded = EncodedVideo(extracted.features, extracted.source, extractor.fingerprint)
         if cached is not None:
             encoded.save(cached)
         return encoded
@@ -171,27 +176,30 @@ class VideoGrounder:
         """Finds the tube of each sentence.
 
         Args:
-            video: encoded, or a file, which is encoded first.
-            sentences: one, or a list of them.
-            begin: search from here on, in seconds after the first frame; default: the video's
-                begin.
-            end: search up to here, in seconds; default: the video's end.
-            top_k: how many tubes for each sentence, best first; they differ in time.
-            threshold: the paper's `c`: a tube with a lower score is not an answer.
+            video: an encoded video, or a video file, which is encoded first.
+            sentences: one sentence or a list of sentences.
+            begin: begin of the searched part in seconds after the start of the file, as in players;
+                default: begin of the video.
+            end: end of the searched part in seconds; default: end of the video.
+            top_k: number of tubes per sentence, sorted by score; they differ in time.
+            threshold: minimum score of a tube, the paper's `c`; default: no minimum.
 
         Returns:
-            for one sentence its `Tube`, or None if no score reaches `threshold`; with `top_k` above
-            1 a list of tubes, which may be empty. For a list of sentences a list of these.
+            for one sentence its `Tube`, or None if no score reaches `threshold`; if `top_k` is more
+            than 1, a list of tubes, which may be empty. For a list of sentences, a list of these.
 
         Raises:
-            ValueError: a sentence without words, a segment outside the video, an encoded video of
-                another model.
+            ValueError: a sentence has no words, the searched part is outside the video, `top_k` is
+                less than 1, `threshold` is not in [0, 1], or the video was encoded for another
+                model.
         """
         one = isinstance(sentences, str)
-        asked = [sentences] if one else list(sentences)
+        texts = [sentences] if one else list(sentences)
         if top_k < 1:
             raise ValueError(f"top_k: expected at least 1, got {top_k}")
-        for sentence in asked:
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold: expected a score from 0 to 1, got {threshold}")
+        for sentence in texts:
             queries.check_sentence(sentence, self.tokenizer)
         if not isinstance(video, EncodedVideo):
             video = self.encode(video)
@@ -201,13 +209,13 @@ class VideoGrounder:
                 f"{', '.join(changed)}; encode it with this one"
             )
         clip = queries.clip_frames(video.source.timeline, begin, end)
-        if asked and (video.source.path, clip) not in self._warned:
+        if texts and (video.source.path, clip) not in self._warned:
             self._warned.add((video.source.path, clip))
-            queries.warn_unfamiliar(video, clip, self.max_steps, self.about)
+            out_of_distribution.warn_of_differences(video, clip, self.max_steps, self.about)
         found = []
-        for first in range(0, len(asked), SENTENCES_PER_BATCH):
+        for first in range(0, len(texts), SENTENCES_PER_BATCH):
             found += self._ground_batch(
-                video, asked[first : first + SENTENCES_PER_BATCH], clip, top_k
+                video, texts[first : first + SENTENCES_PER_BATCH], clip, top_k
             )
         if threshold is not None:
             found = [[tube for tube in tubes if tube.score >= threshold] for tubes in found]
@@ -228,10 +236,10 @@ class VideoGrounder:
         )
         segments, scores, boxes = (value[0].numpy() for value in outputs)
         num_steps = int(np.sum(step_mask))
-        # Distinct in frames, since segments that differ may round to the same ones.
+        # Compared in frames, since different segments may be rounded to the same frames.
         frames = nearest_frames(segments, begin, end, num_steps)
         frames, scores = decoding.distinct_segments(
-            frames.astype(np.float32), scores, count=top_k, max_iou=MAX_TUBE_IOU
+            frames.astype(np.float32), scores, count=top_k, max_iou=decoding.MAX_TUBE_IOU
         )
         frames, scores = np.asarray(frames).astype(int), np.asarray(scores)
         return [
@@ -258,7 +266,7 @@ class VideoGrounder:
         ]
 
     def _find_tubes(self, inputs):
-        """All segments `[1, Q, M, 2]` in steps, their scores `[1, Q, M]`, boxes `[1, Q, T, 4]`."""
+        """Returns all segments `[1, Q, M, 2]`, scores `[1, Q, M]` and boxes `[1, Q, T, 4]`."""
         outputs = self.model(inputs, training=False)
         return (
             *self.model.segments(inputs, outputs),
@@ -271,7 +279,7 @@ class VideoGrounder:
 
 
 def _advance(bar) -> Callable[[int, int], None]:
-    """A callback that moves a progress bar to `done` of `total` windows (0 if unknown)."""
+    """Returns a callback that sets a progress bar to `done` of `total` (0 if unknown)."""
 
     def advance(done: int, total: int) -> None:
         bar.total = max(total, done) if total else None

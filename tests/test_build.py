@@ -1,4 +1,4 @@
-"""The BUILD files: each source file in one target of its folder, with just the files it imports."""
+"""The BUILD files: each source file is in one target of its folder, with exactly its imports."""
 
 import ast
 import graphlib
@@ -12,13 +12,13 @@ import pytest
 from bazel.write_build_files import BuildFiles
 
 ROOT = pathlib.Path(__file__).parents[1]
-RUNNER = "bazel/run_module.py"  # the one file in several targets: main of programs and tests
+RUNNER = "bazel/run_module.py"  # the only file in several targets: main of programs and tests
 RULES = ("py_library", "py_binary", "py_test")
 FOLDERS = sorted({path.parent for path in ROOT.glob("*/*.py")})
 
 
 def below(folders, pattern):
-    """The files with a name, relative to the root."""
+    """Returns the files that match a pattern, relative to the root."""
     files = (path for folder in folders for path in folder.rglob(pattern) if path.is_file())
     return sorted(path.relative_to(ROOT).as_posix() for path in files)
 
@@ -53,7 +53,7 @@ def path_of(label):
 
 
 def read_calls():
-    """Package, function and attributes of each call; those that are no literals are left out."""
+    """Yields package, function and literal attributes of each call."""
     for path in BUILD_FILES:
         package = path.removesuffix("BUILD").removesuffix("/")
         for statement in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
@@ -83,13 +83,13 @@ OWNERS = {
 
 
 def file_of(module):
-    """The project's file that holds a module, None for other modules."""
+    """Returns the project's file of a module, None for other modules."""
     stem = module.replace(".", "/")
     return next((f for f in (f"{stem}.py", f"{stem}/__init__.py") if f in SOURCES), None)
 
 
 class Uses(ast.NodeVisitor):
-    """Modules that a file imports at run time, and its strings with a dot."""
+    """Modules imported by a file at run time, and its strings with a dot."""
 
     def __init__(self, source):
         self.imported, self.strings = set(), set()
@@ -105,7 +105,7 @@ class Uses(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node):
         base = importlib.util.resolve_name("." * node.level + (node.module or ""), self.package)
-        # Either a module of a package, or a name in the package's own file.
+        # Either a module of a package or a name in the package's `__init__`.
         names = [f"{base}.{alias.name}" for alias in node.names]
         self.imported |= {name if file_of(name) else base for name in names}
 
@@ -119,7 +119,7 @@ IMPORTS = {source: set(map(file_of, USES[source].imported)) - {None} for source 
 
 
 def is_reached(source, start):
-    """Whether `start` imports `source`, itself or by what it imports."""
+    """Whether `start` imports `source`, directly or indirectly."""
     seen, waiting = set(), [start]
     while waiting:
         file = waiting.pop()
@@ -130,17 +130,17 @@ def is_reached(source, start):
 
 
 def used_files(source):
-    """The project's files that a file imports, or names in a string, as for `python -m`."""
+    """Returns the project's files that a file imports or names in a string, as for `python -m`."""
     named = set(map(file_of, USES[source].strings)) - {None}
-    # A list of modules in a file that they import is a list, and not a dependency.
+    # Strings that name modules which import this file are not dependencies.
     return IMPORTS[source] | {file for file in named if not is_reached(source, file)}
 
 
 def needed_files(source):
-    """The project's files that must be there for `source` to run."""
+    """Returns the project's files that `source` needs to run."""
     folders = [folder.as_posix() for folder in pathlib.PurePath(source).parents]
     packages = {f"{folder}/__init__.py" for folder in folders} & set(SOURCES)
-    # The file's own packages, unless they import modules themselves, which would close a circle.
+    # The packages of the file, unless they import modules, which would create a cycle.
     files = used_files(source) | {file for file in packages if not used_files(file)}
     if pathlib.PurePath(source).name.startswith("test_"):
         files |= {f"{folder}/conftest.py" for folder in folders} & set(SOURCES)
@@ -178,7 +178,7 @@ def test_a_file_is_in_one_target_of_the_right_kind(source):
         assert target.sources == [source]
 
 
-def test_no_target_names_a_file_that_is_not_there():
+def test_targets_name_only_existing_files():
     assert {source for target in PYTHON_TARGETS for source in target.sources} == set(SOURCES)
     labels = {label for target in PYTHON_TARGETS for label in target.labels("data")}
     files = labels - {target.label for target in TARGETS}
@@ -201,13 +201,13 @@ def test_names_of_targets_differ():
 
 
 @pytest.mark.parametrize("target", PYTHON_TARGETS, ids=lambda target: target.label)
-def test_deps_are_the_imports(target):
+def test_deps_match_the_imports(target):
     sources = [source for source in target.sources if OWNERS[source] == target.label]
     needed = set().union(*(needed_files(source) for source in sources))
     assert sorted(target.labels("deps")) == sorted(OWNERS[file] for file in needed)
 
 
-def test_no_circle_of_targets():
+def test_targets_have_no_cycles():
     graph = {target.label: target.labels("deps") for target in PYTHON_TARGETS}
     graphlib.TopologicalSorter(graph).prepare()
 
@@ -218,7 +218,7 @@ def test_some_target_reads_each_data_file():
     read = tuple(folders.get(label, path_of(label)) for label in labels)
     data_folders = [ROOT / name for name in ("configs", "gkcmn_tf", "tests")]
     files = [f for f in below(data_folders, "*") if not f.endswith((".py", ".pyc", "/BUILD"))]
-    # Bazel puts the program that starts a test beside its source.
+    # Bazel writes the program that starts a test next to its source.
     files = [file for file in files if f"{file}.py" not in SOURCES]
     unread = [file for file in files if not file.startswith(read)]
     assert not unread, "name the file, or its folder, in the source that reads it"
@@ -299,6 +299,6 @@ def test_dependencies_and_data_of_a_small_repository(tmp_path):
     texts = BuildFiles(tmp_path).texts()
     assert sorted(texts) == ["BUILD", "shop/BUILD", "shop/stock/BUILD"]
     assert texts["shop/BUILD"].endswith(PACKAGE)
-    # `shop.stock` imports its module, which does without the package.
+    # `shop.stock` imports its module, which does not need the package.
     assert '"//shop:prices",' in texts["shop/stock/BUILD"]
     assert '":stock",' not in texts["shop/stock/BUILD"]

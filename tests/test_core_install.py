@@ -1,4 +1,4 @@
-"""The core in an empty environment: what `pip install gkcmn-tf` gives, and no more."""
+"""The core in an empty environment: exactly what `pip install gkcmn-tf` installs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = {"gkcmn_tf": "gkcmn_tf", "data": "gkcmn_tf/data", "export": "gkcmn_tf/export"}
 TENSORFLOW = ("2.20", "2.21")
-# Packages of extras that TensorFlow brings anyway, in one of these versions.
+# Packages of extras that TensorFlow also depends on, in one of these versions.
 FROM_TENSORFLOW = {"grpc", "pkg_resources", "requests", "tensorboard"}
 
 IMPORT_ALL = """
@@ -55,7 +55,7 @@ def pip(*arguments):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The project's wheel, built from a copy, so that no earlier build gets into it."""
+    """The project's wheel, built from a copy, so that it contains no earlier build."""
     source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     ignored = shutil.ignore_patterns("__pycache__")
     for name in (*FOLDERS, "configs"):
@@ -69,7 +69,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=TENSORFLOW)
 def environment(request, wheel, tmp_path_factory):
-    """An environment with the core alone, the folder of its programs, and TensorFlow's version."""
+    """An environment with only the core, the folder of its programs, and TensorFlow's version."""
     folder = tmp_path_factory.mktemp("environment")
     assert run(sys.executable, "-m", "venv", "--without-pip", folder).returncode == 0
     programs = folder / "bin"
@@ -77,11 +77,11 @@ def environment(request, wheel, tmp_path_factory):
         f"--python={programs}/python", "install", "--quiet", wheel, f"tensorflow=={request.param}.*"
     )
     yield programs, request.param
-    # Two gigabytes.
+    # It has two gigabytes.
     shutil.rmtree(folder)
 
 
-def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
+def test_the_wheel_contains_every_source_file_under_one_package_name(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
         f"{installed}/{path.relative_to(ROOT / folder).as_posix()}"
@@ -98,7 +98,7 @@ def test_the_wheel_holds_every_source_file_and_nothing_of_another_name(wheel):
     assert {f"gkcmn_tf/{path}" for path in data} < set(names)
 
 
-def test_the_core_stands_alone(environment, tmp_path):
+def test_the_core_works_without_extras(environment, tmp_path):
     programs, version = environment
     done = run(programs / "python", "-c", IMPORT_ALL, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_the_core_stands_alone(environment, tmp_path):
     expected = {name.removesuffix(".__init__") for name in expected} - {"gkcmn_tf"}
     assert set(found["core"]) == set(filter(extras.is_core, expected))
 
-    # What the core does without is one line.
+    # A missing extra is reported in one line.
     done = run(programs / "gkcmn", "train", "--model_dir=none", cwd=tmp_path)
     remedy = "needs the package tf-models-official: pip install 'gkcmn-tf[train]'"
     assert (done.returncode, done.stderr) == (2, f"error: gkcmn train {remedy}\n")
@@ -123,8 +123,8 @@ def test_the_core_stands_alone(environment, tmp_path):
 
     # A sample is grounded with the model in the package, and drawn.
     query = "the small white circle is moving right."
-    asked = ("ground", "--sample", f"--query={query}", "--output_dir=drawn")
-    done = run(programs / "gkcmn", *asked, cwd=tmp_path)
+    arguments = ("ground", "--sample", f"--query={query}", "--output_dir=drawn")
+    done = run(programs / "gkcmn", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["query"] == query and 0 <= answer["begin"] < answer["end"] <= 48

@@ -1,4 +1,4 @@
-"""What pyproject.toml says of packages and dependencies is true of the repository."""
+"""Packages and dependencies in pyproject.toml match the repository."""
 
 import itertools
 import pathlib
@@ -14,12 +14,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 OWN_NAME = "gkcmn-tf"
-# Pinned because other packages leave them to chance.
+# Pinned because other packages do not restrict their versions.
 PINNED_FOR_OTHERS = {"protobuf"}
 
 
 def requirements(lines):
-    """By canonical name; several of one name, as of two extras, are a list."""
+    """Returns lists of requirements by canonical name; several extras may need one package."""
     found = {}
     for line in lines:
         requirement = Requirement(line)
@@ -49,12 +49,12 @@ def test_every_folder_of_the_source_is_installed_under_one_name():
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == expected
 
 
-def test_requirements_pin_all_that_is_asked_for():
+def test_requirements_pin_every_dependency():
     assert PINS.keys() - PINNED_FOR_OTHERS == WANTED.keys()
 
 
 @pytest.mark.parametrize("name", WANTED)
-def test_the_pinned_version_is_one_that_is_asked_for(name):
+def test_pinned_versions_satisfy_the_dependencies(name):
     ((pin,),) = (list(requirement.specifier) for requirement in PINS[name])
     assert pin.operator == "=="
     for requirement in WANTED[name]:
@@ -62,11 +62,11 @@ def test_the_pinned_version_is_one_that_is_asked_for(name):
 
 
 @pytest.mark.parametrize("package", extras.PACKAGES)
-def test_the_extra_that_a_message_names_brings_the_package(package):
+def test_the_extra_named_in_an_error_contains_the_package(package):
     distribution, extra = extras.PACKAGES[package]
     assert canonicalize_name(Requirement(distribution).name) in EXTRAS[extra]
 
 
-def test_all_is_every_extra():
+def test_the_extra_all_contains_every_extra():
     (everything,) = EXTRAS["all"][OWN_NAME]
     assert everything.extras == EXTRAS.keys() - {"all"}

@@ -10,7 +10,7 @@ the same protocol.
 
 from collections.abc import Mapping, Sequence
 
-from gkcmn_tf import program
+from gkcmn_tf import json_fields, program
 from gkcmn_tf.files import read_json
 from gkcmn_tf.metric_names import TABLE_METRICS
 
@@ -24,16 +24,27 @@ def table(arguments: list[str]) -> str:
     """Creates the table from `TITLE=FILE` arguments.
 
     Raises:
-        ValueError: an argument is malformed, or protocols or numbers of sentences differ.
+        ValueError: an argument is malformed, a title occurs twice, a file has no metrics, or
+            protocols or numbers of sentences differ.
     """
+    if not arguments:
+        raise ValueError("expected TITLE=FILE, FILE a metrics.json of gkcmn_tf.evaluate")
     rows, kinds = {}, {}
     for argument in arguments:
         title, equals, path = argument.partition("=")
         if not equals:
             raise ValueError(f"{argument}: expected TITLE=FILE")
         scores = read_json(path)
-        rows[title] = scores["overall"]
-        kinds[path] = f"protocol {scores['protocol']}, {scores['sentences']} sentences"
+        means = json_fields.get(scores, "overall")
+        if missing := [name for name in TABLE_METRICS if name not in (means or ())]:
+            raise ValueError(
+                f"{path}: overall: missing {', '.join(missing)}; expected a metrics.json of "
+                "gkcmn_tf.evaluate"
+            )
+        if title in rows:
+            raise ValueError(f"{argument}: the title {title!r} occurs twice")
+        rows[title] = means
+        kinds[path] = f"protocol {scores.get('protocol')}, {scores.get('sentences')} sentences"
     if len(set(kinds.values())) != 1:
         raise ValueError(f"expected files with the same protocol and split, got {kinds}")
     return f"{kinds.popitem()[1]}\n\n{format_table(rows)}"

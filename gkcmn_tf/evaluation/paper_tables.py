@@ -9,7 +9,8 @@ Examples:
         --output_dir=runs/open
 
 The study `open` compares alternatives for details that the paper does not specify, one at a time,
-with the default GKCMN.
+with the default GKCMN. The study `features` compares features of random and of pre-trained I3D
+weights; it requires records made with `--i3d_weights=kinetics400` in RECORDS_DIR_kinetics400.
 
 Each variant is trained once per seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
 temporal ground truth. To resume an interrupted run, repeat the command. The program writes
@@ -20,7 +21,6 @@ GKCMN+ requires mirrored views of the training split (data.prepare --mirror); us
 exclude it.
 """
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -33,77 +33,14 @@ from absl import app, flags, logging
 
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
+from gkcmn_tf.evaluation.paired_seeds import paired_difference
+from gkcmn_tf.evaluation.studies import FEATURES, OPEN, STUDIES, VARIANTS, Variant
 from gkcmn_tf.files import read_json, write_json, write_text
 from gkcmn_tf.metric_names import TABLE_METRICS
 
 FLAGS = flags.FLAGS
 
 
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A model variant in a table, with the results of the paper on VidSTG in percent.
-
-    Example:
-        >>> from gkcmn_tf.evaluation.paper_tables import Variant
-        >>> Variant("sigma of 3 cells", settings={"sigma": 3.0}).experiment
-        'gkcmn'
-
-    Attributes:
-        title: title of the row.
-        experiment: name of the registered experiment.
-        config: YAML file of config overrides.
-        settings: overrides of model arguments.
-        length: factor by which the number of training steps is multiplied.
-        paper: results in Tables 1 and 3, in the order of `TABLE_METRICS`.
-        paper_given: results in Table 2, with temporal ground truth; the same without m_tIoU.
-    """
-
-    title: str
-    experiment: str = "gkcmn"
-    config: str | None = None
-    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    length: int = 1
-    paper: tuple[float, ...] = ()
-    paper_given: tuple[float, ...] = ()
-
-
-EVEN_WIDTHS = [28.0, 56.0, 84.0, 112.0, 140.0, 168.0, 196.0]
-PAPER = {
-    "bm": Variant("BM", "bm", paper=(32.62, 7.21, 9.03, 3.87), paper_given=(22.37, 34.92, 16.33)),
-    "full": Variant("GKCMN", paper=(55.01, 19.26, 23.53, 15.41), paper_given=(37.25, 52.67, 34.51)),
-    "without_sc": Variant(
-        "w/o SC", config="configs/ablations/without_sc.yaml", paper=(54.16, 18.76, 22.35, 13.86)
-    ),
-    "without_pc": Variant(
-        "w/o PC", config="configs/ablations/without_pc.yaml", paper=(54.22, 18.62, 22.17, 13.28)
-    ),
-    "without_mn": Variant(
-        "w/o MN", config="configs/ablations/without_mn.yaml", paper=(53.27, 17.28, 21.59, 12.86)
-    ),
-    "without_ta": Variant(
-        "w/o TA", config="configs/ablations/without_ta.yaml", paper=(53.13, 18.88, 22.81, 14.73)
-    ),
-    "without_sk": Variant(
-        "w/o SK", config="configs/ablations/without_sk.yaml", paper=(54.95, 18.29, 22.68, 14.27)
-    ),
-    "plus": Variant("GKCMN+", config="configs/gkcmn_plus.yaml", length=2),
-}
-OPEN = {"full": PAPER["full"]} | {
-    name: Variant(title, settings=settings)
-    for name, title, settings in (
-        ("sentence_max", "sentence: its words' maximum", {"sentence_pooling": "max"}),
-        ("sentence_attention", "sentence: a mean per cell", {"sentence_pooling": "attention"}),
-        ("sigma_1_5", "sigma of 1.5 cells", {"sigma": 1.5}),
-        ("sigma_3", "sigma of 3 cells", {"sigma": 3.0}),
-        ("adaptive_sigma", "sigma of half the box", {"sigma": 1.1, "relative_sigma": 0.5}),
-        ("empty_steps", "empty heatmaps around the tube", {"empty_steps": True}),
-        ("even_widths", "widths 28, 56, ... 196", {"candidate_widths": EVEN_WIDTHS}),
-        ("delta_0_7", "delta of 0.7", {"high_score_ratio": 0.7}),
-        ("relative_offsets", "offsets in candidates' widths", {"offset_unit": "width"}),
-        ("attention_pooling", "each step weighs its cells", {"attention_pooling": True}),
-        ("box_smoothing", "boxes smoothed over time", {"box_smoothing": 0.5}),
-    )
-}
 # Reference for m_tIoU in the paper.
 WHOLE_CLIP = (
     "**Whole clip as answer**, without a model: m_tIoU 39.45 / 39.81 (declarative / interrogative "
@@ -111,8 +48,6 @@ WHOLE_CLIP = (
     "split. There `python -m data.trivial_guess --dataset=vidstg --annotation_dir=VIDSTG "
     "--split=val` gives 40.44 / 40.52: it also counts each clip's last frame."
 )
-STUDIES = {"paper": PAPER, "open": OPEN}
-VARIANTS = PAPER | OPEN
 ANCHOR_FREE = ("bm", "full")
 OURS = ("full", "plus")
 ABLATED = ("without_sc", "without_pc", "without_mn", "without_ta", "without_sk", "full")
@@ -189,6 +124,11 @@ def changes(
         f"model.{variant.experiment}.{key}={json.dumps(value, separators=(',', ':'))}"
         for key, value in variant.settings.items()
     ]
+    if variant.weights:
+        overrides.append(f"data.i3d_weights={variant.weights}")
+    if variant.weights == "kinetics400":
+        records_dir = configs.load(variant.experiment, files, params_override).data.records_dir
+        overrides.append(f"data.records_dir={records_dir.rstrip('/')}_kinetics400")
     if variant.length > 1:
         train = configs.load(variant.experiment, files, params_override).train
         overrides += [
@@ -260,9 +200,11 @@ def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) ->
         ("Table 1, anchor-free rows", ANCHOR_FREE, "found", TABLE_METRICS, None),
         ("Table 2, with the temporal ground truth", ANCHOR_FREE, "given", given_metrics, None),
         ("Table 3, ablations", ABLATED, "found", TABLE_METRICS, _ablation_changes),
-        ("Beyond the paper", OURS, "found", TABLE_METRICS, _plus_change),
+        ("Beyond the paper", OURS, "found", TABLE_METRICS, _plus_changes),
         ("Beyond the paper, with the temporal ground truth", OURS, "given", given_metrics, None),
         ("What the paper leaves open", OPEN, "found", TABLE_METRICS, _open_changes),
+        ("Which features", FEATURES, "found", TABLE_METRICS, _feature_changes),
+        ("Which features, with the temporal ground truth", FEATURES, "given", given_metrics, None),
     ):
         if scores.keys() >= set(names):
             parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
@@ -299,42 +241,44 @@ def _spread(values):
     return f"{mean} ± {values.std(ddof=1):.2f}" if len(values) > 1 else mean
 
 
-def _change(scores, name, key):
-    """Differences in m_vIoU to the full model with the same seed, in percent."""
-    ours, full = (
-        np.array([run[key]["m_vIoU"] for run in scores[variant]]) for variant in (name, "full")
-    )
-    return 100 * (ours - full)
-
-
-def _plus_change(scores):
+def _plus_changes(scores):
     """Difference in m_vIoU between GKCMN+ and GKCMN."""
-    change = _spread(_change(scores, "plus", "found"))
-    return f"m_vIoU of GKCMN+ minus that of GKCMN with the same seed: {change}"
+    return _change_lines(scores, ["plus"])
 
 
 def _ablation_changes(scores):
-    """Differences in m_vIoU for each ablation; marks those that are not worse."""
-    names = [name for name in ABLATED if name != "full"]
-    return _change_lines(scores, names, "not worse than the full model", lambda d: d.mean() >= 0)
+    """Differences in m_vIoU between each ablation and the full model."""
+    return _change_lines(scores, [name for name in ABLATED if name != "full"])
 
 
 def _open_changes(scores):
-    """Differences in m_vIoU for each alternative; marks those better with every seed."""
-    names = [name for name in OPEN if name != "full"]
-    return _change_lines(scores, names, "better with every seed", lambda d: d.min() > 0)
+    """Differences in m_vIoU between each alternative and the default."""
+    return _change_lines(scores, [name for name in OPEN if name != "full"])
 
 
-def _change_lines(scores, names, remark, applies):
+def _feature_changes(scores):
+    """Difference in m_vIoU between the features of pre-trained and of random I3D weights."""
+    return _change_lines(scores, ["kinetics400"], reference="random_i3d")
+
+
+def _change_lines(scores, names, reference="full"):
     lines = [
-        "m_vIoU minus that of GKCMN with the same seed, and the same with the temporal ground "
-        "truth:",
+        f"m_vIoU minus that of {VARIANTS[reference].title} with the same seed, with its 95 % "
+        "interval and the p-value of a sign-flip test over the seeds; and the same with the "
+        "temporal ground truth:",
         "",
     ]
     for name in names:
-        change, given = (_change(scores, name, key) for key in ("found", "given"))
-        note = f": **{remark}**" if applies(change) else ""
-        lines.append(f"- {VARIANTS[name].title}: {_spread(change)}; {_spread(given)}{note}")
+        found, given = (
+            paired_difference(
+                *([100 * run[key]["m_vIoU"] for run in scores[v]] for v in (name, reference))
+            )
+            for key in ("found", "given")
+        )
+        lines.append(
+            f"- {VARIANTS[name].title}: {found}: **{found.verdict}**; "
+            f"given: {given}: **{given.verdict}**"
+        )
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
 """Evaluation protocols: the frames on which the metrics are computed, which differ between papers.
 
 - `all_frames`: every frame of the clip;
-- `sampled_5fps`: the frames of the clip sampled at 5 fps, at most 200, as in TubeDETR;
+- `sampled_5fps`: the frames of the clip but its last, sampled at 5 fps, at most 200, as in
+  TubeDETR, which takes VidSTG's inclusive end of the clip for an exclusive one;
 - `hcstvg`: every frame, inside or outside the clip; tIoU is the number of frames with both boxes /
   frames of the hull of the segments, as in the official HC-STVG scorer. (Its inclusive segment ends
   do not change the results.)
@@ -50,10 +51,11 @@ def every_clip_frame(truth: GroundTruth) -> np.ndarray:
 def sampled_clip_frames(truth: GroundTruth) -> np.ndarray:
     """Frames of the clip sampled at 5 fps, at most 200: int64 `[n]`, in ascending order.
 
-    The samples are the first frame and each frame that begins a new fifth of a second of the video.
-    If there are more than 200, the samples at `j * n // 200` are used.
+    The last frame of the clip is left out, unless it is the only one. The samples are the first
+    frame and each frame that begins a new fifth of a second of the video. If there are more than
+    200, the samples at `j * n // 200` are used.
     """
-    frames = every_clip_frame(truth)
+    frames = np.arange(truth.clip_begin, max(truth.clip_end - 1, truth.clip_begin + 1))
     fifths = np.floor(SAMPLED_FPS * frames / truth.fps)
     sampled = frames[np.diff(fifths, prepend=-1) > 0]
     if len(sampled) > MAX_SAMPLED_FRAMES:

@@ -1,8 +1,8 @@
-"""The features of a video: the only place where they are made.
+"""Extraction of the features of a video; all features are made here.
 
-`data.prepare` and the program that grounds a sentence in one's own video both call this module, so
-a model meets the same features that it was trained on. The settings that affect the features are
-their *fingerprint*, which travels with the records and with a trained model.
+Both `data.prepare` and `VideoGrounder.encode` use this module, so inference uses the same features
+as training. The settings that affect the features are called their *fingerprint*; it is stored with
+the records and with a trained model.
 """
 
 import concurrent.futures
@@ -30,18 +30,46 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class ExtractedFeatures(VideoFeatures):
-    """Fresh features; `source` tells which frames of the file `frame_count` counts, and when."""
+    """Features as extracted, with the frame times of their file.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.features.extraction import ExtractedFeatures
+        >>> from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+        >>> from gkcmn_tf.video.reading import VideoInfo
+        >>> source = SourceVideo("park.mp4", 640, 360, 25.0, Timeline(np.arange(8) / 25, 8 / 25))
+        >>> features = np.ones([2, 7, 7, 1024], np.float16)
+        >>> video = ExtractedFeatures(
+        ...     *("park", 25.0, 640, 360, 8, features),
+        ...     source=source,
+        ...     declared=VideoInfo(640, 360, 25.0, 8),
+        ...     is_hdr=False,
+        ...     notices=[],
+        ... )
+        >>> video.timeline.frame_count, video.features.shape
+        (8, (2, 7, 7, 1024))
+
+    Attributes:
+        source: the file and the times of its frames; after resampling, `frame_count` and `fps` are
+            those of the resampled frames.
+        declared: properties that the file declares.
+        is_hdr: whether the video has a high dynamic range, which is decoded as if it were standard.
+        notices: differences between what the file declares and what it contains.
+    """
 
     source: frame_rates.SourceVideo
+    declared: reading.VideoInfo
+    is_hdr: bool
+    notices: list[str]
 
     @property
     def timeline(self) -> frame_rates.Timeline:
-        """When the file's frames appear."""
+        """Times of the frames of the file."""
         return self.source.timeline
 
 
 def differences(before: dict, now: dict) -> list[str]:
-    """Fields in which two fingerprints differ; where the same weights lie does not matter."""
+    """Fields in which two fingerprints differ, except the location of the I3D weights."""
     return sorted(
         key
         for key in before.keys() | now.keys()
@@ -51,20 +79,26 @@ def differences(before: dict, now: dict) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class ExtractorFactory:
-    """Makes the `FeatureExtractor` of I3D weights; tells its fingerprint without building it.
+    """Builds a `FeatureExtractor` from I3D weights; gives its fingerprint without building it.
 
-    Reads the weights once, when the fingerprint or the extractor is first needed. Can be pickled;
-    weights that were read stay behind.
+    The weights are read once, when the fingerprint or the extractor is first needed. A pickled
+    factory does not contain them.
+
+    Example:
+        >>> from gkcmn_tf.features.extraction import ExtractorFactory
+        >>> make_extractor = ExtractorFactory("random:0", fps=5, storage_dtype="int8")
+        >>> make_extractor.fps, make_extractor.batch_size  # no weights are read yet
+        (5, 4)
 
     Args:
-        i3d_weights: anything that `gkcmn_tf.i3d.load_i3d` takes.
-        compute_dtype: what I3D computes in, of `COMPUTE_DTYPES`.
-        fps: resample videos to this many frames a second; None takes every frame.
-        storage_dtype: what the features are written in, of `quantization.STORAGE_DTYPES`.
-        batch_size: windows a batch.
+        i3d_weights: any source that `gkcmn_tf.i3d.load_i3d` accepts.
+        compute_dtype: dtype of I3D's computations, one of `COMPUTE_DTYPES`.
+        fps: frame rate to resample videos to; None uses every frame.
+        storage_dtype: dtype of stored features, one of `quantization.STORAGE_DTYPES`.
+        batch_size: windows per batch.
 
     Raises:
-        ValueError: `fps` is not more than 0, or there is no such dtype.
+        ValueError: `fps` is not positive, or a dtype is unknown.
     """
 
     i3d_weights: str
@@ -84,7 +118,7 @@ class ExtractorFactory:
         _check_settings(self.fps, self.storage_dtype)
 
     def __getstate__(self):
-        """The settings alone."""
+        """The settings, without the weights."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @functools.cached_property
@@ -93,7 +127,7 @@ class ExtractorFactory:
 
     @functools.cached_property
     def fingerprint(self) -> dict:
-        """The fingerprint of the extractor; raises as `gkcmn_tf.i3d.load_i3d` if weights miss."""
+        """The fingerprint of the extractor; raises as `gkcmn_tf.i3d.load_i3d`."""
         return _fingerprint(
             {
                 "source": self.i3d_weights,
@@ -109,7 +143,7 @@ class ExtractorFactory:
         """Builds the network.
 
         Raises:
-            ValueError: its features have another shape than the fingerprint says.
+            ValueError: the shape of the features differs from the fingerprint.
         """
         extractor = FeatureExtractor(
             i3d_from_variables(
@@ -130,10 +164,22 @@ class ExtractorFactory:
 
 
 class FeatureExtractor:
-    """Makes the features of videos: I3D on windows of 8 frames, one every 4 frames.
+    """Extracts the features of videos: I3D on windows of 8 frames, one every 4 frames.
 
-    Every batch has the same shape, so the network is compiled once and a window's features do not
-    depend on the windows beside it.
+    Every batch has the same shape, so the network is compiled once, and the features of a window do
+    not depend on the other windows of its batch.
+
+    Example:
+        >>> import keras
+        >>> from gkcmn_tf import samples
+        >>> from gkcmn_tf.features.extraction import FeatureExtractor
+        >>> # A pooling layer in place of I3D: one step per window of 8 frames, 7x7 cells.
+        >>> windows = keras.Input([8, 224, 224, 3])
+        >>> network = keras.Model(windows, keras.layers.AveragePooling3D((8, 32, 32))(windows))
+        >>> extractor = FeatureExtractor(network, {"source": "pooling", "sha256": ""})
+        >>> video = extractor.extract(samples()[0].video)
+        >>> video.frame_count, video.features.shape
+        (48, (12, 7, 7, 3))
 
     Attributes:
         fingerprint: the settings that affect the features; JSON.
@@ -155,14 +201,14 @@ class FeatureExtractor:
         Args:
             i3d: maps `[B, 8, 224, 224, 3]` in `[-1, 1]` to `[B, 1, h, w, C]`.
             weights: `source` and `sha256` of its weights, for the fingerprint.
-            compute_dtype: what it computes in, for the fingerprint.
-            fps: resample videos to this many frames a second; None takes every frame.
-            storage_dtype: what the features are written in, of `quantization.STORAGE_DTYPES`.
-            batch_size: windows a batch.
+            compute_dtype: dtype of its computations, for the fingerprint.
+            fps: frame rate to resample videos to; None uses every frame.
+            storage_dtype: dtype of stored features, one of `quantization.STORAGE_DTYPES`.
+            batch_size: windows per batch.
 
         Raises:
-            ValueError: the network leaves more than one time step of a window, `fps` is not more
-                than 0, or there is no such storage.
+            ValueError: the network gives more than one time step per window, `fps` is not positive,
+                or the storage dtype is unknown.
         """
         _check_settings(fps, storage_dtype)
         self.i3d = i3d
@@ -194,7 +240,7 @@ class FeatureExtractor:
 
         Args:
             trained: the fingerprint saved with the model.
-            source: where the I3D weights lie now, if elsewhere.
+            source: location of the I3D weights, if it has changed.
 
         Raises:
             ValueError: the weights, or the settings of features, differ from those of training.
@@ -213,7 +259,7 @@ class FeatureExtractor:
         return factory()
 
     def _compute_batch(self, frames, windows):
-        # The bytes travel to the device, once per frame, and become numbers there.
+        # Each frame is copied to the device once, as uint8, and scaled there.
         scaled = tf.cast(frames, tf.float32) / 127.5 - 1.0
         features = self.i3d(tf.gather(scaled, windows), training=False)
         if features.shape.rank != 5 or features.shape[1] != 1:
@@ -231,23 +277,23 @@ class FeatureExtractor:
         mirrored: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> ExtractedFeatures:
-        """Features of a whole video, however long: memory holds two batches of frames.
+        """Extracts the features of a whole video; memory contains at most two batches of frames.
 
         Args:
-            path: the video.
-            video_id: its id; the file's name without suffix if None.
-            mirrored: whether left and right of every frame are swapped.
+            path: video file.
+            video_id: id of the video; default: the file name without suffix.
+            mirrored: whether every frame is flipped horizontally.
             on_progress: called after each batch with the windows done and their total, 0 if the
                 file does not say how many frames it has.
 
         Returns:
-            float16 features `[windows, h, w, C]`, not yet rounded for storage (see `as_stored`),
-            of every frame or of those that resampling leaves; `frame_count` and `fps` are of just
-            these. If the file is damaged, those of the frames that can be decoded, after a warning.
+            float16 features `[windows, h, w, C]`, not yet rounded for storage (see `as_stored`), of
+            all frames or of the resampled ones, which `frame_count` and `fps` refer to. If the file
+            is damaged, a warning is logged and only the frames that can be decoded are used.
 
         Raises:
             FileNotFoundError: no such file.
-            video.VideoError: not one frame can be decoded, or its time stamps cannot be resampled.
+            video.VideoError: no frame can be decoded, or resampling fails on its time stamps.
             ValueError: a feature is not a finite number.
         """
         stream = reading.decode_frames(path, fps=self._fps, mirrored=mirrored)
@@ -265,12 +311,12 @@ class FeatureExtractor:
                 done += real
                 if on_progress is not None:
                     on_progress(done, total)
-        if stream.damage:
-            logging.warning("%s: %s", path, stream.damage)
+        for message in filter(None, [stream.damage, *stream.notices]):
+            logging.warning("%s: %s", path, message)
         features = np.concatenate(features)
         if not np.isfinite(features).all():
             raise ValueError(
-                f"{path}: features are not finite in float16; are the I3D weights sound?"
+                f"{path}: features are not finite in float16; are the I3D weights valid?"
             )
         return ExtractedFeatures(
             video_id=pathlib.Path(path).stem if video_id is None else video_id,
@@ -281,6 +327,9 @@ class FeatureExtractor:
             features=features,
             storage_dtype=self._storage_dtype,
             source=stream.source,
+            declared=stream.info,
+            is_hdr=stream.is_hdr,
+            notices=stream.notices,
         )
 
 

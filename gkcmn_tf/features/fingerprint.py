@@ -3,7 +3,15 @@
 from typing import Any
 
 from gkcmn_tf.files import read_json
-from gkcmn_tf.json_fields import errors_in, is_integer, json_list, text
+from gkcmn_tf.json_fields import (
+    JsonObject,
+    errors_in,
+    is_integer,
+    json_list,
+    json_object,
+    positive_number,
+    text,
+)
 
 
 def read_fingerprint(path: str, *keys: str) -> dict[str, Any]:
@@ -17,17 +25,14 @@ def read_fingerprint(path: str, *keys: str) -> dict[str, Any]:
         FileNotFoundError: the file does not exist.
         ValueError: the file is damaged; the message names it and the field.
     """
-    fields = read_json(path)
+    content = read_json(path, object_pairs_hook=JsonObject)
     with errors_in(path):
-        for key in keys:
-            if not isinstance(fields, dict) or key not in fields:
-                raise ValueError(f"{key}: missing field")
-            fields = fields[key]
-        if not isinstance(fields, dict):
-            raise ValueError(f"expected an object, got {type(fields).__name__}")
-        for name in ("i3d_source", "i3d_sha256"):
-            text(fields, name)
-        shape = json_list(fields, "shape")
+        fingerprint = json_object(content, *keys)
+        for name in ("i3d_source", "i3d_sha256", "compute_dtype"):
+            text(fingerprint, name)
+        if fingerprint.get("fps") is not None:
+            positive_number(fingerprint, "fps")
+        shape = json_list(fingerprint, "shape")
         if len(shape) != 3 or not all(is_integer(size) and size > 0 for size in shape):
             raise ValueError(f"shape: expected 3 positive integers, got {shape!r}")
-    return fields
+    return fingerprint

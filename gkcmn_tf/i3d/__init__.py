@@ -1,4 +1,4 @@
-"""I3D: the network, and where its weights come from."""
+"""I3D: the network and the sources of its weights."""
 
 import importlib
 import typing
@@ -10,7 +10,7 @@ __all__ = ["load_i3d"]
 
 
 def __getattr__(name):
-    # TensorFlow takes seconds to import, and facts about the weights do not need it.
+    # TensorFlow takes seconds to import, and information about the weights does not need it.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("gkcmn_tf.i3d.loading"), name)

@@ -1,4 +1,4 @@
-"""The programs of this folder: `python -m gkcmn_tf.i3d classify` is `gkcmn i3d classify`."""
+"""Runs the programs of this folder: `python -m gkcmn_tf.i3d classify`."""
 
 from gkcmn_tf import cli
 

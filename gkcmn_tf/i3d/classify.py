@@ -1,15 +1,15 @@
-r"""Prints the Kinetics-400 classes that I3D sees in a video: a check of weights and decoding.
+r"""Classifies a video with I3D, to check the weights and the decoding of videos.
 
 Example:
     python -m gkcmn_tf.i3d.classify --video=clip.mp4 --i3d_weights=kinetics400
 
-The published weights know 400 classes of human actions, such as "playing cricket" or "arm
-wrestling". On a video of one of them, that class should come first; if it does not, the weights or
-the video are not read as they should be. The video is decoded as `data.prepare` does it: every
-frame, or --fps of them a second, squeezed to 224 x 224.
+The published weights recognize the 400 classes of human actions of Kinetics-400, such as "playing
+cricket" or "arm wrestling". For a video of such an action, its class should be the most likely one;
+otherwise the weights or the video are not read correctly. The video is decoded as by
+`data.prepare`: all frames, or --fps frames per second, resized to 224 x 224.
 
-The video is cut into stretches of 64 frames, the last one of 16 to 79. Each gets its classes; the
-video gets those of the mean of the stretches' logits, weighted by their frames.
+The video is divided into stretches of 64 frames, the last one of 16 to 79 frames. Classes are
+printed for each stretch, and for the whole video from the mean of the logits, weighted by frames.
 """
 
 import dataclasses
@@ -28,21 +28,21 @@ from gkcmn_tf.video import reading
 FLAGS = flags.FLAGS
 TOP = 5
 STRETCH_FRAMES = 64
-LEAST_LAST_FRAMES = 16  # fewer remaining frames are added to the stretch before them
-LEAST_FRAMES = 9  # of a clip that I3D's logits can be computed of
+LEAST_LAST_FRAMES = 16  # fewer remaining frames are added to the previous stretch
+LEAST_FRAMES = 9  # minimum length of a clip for I3D's logits
 
 
 def define_flags() -> None:
     """Defines the program's flags."""
     flags.DEFINE_string("video", None, "Video file.")
     flags.DEFINE_string("i3d_weights", published_weights.KINETICS_400, weight_sources.DESCRIPTION)
-    flags.DEFINE_float("fps", None, "Resample to this many frames a second; default: every frame.")
+    flags.DEFINE_float("fps", None, "Frame rate to resample to; default: all frames are used.")
     flags.DEFINE_boolean("json", False, "Print one line of JSON instead of a table.")
     flags.mark_flag_as_required("video")
 
 
 def main(argv):
-    """Loads the network, classifies the video, prints the classes."""
+    """Loads the network, classifies the video and prints the classes."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     stream = reading.decode_frames(FLAGS.video, fps=FLAGS.fps)
@@ -75,9 +75,21 @@ def main(argv):
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """A part of a video, its frames `[begin_frame, end_frame)`, times in seconds.
+    """Logits of a part of a video.
 
-    `logits` are float32 `[400]`.
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.i3d.classify import Stretch
+        >>> stretch = Stretch(0, 64, 0.0, 2.56, np.zeros(400, np.float32))
+        >>> stretch.end_frame - stretch.begin_frame, stretch.logits.shape
+        (64, (400,))
+
+    Attributes:
+        begin_frame: first frame.
+        end_frame: end frame (exclusive).
+        begin: begin in seconds.
+        end: end in seconds.
+        logits: float32 `[400]`.
     """
 
     begin_frame: int
@@ -88,23 +100,22 @@ class Stretch:
 
 
 def class_variables(source: str) -> dict[str, np.ndarray]:
-    """I3D's variables of `source`, if they know the classes of Kinetics-400.
+    """Reads I3D's variables and checks that their classes are those of Kinetics-400.
 
     Raises:
         FileNotFoundError: as `weight_sources.read_variables`.
-        ValueError: as well; or the weights are random, or know another number of classes.
+        ValueError: likewise; or the weights are random or have another number of classes.
     """
     if random_seed(source) is not None:
         raise ValueError(
-            f"I3D weights {source!r} are random and know no classes; give trained ones, such as "
+            f"I3D weights {source!r} are random and have no classes; use trained weights such as "
             f"{published_weights.KINETICS_400}"
         )
     variables = weight_sources.read_variables(source)
     expected = len(published_weights.labels())
     if (found := variables[published_weights.LOGITS_BIAS].size) != expected:
         raise ValueError(
-            f"I3D weights {source!r} know {found} classes, whose names are not known here; "
-            f"expected the {expected} of Kinetics-400"
+            f"I3D weights {source!r} have {found} classes; expected the {expected} of Kinetics-400"
         )
     return variables
 
@@ -112,20 +123,20 @@ def class_variables(source: str) -> dict[str, np.ndarray]:
 def classify(
     stream: reading.FrameStream, logits_of: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[Stretch]:
-    """Computes the logits of each stretch of a video; holds the frames of one at most.
+    """Computes the logits of each stretch of a video; memory contains one stretch at most.
 
     Args:
         stream: uint8 RGB frames.
         logits_of: maps a clip, float32 `[F, H, W, 3]` in [-1, 1], to its logits.
 
     Yields:
-        the stretches in order of time.
+        the stretches in temporal order.
     """
     begin_frame = 0
     for stretch in cut(_with_times(stream)):
         frames = [frame for frame, _, _ in stretch]
         begin, end = float(stretch[0][1]), float(stretch[-1][2])
-        # A video of fewer frames stands still on its last one.
+        # A video with fewer frames is extended by repeating the last one.
         held = frames + frames[-1:] * (LEAST_FRAMES - len(frames))
         clip = np.stack(held).astype(np.float32) / 127.5 - 1
         end_frame = begin_frame + len(frames)
@@ -134,7 +145,7 @@ def classify(
 
 
 def _with_times(stream):
-    """Each frame with when it appears and when it ends."""
+    """Yields each frame with its begin and end time."""
     for frame in stream:
         yield frame, stream.frame_time, stream.frame_time + stream.frame_duration
 
@@ -142,7 +153,7 @@ def _with_times(stream):
 def cut(frames: Iterable) -> Iterator[list]:
     """Cuts frames into lists of `STRETCH_FRAMES`.
 
-    Only the last list differs: it has `LEAST_LAST_FRAMES` at least, unless there are fewer in all.
+    The last list has at least `LEAST_LAST_FRAMES` frames, unless the video has fewer.
     """
     held = []
     for frame in frames:
@@ -155,14 +166,14 @@ def cut(frames: Iterable) -> Iterator[list]:
 
 
 def mean_logits(stretches: Iterable[Stretch]) -> np.ndarray:
-    """The mean of the stretches' logits, `[400]`, weighted by their frames."""
+    """Returns the mean logits `[400]` of the stretches, weighted by number of frames."""
     stretches = list(stretches)
     weights = [stretch.end_frame - stretch.begin_frame for stretch in stretches]
     return np.average([stretch.logits for stretch in stretches], axis=0, weights=weights)
 
 
 def top_classes(logits: np.ndarray) -> list[dict]:
-    """Name and probability of the `TOP` most likely classes of `logits`, `[400]`, best first."""
+    """Returns name and probability of the `TOP` most likely classes of `logits`, `[400]`."""
     exponentials = np.exp(np.float64(logits) - np.max(logits))
     probabilities = exponentials / exponentials.sum()
     best = np.argsort(-probabilities, kind="stable")[:TOP]
@@ -173,7 +184,7 @@ def top_classes(logits: np.ndarray) -> list[dict]:
 
 
 def as_table(report: dict) -> str:
-    """The classes as lines of text: the video first, then its stretches."""
+    """Returns the classes as lines of text: first the video, then its stretches."""
     begin, end = report["stretches"][0]["seconds"][0], report["stretches"][-1]["seconds"][1]
     rows = [("all", [begin, end], report["classes"])]
     rows += [

@@ -1,14 +1,14 @@
-r"""Writes I3D weights of any source as a DeepMind checkpoint or as an .npz file.
+r"""Converts I3D weights to a DeepMind checkpoint or an .npz file.
 
 Examples:
     python -m gkcmn_tf.i3d.convert --i3d_weights=kinetics400 --output=rgb_scratch/model.ckpt
     python -m gkcmn_tf.i3d.convert --i3d_weights=kinetics400 --output=i3d.npz
 
-Both forms have the names and shapes of DeepMind's published checkpoint, and every program takes
-them as --i3d_weights again. Random weights are written with their calibrated batch-norm statistics,
-so they make the same features, but their fingerprint is another one.
+Both formats use the names and shapes of DeepMind's published checkpoint and are valid values of
+--i3d_weights. Random weights are written with calibrated batch-norm statistics, so they give the
+same features, but have another fingerprint.
 
-Prints one line of JSON: what was written, its fingerprint, and what that is known as.
+Prints one line of JSON: the output, its fingerprint, and the name of these weights.
 """
 
 import json
@@ -34,7 +34,7 @@ def define_flags() -> None:
 
 
 def main(argv):
-    """Reads the weights, writes them, prints what they are."""
+    """Reads and writes the weights, and prints their fingerprint."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
@@ -47,12 +47,12 @@ def main(argv):
 
 
 def write_variables(variables: dict[str, np.ndarray], output: str) -> None:
-    """Writes I3D's variables, whole or not at all.
+    """Writes I3D's variables atomically.
 
     Args:
         variables: from `weight_sources.read_variables`.
-        output: an `.npz` file; any other name is the prefix of a checkpoint. The index of
-            DeepMind's weights is that of DeepMind's own checkpoint, byte for byte.
+        output: an `.npz` file; any other name is the prefix of a checkpoint. For DeepMind's
+            weights, the index has the same bytes as that of DeepMind's checkpoint.
 
     Raises:
         ValueError: `output` is a folder.
@@ -67,7 +67,7 @@ def write_variables(variables: dict[str, np.ndarray], output: str) -> None:
             np.savez(file, **variables)
         return
     os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
-    # The operation writes its two files under other names and renames them at the end.
+    # The operation writes its two files under temporary names and renames them at the end.
     names = sorted(variables)
     tf.raw_ops.SaveV2(
         prefix=output,

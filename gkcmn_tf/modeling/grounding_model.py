@@ -10,7 +10,6 @@ from gkcmn_tf.modeling import keras_metrics
 from gkcmn_tf.modeling.layers.cross_modal_interaction import CrossModalInteraction
 from gkcmn_tf.modeling.layers.sentence_encoder import SentenceEncoder
 from gkcmn_tf.modeling.layers.video_encoder import VideoEncoder
-from gkcmn_tf.text import WORD_WIDTH
 
 
 def global_sum(x):
@@ -56,7 +55,7 @@ class GroundingModel(keras.Model, abc.ABC):
         vocabulary_size: number of tokens, including padding and unknown.
         video_width: `d`, channels of the encoded video.
         feature_dropout: dropout rate of the feature channels.
-        word_width: width of a word vector.
+        word_width: width of a word vector; the paper's GloVe vectors have 300.
         sentence_width: `D`, width of the encoded words.
         fusion_width: `D'`, channels of the fused features.
         sentence_pooling: how the fusion pools the words: `mean`, `max`, or `attention` (a weighted
@@ -80,7 +79,7 @@ class GroundingModel(keras.Model, abc.ABC):
         *,
         video_width=32,
         feature_dropout=0.0,
-        word_width=WORD_WIDTH,
+        word_width=300,
         sentence_width=128,
         fusion_width=128,
         sentence_pooling="mean",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tqdm
 
-from gkcmn_tf.extras import MissingPackageError, import_package
+from gkcmn_tf.extras import MissingPackageError, import_package, missing_package
 from gkcmn_tf.json_fields import errors_in
 from gkcmn_tf.text.standardization import fold_word
 from gkcmn_tf.text.tokenization import PADDING_TOKEN, UNKNOWN_TOKEN
@@ -94,9 +94,7 @@ def _read_package(name, vocabulary, dim):
     try:
         files = importlib.metadata.distribution(distribution).files or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise MissingPackageError(
-            f"{needed_by} needs the package {distribution}: pip install 'gkcmn-tf[glove]'"
-        ) from error
+        raise MissingPackageError(missing_package(distribution, "glove", needed_by)) from error
     paths = {file.name: str(file.locate()) for file in files}
     for file_name in (array_name, words_name):
         if not os.path.exists(paths.get(file_name, "")):

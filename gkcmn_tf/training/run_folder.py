@@ -1,13 +1,13 @@
-"""A run's folder (`--model_dir`): its settings, and the trained model that comes out of it.
+"""The folder of a run (`--model_dir`): its settings and the trained model.
 
 params.yaml        the resolved config
-vocabulary.txt     the words that the model knows
-features.json      how the features were made that it was trained on
+vocabulary.txt     the vocabulary of the model
+features.json      the fingerprint of the features that it is trained on
 ckpt-*             the newest checkpoints
-best/              the checkpoint with the best evaluation: a run's folder of its own
+best/              the checkpoint with the best evaluation, which is a run folder itself
 training_statistics.json
                    clip lengths and features of the training data (training.statistics)
-versions.json      Python, package and source versions, of the newest start
+versions.json      versions of Python, packages and source code at the last start
 """
 
 import dataclasses
@@ -41,25 +41,44 @@ FEATURES_FILE = "features.json"
 VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
 MODELS = {"gkcmn": GKCMN, "bm": BM}
-# Settings of a run that cannot change while it goes on, besides those of model and data.
+# Settings of a run that cannot change when it is resumed, in addition to those of model and data.
 FIXED = ("train.seed", "train.global_batch_size", "train.ema_momentum", "runtime.precision")
 PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained model with what it takes to use it."""
+    """A training run: its config and the trained model of a checkpoint.
+
+    Example:
+        >>> from gkcmn_tf import config
+        >>> from gkcmn_tf.text.tokenization import Tokenizer
+        >>> from gkcmn_tf.training.run_folder import Run, build_model
+        >>> settings = config.bm()
+        >>> tokenizer = Tokenizer(["dog", "runs"], max_words=settings.data.max_words)
+        >>> model = build_model(settings, tokenizer.vocabulary_size)
+        >>> run = Run(settings, tokenizer, {"fps": None}, model, step=0, model_dir="runs/demo")
+        >>> run.as_trained_model().about["name"]
+        'demo'
+
+    Attributes:
+        config: config of the run.
+        tokenizer: tokenizer with the vocabulary of the run.
+        features: fingerprint of the features that the model was trained on.
+        model: built model with the weights of the checkpoint.
+        step: number of training steps of the checkpoint.
+        model_dir: folder of the run.
+    """
 
     config: configs.Experiment
     tokenizer: tokenization.Tokenizer
     features: dict
     model: GroundingModel
     step: int
-
     model_dir: str = ""
 
     def as_trained_model(self) -> TrainedModel:
-        """The run as `VideoGrounder` and `preset.save` take it, with what its card says."""
+        """Returns the model for `VideoGrounder` and `preset.save`, with the data of its card."""
         about: dict = {"name": os.path.basename(os.path.abspath(self.model_dir))}
         for key, file in (("training", STATISTICS_FILE), ("evaluation", METRICS_FILE)):
             path = os.path.join(self.model_dir, file)
@@ -78,7 +97,7 @@ class Run:
 
 
 def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingModel:
-    """A model with fresh weights, seeded by `train.seed`, built for the config's shapes."""
+    """Returns a built model with initial weights from `train.seed`."""
     keras.utils.set_random_seed(config.train.seed)
     arguments = config.model.get().as_dict()
     model = MODELS[config.model.type](
@@ -98,28 +117,28 @@ def build_model(config: configs.Experiment, vocabulary_size: int) -> GroundingMo
 
 
 def records_features(config: configs.Experiment) -> dict:
-    """How the features of the config's records were made.
+    """Returns the fingerprint of the features of the config's records.
 
     Raises:
-        FileNotFoundError: `data.records_dir` is empty or no folder of records.
-        ValueError: the features differ from those that the config expects.
+        FileNotFoundError: `data.records_dir` is empty or not a folder of records.
+        ValueError: the features differ from those expected by the config.
     """
     remedy = (
-        "make records with `python -m data.prepare --dataset=... --output_dir=RECORDS`, and give "
+        "create records with `python -m data.prepare --dataset=... --output_dir=RECORDS`, and give "
         "--params_override=data.records_dir=RECORDS"
     )
     if not config.data.records_dir:
         raise FileNotFoundError(f"data.records_dir: is empty; {remedy}")
     manifest_path = os.path.join(config.data.records_dir, clip_records.MANIFEST)
     if not os.path.exists(manifest_path):
-        raise FileNotFoundError(f"data.records_dir: there is no {manifest_path}; {remedy}")
+        raise FileNotFoundError(f"data.records_dir: {manifest_path} does not exist; {remedy}")
     fingerprint = read_fingerprint(manifest_path, "features")
     data = config.data
     expected = [data.grid_size, data.grid_size, data.feature_channels]
     if fingerprint["shape"] != expected:
         raise ValueError(
             f"{manifest_path}: features have shape {fingerprint['shape']} a step, but "
-            f"data.grid_size and data.feature_channels say {expected}"
+            f"data.grid_size and data.feature_channels are {expected}"
         )
     made_with = (fingerprint["i3d_source"], fingerprint["i3d_sha256"])
     if data.i3d_weights and not weight_sources.means_weights(data.i3d_weights, *made_with):
@@ -133,13 +152,13 @@ def records_features(config: configs.Experiment) -> dict:
 
 
 def evaluation_split(data: configs.DataConfig) -> str:
-    """The split that training is evaluated on.
+    """Returns the split that is evaluated during training.
 
-    This is `data.eval_split`, or `data.train_split`, with a warning, if that is the default and the
-    records have no such split.
+    This is `data.eval_split`. If it is the default and the records do not contain it, a warning is
+    logged and `data.train_split` is used.
 
     Raises:
-        FileNotFoundError: the records have no split of another name, or miss a part of it.
+        FileNotFoundError: a split that is not the default, or a part of it, is missing.
     """
     default = configs.DataConfig().eval_split
     if data.eval_split != default or clip_records.has_split(data.records_dir, default):
@@ -147,7 +166,7 @@ def evaluation_split(data: configs.DataConfig) -> str:
         return data.eval_split
     logging.warning(
         "%s: has no split %r, so evaluation and the choice of the best checkpoint are on the "
-        "training split %r; these metrics do not tell how well the model does on other videos",
+        "training split %r; these metrics do not show how well the model does on other videos",
         *(data.records_dir, default, data.train_split),
     )
     return data.train_split
@@ -156,20 +175,20 @@ def evaluation_split(data: configs.DataConfig) -> str:
 def start(
     config: configs.Experiment, model_dir: str, *, writes: bool = True
 ) -> tuple[tokenization.Tokenizer, np.ndarray | None]:
-    """Writes a new run's settings, or checks that the run in `model_dir` has the same ones.
+    """Writes the settings of a new run, or checks that an existing run has the same ones.
 
     Args:
-        config: of the run.
-        model_dir: its folder.
-        writes: whether to write; of several workers, only their chief does.
+        config: config of the run.
+        model_dir: folder of the run.
+        writes: whether to write files; of several workers, only the chief does.
 
     Returns:
-        the tokeniser, and the GloVe vectors of its words if the config names a source of them.
+        the tokenizer, and the GloVe vectors of its words if the config names a source.
 
     Raises:
-        FileNotFoundError: there are no such records (see `records_features`).
-        ValueError: `model_dir` holds a run with another model, other data or another seed; or there
-            is no sentence to train on; or the word vectors do not fit (see `glove.load_glove`).
+        FileNotFoundError: the records do not exist (see `records_features`).
+        ValueError: `model_dir` contains a run with other settings, there are no training sentences,
+            or the word vectors are invalid (see `glove.load_glove`).
     """
     fingerprint = records_features(config)
     if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
@@ -189,15 +208,15 @@ def start(
         texts = [sentence.text for clip in clips for sentence in clip.sentences]
         if not texts:
             raise ValueError(
-                f"{data.records_dir}: split {data.train_split!r} holds no sentence; manifest.json "
-                "says what data.prepare skipped, and why"
+                f"{data.records_dir}: split {data.train_split!r} contains no sentence; "
+                "manifest.json lists the sentences that data.prepare skipped, with reasons"
             )
         tokenizer = tokenization.Tokenizer.from_sentences(
             texts,
             max_words=config.data.max_words,
             min_count=config.data.min_word_count,
         )
-    # Before anything is written: a wrong source must not leave a run that keeps it.
+    # Before anything is written, so that an invalid source does not leave a run that uses it.
     word_vectors = _word_vectors(config, tokenizer)
     if writes:
         for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
@@ -224,10 +243,10 @@ def _word_vectors(config, tokenizer):
 def _check_same_run(config, fingerprint, model_dir):
     old, new = configs.flat(configs.saved(model_dir)), configs.flat(config)
     fixed = [key for key in new if key in FIXED or key.startswith(("model.", "data."))]
-    # It may name the same weights otherwise: the features tell whether it does.
+    # It may be another name of the same weights, which the comparison of features covers.
     fixed.remove("data.i3d_weights")
     if old["model.type"] != new["model.type"]:
-        # Arguments of one model say nothing about the other.
+        # Arguments of different models cannot be compared.
         fixed = [key for key in fixed if key == "model.type" or not key.startswith("model.")]
     changes = [
         f"{key}: {before} -> {now}"
@@ -238,8 +257,8 @@ def _check_same_run(config, fingerprint, model_dir):
     changes += [f"features: {change}" for change in _feature_changes(trained, fingerprint)]
     if changes:
         raise ValueError(
-            f"{model_dir}: holds a run with other settings; take another --model_dir, or the run's "
-            "settings (its value -> the one asked for):\n" + "\n".join(changes)
+            f"{model_dir}: contains a run with other settings; use another --model_dir, or the "
+            "settings of the run (value of the run -> requested value):\n" + "\n".join(changes)
         )
 
 
@@ -254,17 +273,17 @@ def _feature_changes(before, now):
 
 
 def check_features(run: Run) -> None:
-    """Raises `ValueError` if the config's records were made otherwise than a run's."""
+    """Raises `ValueError` if the records have other features than the run was trained on."""
     now = records_features(run.config)
     if changes := _feature_changes(run.features, now):
         raise ValueError(
             f"{run.config.data.records_dir}: features differ from those that the model was "
-            f"trained on (training's -> these): {'; '.join(changes)}"
+            f"trained on (training -> records): {'; '.join(changes)}"
         )
 
 
 def versions() -> dict:
-    """Versions of Python, of the main packages and of this source tree."""
+    """Returns the versions of Python, the main packages and the source code."""
     source = os.path.dirname(os.path.abspath(__file__))
     commit = subprocess.run(
         ["git", "-C", source, "describe", "--always", "--dirty"],
@@ -281,13 +300,14 @@ def versions() -> dict:
 
 
 def load(model_dir: str) -> Run:
-    """The run in `model_dir`, with the weights, averaged if it averages, of its newest checkpoint.
+    """Loads the run in `model_dir` with the weights of its newest checkpoint.
 
-    A checkpoint that cannot be restored is passed over with a warning.
+    These are the averaged weights if the run computes them. A checkpoint that cannot be restored is
+    skipped with a warning.
 
     Raises:
-        FileNotFoundError: the folder is no run, or has no checkpoint yet.
-        ValueError: not one checkpoint can be read.
+        FileNotFoundError: the folder is not a run folder or has no checkpoint.
+        ValueError: no checkpoint can be read.
     """
     config = configs.saved(model_dir)
     paths = checkpoints.paths(model_dir)

@@ -6,14 +6,14 @@
                 their lengths; `seconds_per_step`, the `max` length of a step
     features    `channel_mean` and `channel_deviation` of the model's feature standardisation;
                 `clips_sampled`, and the `median`, `p99` (99th percentile) and `max` of their
-                `distance` from that mean (see `gkcmn_tf.features.statistics.feature_distance`)
+                `distance` from that mean (see `gkcmn_tf.out_of_distribution.feature_distance`)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from gkcmn_tf.features.statistics import feature_distance
+from gkcmn_tf.out_of_distribution import feature_distance
 from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.video import steps
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from gkcmn_tf import config as configs
 from gkcmn_tf.modeling import keras_metrics
 from gkcmn_tf.modeling.grounding_model import GroundingModel, global_sum
-from gkcmn_tf.visualization import panels
+from gkcmn_tf.visualization import tensorboard_images
 
 IMAGES_PER_EVALUATION = 4
 
@@ -354,7 +354,7 @@ class Evaluator(orbit.StandardEvaluator):
         true = self.model.true_heatmaps(labels["boxes"]).numpy()
         true *= np.asarray(labels["box_mask"])[..., None, None]
         for i, example in enumerate(examples):
-            panel = panels.heatmap_panel(predicted[example, 0], true[example, 0])
+            panel = tensorboard_images.heatmap_panel(predicted[example, 0], true[example, 0])
             tf.summary.image(f"heatmaps/{i}", panel[None])
 
     def _write_tubes(self, inputs, labels, decoded, examples):
@@ -364,5 +364,5 @@ class Evaluator(orbit.StandardEvaluator):
                 (np.asarray(tube["segment"][example, 0]), np.asarray(tube["boxes"][example, 0]))
                 for tube in (decoded, labels)
             )
-            panel = panels.tube_panel(predicted, true, int(steps[example]))
+            panel = tensorboard_images.tube_panel(predicted, true, int(steps[example]))
             tf.summary.image(f"tubes/{i}", panel[None])

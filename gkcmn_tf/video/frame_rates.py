@@ -6,6 +6,9 @@ end with the appearance of the last frame. A low rate skips frames and a high ra
 Samples are evenly spaced in time even if the frames of the video are not. Time stamps are compared
 with a tolerance of one millisecond, since containers round them to milliseconds.
 
+All other seconds of a video count from the start of the file, as in players: if the sound starts
+before the picture, the first frame appears after 0 s.
+
 Frames `[begin, end)` map to the samples that show one of them; there may be none. Samples
 `[begin, end)` map to the frames from that of sample `begin` up to that of sample `end` (exclusive).
 """
@@ -69,8 +72,9 @@ class Timeline:
         ((1, 2), (0, 2))
 
     Attributes:
-        times: float64 `[frames]`, in seconds after the first frame, in ascending order.
-        end_time: end of the last frame, in seconds.
+        times: float64 `[frames]`, when each frame appears, in seconds after the start of the file,
+            in ascending order.
+        end_time: end of the last frame, in seconds after the start of the file.
         source_frames: int64 `[samples]`, the frame that each sample shows; None if the video was
             not resampled.
     """
@@ -88,6 +92,27 @@ class Timeline:
         """Begin and end of the frames `[begin, end)`, in seconds."""
         bounds = np.append(self.times, self.end_time)
         return float(bounds[begin]), float(bounds[end])
+
+    def nearest_frame(self, seconds: float) -> int:
+        """Number of the frame that begins nearest to a time.
+
+        The end of the video counts as the begin of a frame. Before and after the video, frames are
+        counted on at its mean rate; the result may be negative, or `frame_count` and more.
+        """
+        bounds = np.append(self.times, self.end_time)
+        if bounds[0] <= seconds <= bounds[-1]:
+            return int(np.abs(bounds - seconds).argmin())
+        edge = 0 if seconds < bounds[0] else self.frame_count
+        rate = self.frame_count / (bounds[-1] - bounds[0])
+        return edge + round((seconds - bounds[edge]) * rate)
+
+    def frames_shown(self, begin: float, end: float) -> tuple[int, int]:
+        """Frames `[begin, end)` on the screen between two times in seconds; at least one frame."""
+        rounding = float(ROUNDING)
+        first = int(np.searchsorted(self.times, begin + rounding, side="right")) - 1
+        last = int(np.searchsorted(self.times, end - rounding, side="left"))
+        first = max(first, 0)
+        return first, max(last, first + 1)
 
     def to_samples(self, begin: int, end: int) -> tuple[int, int]:
         """Maps frames `[begin, end)` to the samples `[begin, end)` that show them; may be empty."""
@@ -137,7 +162,7 @@ class SourceVideo:
         path: path of the file.
         width: width in pixels after rotation to upright.
         height: height in pixels after rotation to upright.
-        fps: frames per second.
+        fps: frames per second, by the time stamps.
         timeline: times of the frames that can be decoded.
     """
 

@@ -18,6 +18,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from gkcmn_tf.video import frame_rates
+from gkcmn_tf.video.cropping import Cropping, read_cropping
 
 FRAME_SIZE = 224
 
@@ -36,8 +37,20 @@ _ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 MAX_FRAME_SECONDS = 600
 
 
+# Transfer characteristics of high dynamic range, by their number in H.273.
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+# Relative difference of the declared and the measured frame rate that is told to the user.
+NOTICED_RATE = 0.05
+
+
 class VideoError(ValueError):
     """A video cannot be decoded; the message names the file and the reason."""
+
+
+def file_url(path: str | os.PathLike) -> str:
+    """Returns a path as a URL of FFmpeg, which takes the `12` of `12:30.mp4` for a protocol."""
+    return f"file:{os.fspath(path)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +65,8 @@ class VideoInfo:
         True
 
     Attributes:
-        width: width in pixels after rotation to upright.
-        height: height in pixels after rotation to upright.
+        width: width in pixels after cropping and rotation to upright.
+        height: height in pixels after cropping and rotation to upright.
         fps: frames per second.
         declared_frames: number of frames; 0 if unknown.
     """
@@ -64,10 +77,36 @@ class VideoInfo:
     declared_frames: int
 
 
+@dataclasses.dataclass(frozen=True)
+class _Turn:
+    """How to turn a stored frame upright: transpose it, then flip its columns and its rows."""
+
+    transposed: bool
+    columns_flipped: bool
+    rows_flipped: bool
+
+    @classmethod
+    def of_frame(cls, frame: av.VideoFrame) -> "_Turn":
+        """Reads the display matrix, `x' = a x + c y`, `y' = b x + d y`; any angle is rounded."""
+        matrix = frame.side_data.get(av.sidedata.sidedata.Type.DISPLAYMATRIX)
+        if matrix is None:
+            return cls(False, False, False)
+        a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32)
+        if abs(int(a)) + abs(int(d)) >= abs(int(b)) + abs(int(c)):
+            return cls(False, bool(a < 0), bool(d < 0))
+        return cls(True, bool(c < 0), bool(b < 0))
+
+    def apply(self, frame: np.ndarray) -> np.ndarray:
+        """Turns `[height, width, 3]` upright."""
+        turned = frame.swapaxes(0, 1) if self.transposed else frame
+        return turned[:: -1 if self.rows_flipped else 1, :: -1 if self.columns_flipped else 1]
+
+
 class FrameStream:
     """Iterator over the frames of a video, decoded lazily; can be iterated once.
 
-    Frames are uint8 RGB `[height, width, 3]`, rotated to upright. Memory use does not depend on the
+    Frames are uint8 RGB `[height, width, 3]`, as players show them: cropped as the container says
+    and turned upright, except for the pixel aspect ratio. Memory use does not depend on the
     length of the video.
 
     Example:
@@ -111,48 +150,41 @@ class FrameStream:
         self._size = size
         self._mirrored = mirrored
         self._rate = None if fps is None else frame_rates.as_rate(fps)
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._crop_reformatter = VideoReformatter(), VideoReformatter()
         self._times = []
         self._source_frames = []
         self._last_duration = None
         self._error = self._stop = ""
         self._lost = self._damaged = self._cut_away = 0
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"{path}: no such file")
-        if not (os.path.isfile(path) or os.path.isdir(path)):
-            raise VideoError(f"{path}: cannot be opened as a video: is not a regular file")
-        try:
-            # FFmpeg takes a relative path with a colon for the address of a server.
-            self._container = av.open(os.path.abspath(path), metadata_errors="replace")
-        except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
-        # The default stream of players, not a cover picture.
-        self._stream = stream = self._container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoError(f"{path}: has no video stream")
-        if stream.codec_context is None:
-            raise VideoError(f"{path}: cannot be decoded: unknown codec")
-        stream.thread_type = "AUTO"
-        # Return damaged frames, which some decoders drop by default.
-        stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
-        # AVI has no presentation time stamps.
-        self._has_times = self._container.format.name != "avi"
+        self._container, self._stream = _open(path)
+        stream = self._stream
+        # AVI has no presentation time stamps, raw streams have none at all.
+        self._is_raw = bool(self._container.format.flags & av.format.Flags.no_timestamps.value)
+        self._has_times = self._container.format.name != "avi" and not self._is_raw
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
             if self._error:
                 raise VideoError(f"{path}: no frame can be decoded: {self._error}")
-            raise VideoError(f"{path}: holds no frames")
-        rate = stream.average_rate or stream.guessed_rate
+            raise VideoError(f"{path}: contains no frames")
+        # The average rate of a raw stream is always FFmpeg's default of 25.
+        rate = (not self._is_raw and stream.average_rate) or stream.guessed_rate
         if not rate:
             raise VideoError(f"{path}: declares no frame rate")
         self._declared_rate = fractions.Fraction(rate)
         frame, stamp = first
+        if not self._has_times:
+            stamp = stream.start_time
         self._first_stamp = stamp or 0
-        # The angle is counterclockwise; a quarter turn swaps width and height.
-        self._quarter_turns = round(frame.rotation / 90) % 4
-        width, height = frame.width, frame.height
-        if self._quarter_turns % 2:
+        self._offset = self._find_offset()
+        self._turn = _Turn.of_frame(frame)
+        self._hdr = _HDR_TRANSFERS.get(frame.color_trc, "")
+        self._cropping = read_cropping(stream)
+        left, top, right, bottom = self._cropping.box(frame.width, frame.height)
+        if left >= right or top >= bottom:
+            raise VideoError(f"{path}: declares a cropping that leaves no picture")
+        width, height = right - left, bottom - top
+        if self._turn.transposed:
             width, height = height, width
         self.info = VideoInfo(width, height, float(rate), stream.frames)
         self._decoded = itertools.chain([first], decoded)
@@ -168,8 +200,8 @@ class FrameStream:
 
     @property
     def frame_time(self) -> fractions.Fraction:
-        """Time of the last yielded frame, in seconds after the first frame."""
-        return (self.count - 1) / self._rate if self._rate else self._times[-1]
+        """Time of the last yielded frame, in seconds after the start of the file."""
+        return self._offset + ((self.count - 1) / self._rate if self._rate else self._times[-1])
 
     @property
     def frame_duration(self) -> fractions.Fraction:
@@ -178,8 +210,17 @@ class FrameStream:
 
     @property
     def start(self) -> fractions.Fraction:
-        """Time stamp of the first frame in the file, in seconds; 0 if it has none."""
-        return self._first_stamp * self._stream.time_base
+        """Time stamp of the start of the file, in seconds; 0 if it has none."""
+        return self._first_stamp * self._stream.time_base - self._offset
+
+    def _find_offset(self):
+        """Time of the first frame after the start of the file, where its earliest stream begins."""
+        if self._container.start_time is None:
+            return fractions.Fraction(0)
+        start = fractions.Fraction(self._container.start_time, av.time_base)
+        # FFmpeg rounds the start of the file to microseconds.
+        ticks = round(self._first_stamp - start / self._stream.time_base)
+        return max(ticks, 0) * self._stream.time_base
 
     @property
     def time_base(self) -> fractions.Fraction:
@@ -190,7 +231,7 @@ class FrameStream:
     def pixel_aspect(self) -> fractions.Fraction:
         """Pixel aspect ratio (width / height) of the upright frame; 1 if not declared."""
         aspect = self._stream.sample_aspect_ratio or fractions.Fraction(1)
-        return 1 / aspect if self._quarter_turns % 2 else aspect
+        return 1 / aspect if self._turn.transposed else aspect
 
     def _file_rate(self):
         declared, intervals = self._declared_rate, len(self._times) - 1
@@ -201,12 +242,39 @@ class FrameStream:
     @property
     def timeline(self) -> frame_rates.Timeline:
         """Frame times and sampled frames; available after the last frame."""
-        end_time = self._times[-1] + (self._last_duration or 1 / self._file_rate())
+        times = [self._offset + time for time in self._times]
         return frame_rates.Timeline(
-            times=np.array(self._times, np.float64),
-            end_time=float(end_time),
+            times=np.array(times, np.float64),
+            end_time=float(times[-1] + (self._last_duration or 1 / self._file_rate())),
             source_frames=None if self._rate is None else np.array(self._source_frames, np.int64),
         )
+
+    @property
+    def notices(self) -> list[str]:
+        """What to tell the user of an intact file; available after the last frame."""
+        found = []
+        declared, measured = self.info.fps, float(self._file_rate())
+        if abs(measured / declared - 1) > NOTICED_RATE:
+            found.append(
+                f"declares {declared:g} frames per second, but its time stamps say {measured:g}, "
+                "which is used"
+            )
+        if self._is_raw and not self._stream.codec_context.framerate:
+            found.append(
+                f"does not say its frame rate; {declared:g} frames per second is a guess, so put "
+                "it into a container with the right one if seconds matter"
+            )
+        if self._hdr:
+            found.append(
+                f"is HDR ({self._hdr}) and decoded as if it were SDR, so it looks pale and dark; "
+                "convert it to SDR with tone mapping first"
+            )
+        return found
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the video has a high dynamic range (PQ or HLG)."""
+        return bool(self._hdr)
 
     @property
     def source(self) -> frame_rates.SourceVideo:
@@ -221,6 +289,15 @@ class FrameStream:
         finally:
             self._container.close()
         self.damage = self._describe_damage()
+
+    def read_timeline(self) -> frame_rates.Timeline:
+        """Decodes all frames for their times only, instead of iterating."""
+        try:
+            for _ in self._timed():
+                pass
+        finally:
+            self._container.close()
+        return self.timeline
 
     def _all_frames(self):
         for frame in self._timed():
@@ -267,7 +344,7 @@ class FrameStream:
                 time = (stamp - start) * self._stream.time_base
             self._times.append(max(time, previous))
             tick = frame.time_base or self._stream.time_base
-            self._last_duration = (frame.duration or 0) * tick
+            self._last_duration = 0 if self._is_raw else (frame.duration or 0) * tick
             yield frame
 
     def _decode(self):
@@ -302,7 +379,7 @@ class FrameStream:
                     return
                 continue
             for frame in frames:
-                stamp = frame.pts if self._has_times else frame.dts
+                stamp = frame.pts if self._has_times else None if self._is_raw else frame.dts
                 self._damaged += frame.is_corrupt
                 if certain and stamp is not None:
                     has_errors = self._error or self._damaged
@@ -324,7 +401,7 @@ class FrameStream:
         found = []
         if self._stop:
             found.append(f"decoding stops after frame {decoded}: {self._stop}")
-        elif decoded < declared:
+        elif decoded < declared and not self._is_whole():
             found.append(f"{decoded} of {declared} frames can be decoded")
         if self._lost:
             found.append(f"lost frames, each replaced by the previous frame: {self._lost}")
@@ -334,18 +411,68 @@ class FrameStream:
             found.append(self._error)
         return "; ".join(found)
 
+    def _is_whole(self):
+        """Whether the frames last as long as the file declares.
+
+        Then missing frames were never there: an edit list cuts them away, or AVI has empty chunks.
+        """
+        stream, frame = self._stream, 1 / self._file_rate()
+        reached = self._times[-1] + (self._last_duration or frame)
+        if not self._has_times:
+            # FFmpeg estimates the duration of AVI from the size of the file.
+            return reached > self.info.declared_frames / self._declared_rate - frame / 2
+        if not stream.duration:
+            return False
+        end = (stream.start_time or 0) + stream.duration - self._first_stamp
+        return reached > end * stream.time_base - frame / 2
+
     def _convert(self, frame):
         if self._size is not None:
             width = height = self._size
         else:
             width, height = self.info.width, self.info.height
-            if self._quarter_turns % 2:
+            if self._turn.transposed:
                 width, height = height, width
+        if self._cropping != Cropping():
+            frame = self._cropped(frame)
         resized = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=RESIZE_FLAGS, threads=1
         )
-        upright = np.rot90(resized.to_ndarray(), self._quarter_turns)
+        upright = self._turn.apply(resized.to_ndarray())
         return np.ascontiguousarray(upright[:, ::-1] if self._mirrored else upright)
+
+    def _cropped(self, frame):
+        whole = self._crop_reformatter.reformat(
+            frame, format="rgb24", interpolation=RESIZE_FLAGS, threads=1
+        )
+        left, top, right, bottom = self._cropping.box(frame.width, frame.height)
+        pixels = np.ascontiguousarray(whole.to_ndarray()[top:bottom, left:right])
+        return av.VideoFrame.from_ndarray(pixels, format="rgb24")
+
+
+def _open(path):
+    """Returns the container and the video stream of a file."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such file")
+    if not (os.path.isfile(path) or os.path.isdir(path)):
+        raise VideoError(f"{path}: cannot be opened as a video: is not a regular file")
+    try:
+        container = av.open(file_url(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{path}: cannot be opened as a video: {error.strerror}") from error
+    if container.format.name == "tty":
+        # FFmpeg draws the characters of a text file as frames.
+        raise VideoError(f"{path}: is a text file, not a video")
+    # The default stream of players, not a cover picture.
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+        raise VideoError(f"{path}: has no video stream")
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: cannot be decoded: unknown codec")
+    stream.thread_type = "AUTO"
+    # Return damaged frames, which some decoders drop by default.
+    stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+    return container, stream
 
 
 def decode_frames(
@@ -375,3 +502,8 @@ def decode_frames(
 def probe(path: str) -> VideoInfo:
     """Reads the properties of a video; raises the same errors as `decode_frames`."""
     return decode_frames(path).info
+
+
+def read_timeline(path: str) -> frame_rates.Timeline:
+    """Decodes a video for the times of its frames; raises the same errors as `decode_frames`."""
+    return decode_frames(path).read_timeline()

@@ -2,12 +2,13 @@
 
 import fractions
 import heapq
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import av
 from absl import logging
+
+from gkcmn_tf.video.reading import file_url
 
 # Codecs that players support in MP4; audio in other codecs is re-encoded.
 COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus")
@@ -28,7 +29,7 @@ class SoundSource:
 
     Attributes:
         path: path of the file.
-        start: time stamp of the first video frame in the file, in seconds.
+        start: time stamp of the start of the video in the file, in seconds.
     """
 
     path: str
@@ -37,7 +38,7 @@ class SoundSource:
 
 def has_sound(path: str) -> bool:
     """Whether a file has an audio track in a known codec."""
-    with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+    with av.open(file_url(path), metadata_errors="replace") as container:
         stream = container.streams.best("audio")
         return stream is not None and stream.codec_context is not None
 
@@ -54,7 +55,7 @@ def add_sound(picture_path: str, source: SoundSource, output_path: str, options:
         output_path: path of the MP4 to write.
         options: options of the muxer.
     """
-    with av.open(os.path.abspath(source.path), metadata_errors="replace") as container:
+    with av.open(file_url(source.path), metadata_errors="replace") as container:
         codec = container.streams.best("audio").codec_context.codec.canonical_name
     writers = [_copied, _encoded] if codec in COPIED_CODECS else [_encoded]
     for writer in writers:
@@ -71,15 +72,15 @@ def add_sound(picture_path: str, source: SoundSource, output_path: str, options:
 
 def _write(picture_path, source, output_path, options, sound_writer):
     with (
-        av.open(picture_path) as pictures,
-        av.open(output_path, "w", format="mp4", options=options) as output,
+        av.open(file_url(picture_path)) as pictures,
+        av.open(file_url(output_path), "w", format="mp4", options=options) as output,
     ):
         video = output.add_stream_from_template(pictures.streams.video[0], opaque=True)
         packets = [_copy(pictures, pictures.streams.video[0], video)]
         if source is None:
             _mux(output, packets)
             return
-        with av.open(os.path.abspath(source.path), metadata_errors="replace") as container:
+        with av.open(file_url(source.path), metadata_errors="replace") as container:
             packets.append(sound_writer(output, container, source.start))
             _mux(output, packets)
 

@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 from gkcmn_tf.files import whole_file
 from gkcmn_tf.video import sound
-from gkcmn_tf.video.reading import RESIZE_FLAGS
+from gkcmn_tf.video.reading import RESIZE_FLAGS, file_url
 
 MP4_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
 # For deterministic output: no macroblock tree, with which the output of x264 varies at times. It
@@ -36,7 +36,7 @@ class TimedFrame:
 
     Attributes:
         pixels: uint8 RGB `[height, width, 3]`.
-        time: presentation time, in seconds after the first frame.
+        time: presentation time, in seconds after the start of the file.
         duration: duration in seconds; used for the last frame only.
     """
 
@@ -140,7 +140,7 @@ def _in_ticks(frames, ticks) -> Iterator[tuple[np.ndarray, int, int]]:
 def _encode(
     temporary, path, frames, rate, time_base, pixel_aspect=None, parameters=X264_PARAMETERS
 ):
-    with av.open(os.path.abspath(temporary), "w", format="mp4", options=MP4_OPTIONS) as container:
+    with av.open(file_url(temporary), "w", format="mp4", options=MP4_OPTIONS) as container:
         shape = stream = None
         reformatter = VideoReformatter()
         for number, (pixels, stamp, duration) in enumerate(frames):

@@ -20,16 +20,11 @@ from gkcmn_tf.visualization.drawing import (
     draw_bar,
     draw_boxes,
     draw_text,
-    evenly_spaced,
-    title_bar,
-    write_png,
 )
+from gkcmn_tf.visualization.stills import Stills
 
 if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
     from gkcmn_tf.tubes import Tube
-
-STILL_HEIGHT = 240  # pixels
-STILLS_PER_ROW = 4
 
 
 def draw_tubes(
@@ -74,17 +69,16 @@ def draw_tubes(
     Raises:
         FileNotFoundError: the video does not exist.
         reading.VideoError: no frame can be decoded.
-        ValueError: there is no tube or no output path, `overlay_path` is the video itself, or a
-            tube begins after the end of the video.
+        ValueError: there is no tube or no output path, an output path is the video itself, a folder
+            or the other output path, or a tube begins after the end of the video.
     """
     if overlay_path is None and strip_path is None:
         raise ValueError("expected overlay_path, strip_path, or both")
-    if overlay_path and os.path.realpath(overlay_path) == os.path.realpath(video_path):
-        raise ValueError(f"{overlay_path}: is the video itself; choose another path")
+    _check_output_paths(video_path, *filter(None, (overlay_path, strip_path)))
     predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
-    stills = _Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
+    stills = Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
     first, end = (0, num_frames) if excerpt is None else excerpt
     stream = reading.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
     last = max(end - 1 if overlay_path else 0, stills.wanted[-1] if stills else 0)
@@ -94,7 +88,7 @@ def draw_tubes(
     progress = tqdm.tqdm(decoded, desc="drawing", unit="frame", total=int(last) + 1)
 
     def frames() -> Iterator[writing.TimedFrame]:
-        begin_time = None
+        begin_time = 0 if excerpt is None else None
         for number, frame in enumerate(progress):
             if stills:
                 stills.take(number, frame, stream.pixel_aspect)
@@ -112,10 +106,11 @@ def draw_tubes(
             raise ValueError(f"{video_path}: has {stream.count} frames, expected {num_frames}")
 
     if overlay_path:
+        measured = (tube.video.fps for _, tube, _ in drawn if tube.video)
         writing.write_timed_video(
             overlay_path,
             frames(),
-            fps or stream.info.fps,
+            fps or next(measured, stream.info.fps),
             time_base=stream.time_base,
             pixel_aspect=stream.pixel_aspect,
             sound_source=_sound(video_path, stream) if excerpt is None else None,
@@ -130,44 +125,16 @@ def draw_tubes(
         logging.warning("%s: %s", video_path, stream.damage)
 
 
-class _Stills:
-    """Collects the still images of a strip from a stream of frames."""
-
-    def __init__(self, video_path, drawn, num_frames, count):
-        if any(tube.begin >= num_frames for _, tube, _ in drawn):
-            raise ValueError(
-                f"{video_path}: a tube begins after the end of the video at frame {num_frames}"
-            )
-        self._drawn = drawn
-        self._taken = []
-        begin = min(tube.begin for _, tube, _ in drawn)
-        end = max(tube.end for _, tube, _ in drawn)
-        margin = max((end - begin) // 6, 1)
-        last = min(end + margin, num_frames) - 1
-        self.wanted = evenly_spaced(max(begin - margin, 0), last, count)
-
-    @property
-    def complete(self):
-        return len(self._taken) == len(self.wanted)
-
-    def take(self, number, frame, pixel_aspect):
-        if number not in self.wanted:
-            return
-        still = Image.fromarray(frame)
-        inside = [name for name, tube, _ in self._drawn if tube.begin <= number < tube.end]
-        draw_text(still, [(", ".join([f"frame {number}", *inside]), TEXT)])
-        draw_boxes(still, self._drawn, number)
-        width = max(round(still.width * pixel_aspect * STILL_HEIGHT / still.height), 1)
-        self._taken.append(np.asarray(still.resize((width, STILL_HEIGHT))))
-
-    def write(self, path, title):
-        """Writes a grid of still images with four columns below the title."""
-        stills = [np.pad(still, ((2, 2), (2, 2), (0, 0))) for still in self._taken]
-        columns = min(STILLS_PER_ROW, len(stills))
-        stills += [np.zeros_like(stills[0])] * (-len(stills) % columns)
-        grid = np.stack(stills).reshape(-1, columns, *stills[0].shape)
-        rows = np.concatenate(np.concatenate(grid.swapaxes(0, 1), axis=2))
-        write_png(path, np.concatenate([title_bar(title, rows.shape[1]), rows]))
+def _check_output_paths(video_path, *paths):
+    """Raises `ValueError` if writing `paths` would replace the video, a folder or each other."""
+    real = [os.path.realpath(path) for path in paths]
+    for number, path in enumerate(paths):
+        if real[number] == os.path.realpath(video_path):
+            raise ValueError(f"{path}: is the video itself; choose another path")
+        if os.path.isdir(path):
+            raise ValueError(f"{path}: is a folder; expected the path of a file to write")
+        if real[number] in real[:number]:
+            raise ValueError(f"{path}: is the path of the copy and of the strip; choose two paths")
 
 
 def _drawn_tubes(predicted, true_tube):

@@ -11,18 +11,18 @@ import pytest
 from gkcmn_tf.video import writing
 
 
-def write_noise(path, frame_count=40, width=64, height=48):
-    """Writes a video with distinct frames at 25 frames per second."""
+def write_noise(path, frame_count=40, width=64, height=48, fps=25):
+    """Writes a video with distinct frames."""
     levels = np.random.default_rng(0).integers(0, 256, (frame_count, height // 8, width // 8, 3))
     frames = levels.repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-    writing.write_video(str(path), frames, 25)
+    writing.write_video(str(path), frames, fps)
     return path
 
 
 class VidstgFolder:
     """VidSTG records, VidOR annotations and videos below one folder.
 
-    Records and annotations are plain dictionaries, changed at will before `write`.
+    Records and annotations are plain dictionaries, which can be changed before `write`.
     """
 
     def __init__(self, root: pathlib.Path):
@@ -33,7 +33,7 @@ class VidstgFolder:
         self.vidor = {}
 
     def add_vidor(self, vid, tracks, *, frame_count=40, width=64, height=48, folder="training"):
-        """`tracks[tid][frame]` is a box; returns the annotation."""
+        """Adds an annotation, where `tracks[tid][frame]` is a box, and returns it."""
         trajectories = [
             [
                 {
@@ -70,7 +70,7 @@ class VidstgFolder:
         questions=("who runs?",),
         target=0,
     ):
-        """A record; `clip` ends inclusively, as in the files."""
+        """Adds a record; the end of `clip` is inclusive, as in the files."""
         record = {
             "vid": vid,
             "fps": 25,
@@ -85,9 +85,9 @@ class VidstgFolder:
         self.records[split].append(record)
         return record
 
-    def add_video(self, vid, frame_count=40, width=64, height=48):
+    def add_video(self, vid, frame_count=40, width=64, height=48, fps=25):
         """A video whose frames all differ."""
-        return write_noise(self.video_dir / "g0" / f"{vid}.mp4", frame_count, width, height)
+        return write_noise(self.video_dir / "g0" / f"{vid}.mp4", frame_count, width, height, fps)
 
     def write(self):
         """Writes the JSON files."""
@@ -104,7 +104,7 @@ class VidstgFolder:
 class HcstvgFolder:
     """HC-STVG records by file and videos in a sub-folder, below one folder.
 
-    Records are plain dictionaries, changed at will before `write`.
+    Records are plain dictionaries, which can be changed before `write`.
     """
 
     def __init__(self, root: pathlib.Path):
@@ -113,7 +113,7 @@ class HcstvgFolder:
         self.files = collections.defaultdict(dict)
 
     def add_record(self, name, *, file="train.json", st_frame=11, boxes=10, img_num=40):
-        """A record of version 1, or of version 2 if the file is; 20 seconds are 40 frames."""
+        """Adds a record of the file's version; 20 seconds are 40 frames."""
         begin = st_frame - 1
         record = {
             "bbox": [[8, 8, 16, 24] for _ in range(boxes)],
@@ -129,9 +129,9 @@ class HcstvgFolder:
         self.files[file][name] = record
         return record
 
-    def add_video(self, name, frame_count=40, width=64, height=48, part="1"):
+    def add_video(self, name, frame_count=40, width=64, height=48, part="1", fps=25):
         """A video whose frames all differ."""
-        return write_noise(self.video_dir / part / name, frame_count, width, height)
+        return write_noise(self.video_dir / part / name, frame_count, width, height, fps)
 
     def write(self):
         """Writes the JSON files."""
@@ -143,7 +143,7 @@ class HcstvgFolder:
 class CustomFolder:
     """Custom annotations and videos in one folder.
 
-    Lines are plain dictionaries, modifiable before `write`; strings are written unchanged.
+    Lines are plain dictionaries, which can be changed before `write`; strings are kept.
     """
 
     def __init__(self, root: pathlib.Path):
@@ -152,7 +152,7 @@ class CustomFolder:
         self.lines = collections.defaultdict(list)
 
     def add_line(self, video_path="a.mp4", *, split="val", **fields):
-        """A line; `None` leaves a field out."""
+        """Adds a line; fields that are `None` are omitted."""
         line = {
             "video": video_path,
             "sentence": "a dog runs.",
@@ -169,7 +169,7 @@ class CustomFolder:
         return write_noise(self.video_dir / path, frame_count, width, height)
 
     def write(self, suffix="jsonl"):
-        """Writes the files; returns the last one's path."""
+        """Writes the files; returns the path of the last one."""
         self.annotation_dir.mkdir(parents=True, exist_ok=True)
         for split, lines in self.lines.items():
             path = self.annotation_dir / f"{split}.{suffix}"
@@ -209,5 +209,5 @@ def folder(tmp_path):
 
 @pytest.fixture
 def steady():
-    """A trajectory that stands still for 40 frames."""
+    """A trajectory with a constant box for 40 frames."""
     return {frame: (8, 8, 24, 32) for frame in range(40)}

@@ -9,7 +9,7 @@ from gkcmn_tf.features import extraction
 
 @functools.cache
 def make_extractor(sha256="0" * 64, fps=None):
-    """The extractor, one a process for each set of arguments; picklable, as Beam wants it."""
+    """Returns the extractor, cached per process and arguments; picklable, as Beam requires."""
     clips = keras.Input((None, None, None, 3))
     network = keras.Model(clips, keras.layers.AveragePooling3D((8, 32, 32))(clips))
     weights = {"source": "mean", "sha256": sha256}

@@ -10,7 +10,7 @@ from gkcmn_tf.records.clip_records import Clip, Sentence
 
 
 def make_clip(begin, end, segments, frame_count=100):
-    """Each box says which frame it belongs to."""
+    """The first coordinate of each box is its frame."""
     sentences = tuple(
         Sentence(
             index=i,
@@ -27,7 +27,7 @@ def make_clip(begin, end, segments, frame_count=100):
     return Clip("v", begin, end, 25.0, 200, 48, frame_count, sentences)
 
 
-def test_clip_segments_and_boxes_follow_the_frames():
+def test_clips_segments_and_boxes_are_mapped_to_the_resampled_frames():
     shown = range(0, 100, 5)
     clip, skipped = annotations.resample_clip(
         make_clip(10, 93, [(10, 93), (11, 15), (14, 16)]), shown, 5
@@ -51,13 +51,13 @@ def test_a_slow_video_repeats_its_boxes():
     np.testing.assert_array_equal(clip.sentences[0].boxes[:, 0], [1, 1, 2])
 
 
-def test_a_clip_without_a_sentence_is_left_out():
+def test_a_clip_without_sentences_is_dropped():
     clip, skipped = annotations.resample_clip(make_clip(0, 9, [(1, 2), (3, 4)]), [0, 5], 5)
     assert clip is None and [s.id for s in skipped] == ["0", "1"]
 
 
 @given(st.data())
-def test_every_sentence_keeps_a_frame_and_lies_in_its_clip_or_is_skipped(data):
+def test_every_sentence_has_a_frame_inside_its_clip_or_is_skipped(data):
     count = data.draw(st.integers(1, 60))
     steps = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=60))
     shown = [frame for frame in np.cumsum([0, *steps]).tolist() if frame < count]
@@ -87,7 +87,7 @@ def test_every_sentence_keeps_a_frame_and_lies_in_its_clip_or_is_skipped(data):
         assert not any(first <= frame < stop for frame in shown)
 
 
-def test_boxes_belong_to_the_sentence_not_to_the_clip():
+def test_boxes_belong_to_the_segment_of_the_sentence_not_to_the_clip():
     clip, _ = annotations.resample_clip(make_clip(0, 100, [(50, 60)]), range(0, 100, 2), 12.5)
     (sentence,) = clip.sentences
     assert (sentence.begin, sentence.end) == (25, 30)

@@ -1,6 +1,7 @@
 """Reader of custom annotations: both file formats and all validation errors."""
 
 import csv
+import fractions
 import json
 import logging
 
@@ -10,6 +11,8 @@ from absl import logging as absl_logging
 
 from data import custom
 from data.annotations import END_OF_VIDEO
+from gkcmn_tf.video import writing
+from tests.gkcmn_tf.video.pictures import write_timed
 
 
 def read(folder, suffix="jsonl", limit=None):
@@ -34,7 +37,7 @@ def folder(custom_folder):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_both_forms_give_the_same_records(folder, suffix):
+def test_jsonl_and_csv_give_the_same_records(folder, suffix):
     folder.add_line("a.mp4")
     folder.add_line(
         "a.mp4",
@@ -112,7 +115,7 @@ def test_spellings_of_a_path_are_one_video(folder):
     assert found.videos == {"k/01.mp4": "k/01.mp4"}
 
 
-def test_boxes_are_interpolated_held_and_clipped(folder):
+def test_boxes_are_interpolated_extrapolated_and_clipped(folder):
     boxes = {"12": [-4, 0, 8, 8], "14": [4, 0, 16, 80], "13": None}
     folder.add_line(begin=11, end=16, boxes=boxes)
     found = read(folder)
@@ -125,7 +128,7 @@ def test_boxes_are_interpolated_held_and_clipped(folder):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_seconds_become_frames_at_the_videos_rate(folder, suffix):
+def test_seconds_are_converted_to_frames_at_the_videos_frame_rate(folder, suffix):
     # 25 frames a second: frame 10 begins at 0.4 s, frame 11 at 0.44 s.
     folder.add_line(
         units="seconds",
@@ -133,7 +136,7 @@ def test_seconds_become_frames_at_the_videos_rate(folder, suffix):
         end=0.8,
         clip_begin=0.2,
         clip_end=1.2,
-        boxes={"0.4": [0, 0, 8, 8], "0.479": [10, 0, 18, 8], "0.8": [10, 0, 18, 8]},
+        boxes={"0.4": [0, 0, 8, 8], "0.45": [10, 0, 18, 8], "0.8": [10, 0, 18, 8]},
     )
     found = read(folder, suffix)
     (clip,) = found.clips
@@ -143,7 +146,71 @@ def test_seconds_become_frames_at_the_videos_rate(folder, suffix):
     np.testing.assert_array_equal(sentence.boxes[:3, 0], [0, 10, 10])
 
 
-def test_a_segment_that_leaves_its_clip_is_cut_and_counted(folder):
+RATES = [
+    fractions.Fraction(25),
+    fractions.Fraction(30000, 1001),
+    fractions.Fraction(24000, 1001),
+    fractions.Fraction(60),
+]
+
+
+@pytest.mark.parametrize("rate", RATES, ids=str)
+@pytest.mark.parametrize("form", ["{:.2f}", "{:.3f}", "{!r}"])
+def test_boxes_keyed_in_seconds_belong_to_the_nearest_frame(folder, rate, form):
+    # Two digits differ from the exact time by at most 5 ms, less than half a frame.
+    grey = np.full((16, 512, 3), 128, np.uint8)
+    writing.write_video(str(folder.video_dir / "b.mp4"), [grey] * 500, float(rate))
+    keys = [form.format(float(frame / rate)) for frame in range(500)]
+    boxes = {key: [frame, 0, frame + 1, 8] for frame, key in enumerate(keys)}
+    folder.add_line("b.mp4", units="seconds", begin=0, end=float(500 / rate), boxes=boxes)
+    found = read(folder)
+    assert found.skipped == [] and found.notices["interpolated_boxes"] == 0
+    sentence = sentences_of(found)["val-00000"]
+    assert (sentence.begin, sentence.end) == (0, 500)
+    np.testing.assert_array_equal(sentence.boxes[:, 0], np.arange(500))
+
+
+@pytest.mark.parametrize(
+    ("times", "rate", "sound", "seconds", "segment"),
+    [
+        # A browser's recording that declares 60 frames a second and holds 30.
+        (np.arange(90) * 1000 // 30, 60, None, (0.5, 1.5), (15, 45)),
+        (np.arange(90) * 1000 // 30, 1000, None, (0.5, 1.5), (15, 45)),
+        # The sound begins 0.6 s before the picture, at which frame 0 appears.
+        (600 + 40 * np.arange(75), 25, "pcm_s16le", (1.0, 2.0), (10, 35)),
+        # The frame rate changes from 30 to 10 after a second.
+        ([*(np.arange(30) * 1000 // 30), *range(1000, 4000, 100)], 30, None, (0.5, 2.0), (15, 40)),
+    ],
+)
+def test_seconds_are_those_of_a_player(folder, times, rate, sound, seconds, segment):
+    write_timed(folder.video_dir / "b.mkv", times, rate=rate, sound=sound)
+    begin, end = seconds
+    boxes = {str(begin): [8, 8, 24, 32], str(end): [8, 8, 24, 32]}
+    folder.add_line("b.mkv", units="seconds", begin=begin, end=end, boxes=boxes)
+    sentence = sentences_of(read(folder))["val-00000"]
+    assert (sentence.begin, sentence.end) == segment
+
+
+@pytest.mark.parametrize(
+    ("units", "keys", "frame"),
+    [
+        ("frames", ("15", "015"), 15),
+        ("frames", ("15", "15.0"), 15),
+        ("seconds", ("0.6", "0.60"), 15),
+        ("seconds", ("0.6", "0.61"), 15),
+    ],
+)
+def test_two_boxes_of_one_frame_are_an_error(folder, units, keys, frame):
+    times = {"begin": 0.4, "end": 0.8} if units == "seconds" else {}
+    folder.add_line(units=units, boxes={key: [8, 8, 24, 32] for key in keys}, **times)
+    (skipped,) = read(folder).skipped
+    first, second = keys
+    assert skipped.reason == (
+        f"val.jsonl: line 1: boxes: {first!r} and {second!r} are both frame {frame}; keep one"
+    )
+
+
+def test_a_segment_that_exceeds_its_clip_is_cut_and_counted(folder):
     folder.add_line(clip_begin=15, clip_end=30, boxes=[[i, 0, i + 8, 8] for i in range(10)])
     found = read(folder)
     sentence = sentences_of(found)["val-00000"]
@@ -177,7 +244,9 @@ BAD = [
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 @pytest.mark.parametrize(("changes", "reason"), BAD)
-def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, reason):
+def test_a_bad_line_is_skipped_and_reported_with_file_line_and_field(
+    folder, suffix, changes, reason
+):
     folder.add_line()
     folder.add_line(**changes)
     folder.add_line()
@@ -210,7 +279,7 @@ def test_a_bad_line_is_skipped_by_file_line_and_field(folder, suffix, changes, r
         ),
     ],
 )
-def test_what_only_the_video_shows_is_skipped_too(folder, changes, reason):
+def test_an_error_that_requires_the_video_to_detect_is_skipped_too(folder, changes, reason):
     folder.add_line(**changes)
     found = read(folder)
     (skipped,) = found.skipped
@@ -232,7 +301,7 @@ def test_what_only_the_video_shows_is_skipped_too(folder, changes, reason):
         ),
     ],
 )
-def test_a_line_that_is_no_object_is_skipped(folder, line, reason):
+def test_a_line_that_is_not_a_json_object_is_skipped(folder, line, reason):
     folder.add_line()
     folder.lines["val"] += [line, " "]
     folder.add_line()
@@ -251,11 +320,11 @@ def test_a_line_that_is_no_object_is_skipped(folder, line, reason):
         ('a.mp4,a dog.,10,20,"[[1, 2"', "boxes: expected a list or an object, got '[[1, 2'"),
     ],
 )
-def test_a_bad_row_is_skipped(folder, row, reason):
-    sound = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
+def test_a_csv_file_with_a_bad_row_skips_only_that_row(folder, row, reason):
+    valid = 'a.mp4,a dog.,10,11,"[[1, 2, 3, 4]]"'
     folder.annotation_dir.mkdir(parents=True)
     header = "video, sentence ,begin,end,boxes"
-    text = "\r\n".join([f"\ufeff{header}", sound, "", row, sound])
+    text = "\r\n".join([f"\ufeff{header}", valid, "", row, valid])
     (folder.annotation_dir / "val.csv").write_text(text, encoding="utf-8", newline="")
     found = custom.read_split("val", str(folder.annotation_dir), str(folder.video_dir))
     (skipped,) = found.skipped
@@ -271,7 +340,7 @@ def test_reading_a_csv_file_does_not_lower_the_cell_limit_of_other_csv_readers(f
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_bytes_that_are_no_utf8_spoil_their_line_only(folder, suffix):
+def test_invalid_utf8_invalidates_only_its_line(folder, suffix):
     folder.add_line()
     folder.add_line(sentence="a cafe.")
     folder.add_line("cafe.mp4")
@@ -286,7 +355,7 @@ def test_bytes_that_are_no_utf8_spoil_their_line_only(folder, suffix):
     assert list(sentences_of(found)) == ["val-00000"]
 
 
-def test_an_id_that_is_taken_is_skipped(folder):
+def test_a_duplicate_id_is_skipped(folder):
     for line_id in ("dog", "cat", "dog", 7, [7]):
         folder.add_line(id=line_id)
     found = read(folder)
@@ -297,7 +366,7 @@ def test_an_id_that_is_taken_is_skipped(folder):
     ]
 
 
-def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
+def test_an_unreadable_video_skips_only_its_own_sentences(folder):
     folder.add_line()
     folder.add_line("gone.mp4")
     (folder.video_dir / "text.mp4").write_text("no video")
@@ -306,12 +375,12 @@ def test_a_video_that_cannot_be_opened_loses_its_sentences_only(folder):
     gone, text = found.skipped
     assert gone.reason == f"video gone.mp4: {folder.video_dir}/gone.mp4: no such file"
     assert "text.mp4: cannot be opened as a video" in text.reason
-    # They stay listed, to distinguish a wrong video folder from an empty split.
+    # They are still listed, to distinguish a wrong video folder from an empty split.
     assert list(found.videos) == ["a.mp4", "gone.mp4", "text.mp4"]
     assert account(folder)["kept"] == 3
 
 
-def test_fields_without_a_meaning_are_named(folder, caplog):
+def test_unknown_fields_are_reported(folder, caplog):
     folder.add_line(qtpye="interrogative", notes="windy")
     absl_logging.get_absl_logger().addHandler(caplog.handler)
     with caplog.at_level(logging.WARNING):
@@ -321,7 +390,7 @@ def test_fields_without_a_meaning_are_named(folder, caplog):
     assert "unknown fields are ignored: notes, qtpye" in caplog.text
 
 
-def test_the_limit_counts_videos(folder):
+def test_the_limit_is_a_number_of_videos(folder):
     folder.add_video("b.mp4")
     for path in ("a.mp4", "b.mp4", "c.mp4", "a.mp4"):
         folder.add_line(path)
@@ -342,14 +411,14 @@ def test_the_limit_counts_videos(folder):
         ('video,sentence,begin,end,boxes\na.mp4,"a dog', r"val\.csv: line 2: not valid CSV"),
     ],
 )
-def test_a_file_that_is_no_such_table_is_an_error(folder, text, message):
+def test_a_csv_file_with_a_bad_header_or_quoting_is_an_error(folder, text, message):
     folder.annotation_dir.mkdir(parents=True)
     (folder.annotation_dir / "val.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         custom.account_split("val", str(folder.annotation_dir))
 
 
-def test_a_split_of_both_forms_or_none_is_an_error(folder):
+def test_a_split_in_both_formats_or_neither_is_an_error(folder):
     with pytest.raises(FileNotFoundError, match=r"val\.jsonl or .*val\.csv: no such file"):
         custom.account_split("val", str(folder.annotation_dir))
     folder.add_line()

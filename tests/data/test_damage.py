@@ -1,6 +1,6 @@
 """Records of a small data set in each format with all known kinds of damage.
 
-Every sentence is counted, each skipped one has its reason, and valid ones are kept.
+Every sentence is counted, each skipped one has a reason, and valid ones are kept.
 """
 
 import dataclasses
@@ -13,15 +13,15 @@ from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
 
 
-def damage_videos(folder, sound):
-    """Writes damaged copies of the valid video `sound` into its folder."""
-    content = sound.read_bytes()
-    directory = sound.parent
+def damage_videos(folder, valid):
+    """Writes damaged copies of the valid video `valid` into its folder."""
+    content = valid.read_bytes()
+    directory = valid.parent
     (directory / "empty.mp4").write_bytes(b"")
-    (directory / "text.mp4").write_text("This is no video.")
+    (directory / "text.mp4").write_text("This is not a video.")
     (directory / "header.mp4").write_bytes(content[:64])
     (directory / "folder.mp4").mkdir()
-    # The index comes first, so that what is left of the frames can be decoded.
+    # The index is at the beginning, so that the remaining frames can be decoded.
     (directory / "cut.mp4").write_bytes(content[: int(0.7 * len(content))])
 
 
@@ -84,13 +84,13 @@ def check_account(outcome, total, expected):
 
 def damage_vidstg(folder, steady):
     """Writes the data set; returns the number of sentences and the expected skip reasons."""
-    damage_videos(folder, folder.add_video("sound"))
+    damage_videos(folder, folder.add_video("valid"))
     folder.add_video("short", frame_count=24)
     folder.add_video("other_size", width=80, height=48)
     folder.add_video("turned", width=48, height=64)
     expected, number = {}, 0
 
-    def add(reason=None, *, vid="sound", vidor=True, **changes):
+    def add(reason=None, *, vid="valid", vidor=True, **changes):
         """Adds a record with one sentence, which must be skipped if `reason` is given."""
         nonlocal number
         if vidor and ("training", vid) not in folder.vidor:
@@ -105,7 +105,7 @@ def damage_vidstg(folder, steady):
         add(reason, vid=name.removesuffix(".mp4"))
     add(vid="cut")
     add(vid="short", truth=(20, 30))
-    add("[30, 35) begins behind the 24 frames that can be decoded", vid="short", truth=(30, 35))
+    add("[30, 35) begins after the 24 frames that can be decoded", vid="short", truth=(30, 35))
     add(vid="other_size")
     add("is 48x64, annotated as 64x48: width and height are swapped", vid="turned")
     add("video unknown: no VidOR annotation", vid="unknown", vidor=False)
@@ -148,7 +148,7 @@ def test_vidstg(folder, steady, tmp_path):
 
 def damage_hcstvg(hcstvg_folder):
     """Writes the data set; returns the number of sentences and the expected skip reasons."""
-    damage_videos(hcstvg_folder, hcstvg_folder.add_video("sound.mp4"))
+    damage_videos(hcstvg_folder, hcstvg_folder.add_video("valid.mp4"))
     expected, number = {}, 0
 
     def add(name, reason=None, **changes):
@@ -161,14 +161,14 @@ def damage_hcstvg(hcstvg_folder):
         number += 1
         return hcstvg_folder.add_record(name, **changes)
 
-    add("sound.mp4")
-    # A folder is not taken for a video when videos are looked for by name.
+    add("valid.mp4")
+    # A folder is not mistaken for a video when videos are found by name.
     for name, reason in (VIDEO_REASONS | {"folder.mp4": "folder.mp4: no such file"}).items():
         add(name, reason)
     add("cut.mp4")
     add("img_num_too_large.mp4", img_num=48)
     add("img_num_too_small.mp4", img_num=12)
-    add("behind.mp4", "[45, 55) begins behind the 40 frames that can be decoded", st_frame=46)
+    add("behind.mp4", "[45, 55) begins after the 40 frames that can be decoded", st_frame=46)
     add("over_the_end.mp4", st_frame=36)
     add("twice.mp4", "video twice.mp4: found 2 files: 1/twice.mp4, 2/twice.mp4")
     hcstvg_folder.add_video("twice.mp4", part="2")
@@ -188,9 +188,9 @@ def damage_hcstvg(hcstvg_folder):
     hcstvg_folder.files["train.json"]["list.mp4"] = []
     hcstvg_folder.write()
     path = hcstvg_folder.annotation_dir / "train.json"
-    once_more = json.dumps(hcstvg_folder.files["train.json"]["sound.mp4"])
-    path.write_text(f'{path.read_text()[:-1]}, "sound.mp4": {once_more}}}')
-    expected[f"train-{number:05d}"] = "'sound.mp4': duplicate name; record 0 is used"
+    once_more = json.dumps(hcstvg_folder.files["train.json"]["valid.mp4"])
+    path.write_text(f'{path.read_text()[:-1]}, "valid.mp4": {once_more}}}')
+    expected[f"train-{number:05d}"] = "'valid.mp4': duplicate name; record 0 is used"
     return number + 1, expected
 
 
@@ -217,17 +217,17 @@ def test_hcstvg(hcstvg_folder, tmp_path):
     notices = outcome.manifest["notices"]
     assert notices["sentences_over_20_words"] == 1
     assert notices["unusable_boxes"] == 2
-    # Of the short list of boxes, and of the frame rates that the wrong img_num imply.
+    # From the short list of boxes and the frame rates implied by the wrong img_num.
     assert notices["times_unlike_boxes"] == 3
     assert notices["segments_beyond_img_num"] == 3
 
 
 def damage_custom(custom_folder):
     """Writes the data set; returns the number of sentences and the expected skip reasons."""
-    damage_videos(custom_folder, custom_folder.add_video("sound.mp4"))
+    damage_videos(custom_folder, custom_folder.add_video("valid.mp4"))
     expected, number = {}, 0
 
-    def add(reason=None, path="sound.mp4", **changes):
+    def add(reason=None, path="valid.mp4", **changes):
         nonlocal number
         if reason:
             expected[f"val-{number:05d}"] = reason
@@ -244,7 +244,7 @@ def damage_custom(custom_folder):
     for name, reason in VIDEO_REASONS.items():
         add(reason, name)
     add(None, "cut.mp4")
-    add("[40, 50) begins behind the 40 frames", begin=40, end=50, boxes=[[1, 1, 8, 8]] * 10)
+    add("[40, 50) begins after the 40 frames", begin=40, end=50, boxes=[[1, 1, 8, 8]] * 10)
     add(begin=35, end=45, boxes=[[1, 1, 8, 8]] * 10)
     add("begin, end: [10, 20) lies outside the clip [20, 30)", clip_begin=20, clip_end=30)
     add("boxes: 9 boxes for 10 frames", boxes=[[1, 1, 8, 8]] * 9)
@@ -257,7 +257,7 @@ def damage_custom(custom_folder):
     add("qtype: expected one of", qtype="exclamation")
     add(id="mine")
     add(f"id: 'mine' is already used by line {number}", id="mine")
-    add_text("not valid JSON: Unterminated string", '{"video": "sound.m')
+    add_text("not valid JSON: Unterminated string", '{"video": "valid.m')
     add_text("expected an object, got 'a dog runs'", '"a dog runs"')
     add_text("video: missing field", "{}")
     add("sentence: expected a sentence, got 'caf\\udce9'", sentence="cafe")
@@ -278,17 +278,17 @@ def test_custom(custom_folder, tmp_path):
     assert outcome.notices.keys() == {"cut.mp4"}
     assert outcome.manifest["notices"]["sentences_over_20_words"] == 1
     assert outcome.manifest["notices"]["unusable_boxes"] == 1
-    assert (outcome.clips["sound.mp4"].begin, outcome.clips["sound.mp4"].end) == (0, 40)
+    assert (outcome.clips["valid.mp4"].begin, outcome.clips["valid.mp4"].end) == (0, 40)
 
 
-def test_a_table_that_lacks_a_column_is_refused_as_a_whole(custom_folder):
+def test_a_csv_file_with_a_missing_column_is_refused(custom_folder):
     custom_folder.add_line(boxes=None)
     custom_folder.write("csv")
     with pytest.raises(ValueError, match=r"val\.csv: missing column boxes; expected video, "):
         custom.read_split("val", str(custom_folder.annotation_dir), str(custom_folder.video_dir))
 
 
-def test_a_wrong_folder_of_videos_is_an_error_in_each_layout(
+def test_a_wrong_video_folder_is_an_error_for_each_data_set(
     folder, steady, hcstvg_folder, custom_folder, tmp_path
 ):
     folder.add_vidor("a", {0: steady})

@@ -18,7 +18,7 @@ NAMES = (
 
 @pytest.fixture
 def parse():
-    """Reads a command line; the flags are gone after the test."""
+    """Parses a command line; the flags are removed after the test."""
     datasets.define_flags()
     yield lambda *arguments: flags.FLAGS(["program", *arguments])
     for name in NAMES:
@@ -73,7 +73,7 @@ def test_custom(parse, custom_folder):
     assert sentences(datasets.read_annotations()) == {"mine": 1}
 
 
-def test_counting_needs_annotations_only(parse, folder):
+def test_counting_sentences_needs_only_annotations(parse, folder):
     folder.add_record("a")
     folder.add_record("a", split="train", captions=("",))
     folder.write()
@@ -112,6 +112,6 @@ def test_a_folder_without_any_split_is_an_error(parse, folder):
         (["--video_dir=v"], "Flag --dataset must have a value"),
     ],
 )
-def test_a_command_line_that_lacks_something_is_refused(parse, arguments, message):
+def test_an_incomplete_command_line_is_refused(parse, arguments, message):
     with pytest.raises(flags.IllegalFlagValueError, match=message):
         parse("--annotation_dir=a", *arguments)

@@ -35,7 +35,7 @@ def extract(paths, output_dir, *beam_options):
     return extract_features.extract_videos(make_extractor, paths, str(output_dir), beam_options)
 
 
-def test_every_video_leaves_features_and_facts(paths, tmp_path):
+def test_every_video_gives_features_and_metadata(paths, tmp_path):
     videos, failures = extract(paths, tmp_path / "out")
     assert failures == {}
     assert {vid: known.frame_count for vid, known in videos.items()} == {"a": 8, "b": 13, "c": 18}
@@ -45,7 +45,7 @@ def test_every_video_leaves_features_and_facts(paths, tmp_path):
     )
 
 
-def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
+def test_a_mirrored_video_gets_separate_features(paths, tmp_path):
     both = {"a": paths["a"], "a~mirrored": paths["a"]}
     videos, failures = extract(both, tmp_path)
     assert (sorted(videos), failures) == (sorted(both), {})
@@ -57,25 +57,25 @@ def test_a_mirrored_video_has_features_of_its_own(paths, tmp_path):
     assert np.abs(mirrored - plain).max() > 0.01
 
 
-def test_a_bad_video_leaves_its_reason_and_is_tried_again(paths, tmp_path, monkeypatch):
-    sound = pathlib.Path(paths["b"]).read_bytes()
+def test_a_bad_video_is_recorded_with_its_reason_and_retried(paths, tmp_path, monkeypatch):
+    content = pathlib.Path(paths["b"]).read_bytes()
     pathlib.Path(paths["b"]).write_bytes(b"no video")
     original = extraction.FeatureExtractor.extract
 
     def extract_or_fail(self, path, video_id, **kwargs):
         if video_id == "c":
-            raise IndexError("what nobody thought of")
+            raise IndexError("an unexpected error")
         return original(self, path, video_id, **kwargs)
 
     monkeypatch.setattr(extraction.FeatureExtractor, "extract", extract_or_fail)
     videos, failures = extract(paths, tmp_path / "out")
     assert list(videos) == ["a"]
     assert "b.mp4: cannot be opened as a video" in failures["b"]
-    assert failures["c"] == "video c: what nobody thought of"
+    assert failures["c"] == "video c: an unexpected error"
     assert json.loads((tmp_path / "out/failures/c.json").read_text())["reason"] == failures["c"]
 
     monkeypatch.setattr(extraction.FeatureExtractor, "extract", original)
-    pathlib.Path(paths["b"]).write_bytes(sound)
+    pathlib.Path(paths["b"]).write_bytes(content)
     videos, failures = extract(paths, tmp_path / "out")
     assert (sorted(videos), failures) == (["a", "b", "c"], {})
     assert not (tmp_path / "out/failures").exists()
@@ -138,7 +138,7 @@ def test_a_copied_or_removed_video_keeps_its_features(paths, tmp_path):
     }
 
 
-def test_half_written_files_of_a_killed_run_are_removed(paths, tmp_path):
+def test_partial_files_of_a_killed_run_are_removed(paths, tmp_path):
     extract(paths, tmp_path / "out")
     before = contents(tmp_path / "out")
     (tmp_path / "out/features/a.tfrecord.tmp-123").write_bytes(b"half")
@@ -180,7 +180,7 @@ def start(root, output_dir):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_undisturbed_run(
+def test_a_run_killed_at_random_times_gives_the_same_bytes_as_an_uninterrupted_one(
     folder, steady, tmp_path
 ):
     vids = [f"v{i:02d}" for i in range(40)]

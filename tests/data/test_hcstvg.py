@@ -48,8 +48,8 @@ def test_both_versions_give_the_same_records(hcstvg_folder, file):
     assert not any(found.notices.values())
 
 
-def test_a_published_record_in_short(hcstvg_folder):
-    # The first and last boxes of a record of version 1, with its frames in between left out.
+def test_a_shortened_published_record(hcstvg_folder):
+    # The first and last boxes of a record of version 1, without the frames in between.
     hcstvg_folder.files["test.json"]["14_wfEOx36N4jA.mp4"] = {
         "bbox": [[339, 169, 248, 271], [389, 177, 210, 264], [386, 292, 159, 151]],
         "st_time": 0.010773748876236071,
@@ -70,7 +70,7 @@ def test_a_published_record_in_short(hcstvg_folder):
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 30), st.integers(0, 30))
-def test_a_box_is_its_corner_and_its_size_inside_the_picture(x, y, width, height):
+def test_a_box_is_read_as_corner_and_size_and_clipped_to_the_frame(x, y, width, height):
     boxes, usable = hcstvg._boxes([[x, y, width, height]])
     assert usable.all()
     np.testing.assert_array_equal(boxes, [[x, y, x + width, y + height]])
@@ -78,7 +78,7 @@ def test_a_box_is_its_corner_and_its_size_inside_the_picture(x, y, width, height
 
 def test_negative_boxes(hcstvg_folder):
     record = hcstvg_folder.add_record("a.mp4", boxes=5)
-    # The first leaves the picture; the next two, of negative size, are no boxes at all.
+    # The first exceeds the frame; the next two have a negative size and are invalid.
     record["bbox"][0] = [-4, 0, 16, 60]
     record["bbox"][1:3] = [[-40, 0, -27, -47], [0, 0, 8, -1]]
     record["bbox"][3] = [8, 0, 16, 24]
@@ -92,7 +92,7 @@ def test_negative_boxes(hcstvg_folder):
     assert [found.notices[name] for name in counts] == [2, 2, 1]
 
 
-def test_unusable_boxes_at_the_ends_are_held(hcstvg_folder):
+def test_invalid_boxes_at_the_ends_repeat_the_nearest_valid_one(hcstvg_folder):
     record = hcstvg_folder.add_record("a.mp4", boxes=4)
     record["bbox"][0] = [math.nan, 0, 1, 1]
     record["bbox"][3] = None
@@ -110,7 +110,7 @@ def test_unusable_boxes_at_the_ends_are_held(hcstvg_folder):
         ({"caption": "The\xa0man  sits. "}, "sentences_with_cleaned_text"),
     ],
 )
-def test_what_is_odd_but_usable_is_counted(hcstvg_folder, changes, notice):
+def test_unusual_but_usable_records_are_counted(hcstvg_folder, changes, notice):
     hcstvg_folder.add_record("a.mp4").update(changes)
     found = read(hcstvg_folder)
     sentence = sentence_of(found)
@@ -139,7 +139,9 @@ def test_what_is_odd_but_usable_is_counted(hcstvg_folder, changes, notice):
         ),
     ],
 )
-def test_a_bad_record_is_skipped_by_file_record_and_field(hcstvg_folder, field, value, reason):
+def test_a_bad_record_is_skipped_and_reported_with_file_record_and_field(
+    hcstvg_folder, field, value, reason
+):
     hcstvg_folder.add_record("a.mp4")
     hcstvg_folder.add_record("b.mp4")[field] = value
     hcstvg_folder.add_record("c.mp4")
@@ -164,7 +166,7 @@ def write_text(folder, text):
     (folder.annotation_dir / "train.json").write_text(text)
 
 
-def test_a_name_that_occurs_twice_is_taken_once(hcstvg_folder):
+def test_a_duplicate_name_is_read_once(hcstvg_folder):
     record = json.dumps(hcstvg_folder.add_record("a.mp4"))
     write_text(hcstvg_folder, f'{{"a.mp4": {record}, "b.mp4": {record}, "a.mp4": {record}}}')
     found = hcstvg.read_split("train", str(hcstvg_folder.annotation_dir), {})
@@ -180,7 +182,7 @@ def test_a_name_that_occurs_twice_is_taken_once(hcstvg_folder):
         ('{"caption": 1, "caption": 2}', "key 'caption' occurs twice"),
     ],
 )
-def test_a_record_of_another_form_is_skipped(hcstvg_folder, record, reason):
+def test_a_record_of_another_type_is_skipped(hcstvg_folder, record, reason):
     write_text(hcstvg_folder, f'{{"a.mp4": {record}}}')
     found = hcstvg.read_split("train", str(hcstvg_folder.annotation_dir), {})
     assert [skipped.reason for skipped in found.skipped] == [
@@ -199,14 +201,14 @@ def test_a_record_of_another_form_is_skipped(hcstvg_folder, record, reason):
         ([], "a.mp4"),
     ],
 )
-def test_a_video_is_found_by_its_name_in_any_folder(hcstvg_folder, files, path):
+def test_a_video_is_found_by_name_in_any_subfolder(hcstvg_folder, files, path):
     hcstvg_folder.add_record("a.mp4")
     for file in files:
         touch(hcstvg_folder, file)
     assert read(hcstvg_folder).videos == {"a.mp4": path}
 
 
-def test_a_video_that_is_there_twice_is_skipped(hcstvg_folder):
+def test_a_video_with_two_files_is_skipped(hcstvg_folder):
     hcstvg_folder.add_record("a.mp4")
     hcstvg_folder.add_record("b.mp4")
     for file in ("1/a.mp4", "2/a.mp4", "2/b.mp4"):
@@ -221,19 +223,19 @@ def test_a_video_that_is_there_twice_is_skipped(hcstvg_folder):
     assert found.videos == {"b.mp4": "2/b.mp4"}
 
 
-def test_the_limit_counts_videos(hcstvg_folder):
+def test_the_limit_is_a_number_of_videos(hcstvg_folder):
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         hcstvg_folder.add_record(name)
     assert [clip.video_id for clip in read(hcstvg_folder, limit=2).clips] == ["a.mp4", "b.mp4"]
 
 
-def test_a_file_that_is_no_object_is_an_error(hcstvg_folder):
+def test_a_file_without_a_json_object_is_an_error(hcstvg_folder):
     write_text(hcstvg_folder, "[]")
     with pytest.raises(ValueError, match=r"train\.json: expected an object of records by video"):
         read(hcstvg_folder)
 
 
-def test_a_split_of_both_versions_is_an_error(hcstvg_folder):
+def test_a_split_in_both_versions_is_an_error(hcstvg_folder):
     hcstvg_folder.add_record("a.mp4")
     hcstvg_folder.add_record("a.mp4", file="train_v2.json")
     with pytest.raises(ValueError, match=r"contains both train\.json and train_v2\.json; keep one"):

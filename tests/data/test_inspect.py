@@ -73,7 +73,7 @@ def call(*arguments):
     )
 
 
-def test_the_table(folder):
+def test_the_markdown_table(folder):
     manifest = records_statistics.read_manifest(folder)
     measured = records_statistics.measure(folder, manifest)
     shown = inspect.format_statistics(records_statistics.summarise(folder, manifest, measured))
@@ -99,13 +99,13 @@ def test_the_table(folder):
     assert "val, notices:" not in lines
 
 
-def test_rare_reasons_are_left_to_the_manifest():
+def test_rare_skip_reasons_are_only_in_the_manifest():
     lines = inspect._format_counts("skipped", {f"reason {i}": 1 for i in range(25)})
     assert len(lines) == 2 + inspect.SHOWN_REASONS + 1
     assert lines[-1] == "- and 5 other kinds; see manifest.json"
 
 
-def test_histograms_have_a_line_for_each_split(folder, tmp_path):
+def test_histograms_have_one_curve_per_split(folder, tmp_path):
     measured = records_statistics.measure(folder, records_statistics.read_manifest(folder))
     path = tmp_path / "pictures" / "histograms.png"
     inspect.draw_histograms(str(path), measured, title="a title")
@@ -131,7 +131,7 @@ def test_a_sentence_is_found_in_any_split(folder):
         ("train-9", "train-9: skipped by data.prepare: video 12: no such file"),
     ],
 )
-def test_a_sentence_that_is_not_there_is_an_error(folder, sentence_id, message):
+def test_an_unknown_sentence_is_an_error(folder, sentence_id, message):
     with pytest.raises(ValueError, match=message):
         inspect.find_sentence(folder, records_statistics.read_manifest(folder), sentence_id)
 
@@ -156,7 +156,7 @@ def test_a_video_is_found_by_its_id(tmp_path, video_id, found):
     assert inspect.find_video(str(tmp_path), video_id) == str(tmp_path / found)
 
 
-def test_no_video_or_several_are_errors(tmp_path):
+def test_a_missing_or_ambiguous_video_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file a\.\* in or below it \(--video_dir\)"):
         inspect.find_video(str(tmp_path), "a")
     for name in ("a.mp4", "x/a.avi"):
@@ -166,8 +166,8 @@ def test_no_video_or_several_are_errors(tmp_path):
         inspect.find_video(str(tmp_path), "a")
 
 
-def test_the_tube_is_drawn_in_pixels_of_the_file(videos, tmp_path):
-    # Annotated at twice the width: the box is half as far to the right, and half as wide.
+def test_the_tube_is_scaled_to_the_pixels_of_the_file(videos, tmp_path):
+    # Annotated at twice the width: the box is half as far to the right and half as wide.
     wide = clip("a", sentence("odd/id", 4, 10), width=480)
     inspect.draw_sentence(f"{videos}/a.mp4", wide, wide.sentences[0], str(tmp_path / "out"))
     assert sorted(os.listdir(tmp_path / "out")) == ["odd%2Fid.mp4", "odd%2Fid.png"]
@@ -188,7 +188,7 @@ def test_a_mirrored_sentence_is_drawn_in_the_mirrored_video(tmp_path):
     plain = clip("a", sentence("s", 4, 10))
     for shown in (plain, mirroring.mirror_clip(plain)):
         inspect.draw_sentence(path, shown, shown.sentences[0], str(tmp_path))
-    # Below the text and above the bar, up to what compression makes of it.
+    # Below the text and above the bar, up to compression artifacts.
     drawn, mirrored = (
         np.stack(list(reading.decode_frames(f"{tmp_path}/{name}.mp4", size=None)))[:, 60:150]
         for name in ("s", "s~mirrored")

@@ -12,7 +12,7 @@ EXCERPT = pathlib.Path(__file__).with_name("vidstg_excerpt.json")
 
 
 def files(root):
-    """Every file's bytes by path."""
+    """Returns the bytes of each file by path."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -31,7 +31,7 @@ def annotations(root, split):
     return json.loads((root / "annotations" / f"{split}_annotations.json").read_text())
 
 
-def test_records_have_the_fields_of_real_ones(made):
+def test_records_have_the_same_fields_as_real_vidstg_records(made):
     root, _ = made
     real = json.loads(EXCERPT.read_text())[0]
     for split in make_shapes.SPLITS:
@@ -45,7 +45,7 @@ def test_records_have_the_fields_of_real_ones(made):
             assert record["used_segment"]["end_fid"] < record["frame_count"] == 48
 
 
-def test_the_reader_of_vidstg_takes_every_sentence_as_it_is(made):
+def test_the_vidstg_reader_keeps_every_sentence_unchanged(made):
     root, counts = made
     paths = vidstg.find_vidor_annotations(str(root / "vidor"))
     for split in make_shapes.SPLITS:
@@ -60,7 +60,7 @@ def test_the_reader_of_vidstg_takes_every_sentence_as_it_is(made):
                 assert (sentence.boxes[:, 2:] <= [clip.width, clip.height]).all()
 
 
-def test_splits_and_folders_are_those_of_vidor(made):
+def test_splits_and_folders_match_vidor(made):
     root, counts = made
     assert [counts[split]["videos"] for split in make_shapes.SPLITS] == [7, 1, 2]
     names = {
@@ -76,7 +76,7 @@ def test_splits_and_folders_are_those_of_vidor(made):
     assert all(name.isdigit() for found in listed.values() for name in found)
 
 
-def test_videos_are_what_their_annotation_says(made):
+def test_videos_match_their_annotations(made):
     root, _ = made
     paths = sorted((root / "vidor").glob("*/*/*.json"))
     assert len(paths) == 10
@@ -91,7 +91,7 @@ def test_videos_are_what_their_annotation_says(made):
             assert [entry["tid"] for entry in objects] == tids
 
 
-def test_what_an_object_does_alone_it_does_to_itself(made):
+def test_the_object_of_an_action_without_another_object_is_its_subject(made):
     root, _ = made
     predicates = set()
     for path in (root / "vidor").glob("*/*/*.json"):
@@ -103,7 +103,7 @@ def test_what_an_object_does_alone_it_does_to_itself(made):
     assert len(predicates) > 3
 
 
-def test_the_same_seed_gives_the_same_bytes_and_a_larger_set_holds_a_smaller(made, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_and_a_larger_set_contains_a_smaller_one(made, tmp_path):
     root, _ = made
     make_shapes.make_shapes(str(tmp_path), num_videos=12, **SETTINGS)
     small, large = files(root), files(tmp_path)
@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_larger_set_holds_a_smaller(mad
 
 
 @pytest.mark.parametrize("lost", ["videos/*/*.mp4", "vidor/training/*/*.json"])
-def test_what_is_lost_is_made_again_and_the_rest_is_kept(made, lost):
+def test_missing_files_are_regenerated_and_the_others_kept(made, lost):
     root, _ = made
     before = files(root)
     kept, gone = sorted(root.glob(lost))[:2]

@@ -33,7 +33,7 @@ def clip():
         ("a cleft in the leftover", None),
     ],
 )
-def test_sides_are_swapped_and_nothing_else(text, mirrored):
+def test_only_left_and_right_are_swapped(text, mirrored):
     assert mirroring.mirror_text(text) == (mirrored or text)
 
 
@@ -50,11 +50,11 @@ def test_the_words_that_the_model_reads_are_swapped(text):
 
 
 @pytest.mark.parametrize("text", ["a dog to the left of the rightmost cat.", "Right LEFT"])
-def test_two_mirrors_show_the_original_words(text):
+def test_mirroring_twice_restores_the_words(text):
     assert mirroring.mirror_text(mirroring.mirror_text(text)) == text
 
 
-def test_a_clip_in_the_mirror(clip):
+def test_a_mirrored_clip(clip):
     mirrored = mirroring.mirror_clip(clip)
     assert mirrored.video_id == "a/1.mp4~mirrored"
     assert mirroring.is_mirrored(mirrored.video_id)
@@ -64,11 +64,11 @@ def test_a_clip_in_the_mirror(clip):
     assert (sentence.id, sentence.text) == ("val-3~mirrored", "it goes right.")
     np.testing.assert_array_equal(sentence.boxes, [[54, 5, 64, 20], [0, 5, 34, 20]])
     assert (sentence.begin, sentence.end, sentence.index) == (4, 6, 3)
-    # What is mirrored stays as it was.
+    # The original clip is unchanged.
     np.testing.assert_array_equal(clip.sentences[0].boxes[0], [0, 5, 10, 20])
 
 
-def test_what_was_left_out_is_accounted_for_only_once(clip):
+def test_skipped_sentences_are_counted_only_once(clip):
     split = SplitAnnotations(
         [clip], {"a/1.mp4": "a/1.mp4"}, [Skipped("val-0", "?")], collections.Counter(cut=1)
     )
@@ -77,7 +77,7 @@ def test_what_was_left_out_is_accounted_for_only_once(clip):
     assert (mirrored.kept, mirrored.skipped, mirrored.notices) == (1, [], {})
 
 
-def test_a_mirror_is_not_mirrored(clip):
+def test_a_mirrored_split_cannot_be_mirrored(clip):
     mirrored = mirroring.mirror_split(SplitAnnotations([clip], {"a/1.mp4": "a/1.mp4"}))
     with pytest.raises(ValueError, match=r"a/1\.mp4~mirrored: an id that ends in ~mirrored"):
         mirroring.mirror_split(mirrored)

@@ -1,4 +1,4 @@
-"""Making a records folder: accounting, damage, resuming."""
+"""Creating a records folder: counts, damage, resuming."""
 
 import functools
 import json
@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from absl import logging
 
-from data import prepare, vidstg
+from data import custom, hcstvg, prepare, vidstg
+from data.annotations import SplitAnnotations
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
+from tests.gkcmn_tf.video.pictures import write_timed
 
 ARGUMENTS = {"dataset": "vidstg"}
 
@@ -26,14 +28,21 @@ def output_dir(tmp_path):
 
 
 def run(folder, output_dir, splits=("val",), **made):
-    """`prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
+    """Runs `prepare.prepare` on the folder; `made` are arguments of `make_extractor`."""
     folder.write()
     paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
+    annotations = {
+        split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits
+    }
+    return run_on(annotations, folder, output_dir, **made)
+
+
+def run_on(annotations, folder, output_dir, dataset="vidstg", **made):
     return prepare.prepare(
-        {split: vidstg.read_split(split, str(folder.annotation_dir), paths) for split in splits},
+        annotations,
         functools.partial(make_extractor, **made),
         fingerprint=make_extractor(**made).fingerprint,
-        dataset="vidstg",
+        dataset=dataset,
         video_dir=str(folder.video_dir),
         output_dir=output_dir,
         arguments=ARGUMENTS,
@@ -48,7 +57,7 @@ def contents(output_dir):
 
 
 def count_extractions(monkeypatch):
-    """Ids of the videos whose features are made from now on."""
+    """Returns a list that receives the ids of videos whose features are extracted."""
     made = []
     original = extraction.FeatureExtractor.extract
 
@@ -62,7 +71,7 @@ def count_extractions(monkeypatch):
 
 @pytest.fixture
 def two_videos(folder, steady):
-    """Videos `a` (two clips) and `b` (one), all sound."""
+    """Videos `a` (two clips) and `b` (one), all valid."""
     for vid in "ab":
         folder.add_vidor(vid, {0: steady})
         folder.add_video(vid)
@@ -72,7 +81,7 @@ def two_videos(folder, steady):
     return folder
 
 
-def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
+def test_records_contain_every_sentence_and_the_features_of_each_video_once(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
     clips = list(clip_records.read_clips(output_dir, "val"))
     assert [(c.video_id, c.begin, c.end) for c in clips] == [
@@ -118,6 +127,7 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
             "sentences_with_cleaned_text": 0,
             "unusable_boxes": 0,
             "sentences_over_20_words": 0,
+            "hdr_videos": 0,
             "videos_with_notice": 0,
         },
         "video_notices": [],
@@ -126,23 +136,23 @@ def test_records_hold_every_sentence_and_the_features_of_each_video_once(two_vid
     }
 
 
-def test_the_summary_is_the_manifest_in_short(two_videos, output_dir):
+def test_the_summary_is_a_short_form_of_the_manifest(two_videos, output_dir):
     summary = prepare.summarise(run(two_videos, output_dir), output_dir)
     assert summary["output_dir"] == output_dir
     assert summary["splits"]["val"]["clips"] == 3
     assert summary["splits"]["val"]["sentences"]["total"] == 7
 
 
-def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplog):
-    for vid in ("sound", "missing", "broken", "short", "cut"):
+def test_every_kind_of_damage_is_counted(folder, steady, output_dir, caplog):
+    for vid in ("valid", "missing", "broken", "short", "cut"):
         folder.add_vidor(vid, {0: steady})
         folder.add_record(vid, truth=(10, 20))
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
-    folder.add_record("sound", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
-    folder.add_record("sound", target=5, questions=())
+    folder.add_record("valid", captions=("a " * 20 + "dog.", " \xa0 "), questions=())
+    folder.add_record("valid", target=5, questions=())
     folder.records["val"].append("not a record")
-    for vid in ("sound", "broken", "short", "cut"):
+    for vid in ("valid", "broken", "short", "cut"):
         folder.add_video(vid, frame_count=24 if vid == "short" else 40)
     video_dir = folder.video_dir / "g0"
     (video_dir / "broken.mp4").write_bytes(b"broken")
@@ -158,7 +168,7 @@ def test_every_kind_of_damage_is_accounted_for(folder, steady, output_dir, caplo
         "val-00001-i0": "missing.mp4: no such file",
         "val-00002-d0": "broken.mp4: cannot be opened as a video",
         "val-00002-i0": "broken.mp4: cannot be opened as a video",
-        "val-00006-d0": "[30, 35) begins behind the 24 frames that can be decoded",
+        "val-00006-d0": "[30, 35) begins after the 24 frames that can be decoded",
         "val-00007-d1": "captions[1].description: expected a sentence",
         "val-00008-d0": "trajectory 5 has no valid box",
         "val-00009-d0": "record 9: captions: missing field; expected a list",
@@ -216,7 +226,126 @@ def test_a_video_with_width_and_height_swapped_is_left_out(folder, steady, outpu
     assert [clip.video_id for clip in clip_records.read_clips(output_dir, "val")] == ["b"]
 
 
-def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, monkeypatch):
+@pytest.mark.parametrize(
+    ("fps", "frame_count", "segment", "left"),
+    [
+        # 0.4 to 2 seconds; the box moves by one pixel in a 25th of a second.
+        (25, 60, (10, 50), range(10, 50)),
+        (5, 12, (2, 10), range(10, 50, 5)),
+        (50, 120, (20, 100), np.minimum(np.arange(20, 100) / 2, 49)),
+    ],
+)
+def test_annotations_follow_a_video_that_was_re_encoded_at_another_frame_rate(
+    folder, output_dir, fps, frame_count, segment, left
+):
+    tracks = {0: {frame: (frame, 8, frame + 16, 32) for frame in range(60)}}
+    folder.add_vidor("a", tracks, frame_count=60, width=80)
+    folder.add_record("a", clip=(5, 59), truth=(10, 50), questions=())["frame_count"] = 60
+    folder.add_video("a", frame_count, width=80, fps=fps)
+    split = run(folder, output_dir)["splits"]["val"]
+    (clip,) = clip_records.read_clips(output_dir, "val")
+    assert (clip.begin, clip.end) == (fps // 5, frame_count)
+    assert (clip.fps, clip.frame_count) == (fps, frame_count)
+    (sentence,) = clip.sentences
+    assert (sentence.begin, sentence.end) == segment
+    np.testing.assert_allclose(sentence.boxes[:, 0], left, atol=1e-4)
+    np.testing.assert_allclose(sentence.boxes[:, 2], np.array(left) + 16, atol=1e-4)
+    notice = (
+        f"has {frame_count} frames at {fps} frames per second, annotated as 60 at 25; "
+        "mapped by time"
+    )
+    expected = [] if fps == 25 else [{"id": "a", "notice": notice}]
+    assert split["video_notices"] == expected
+
+
+@pytest.mark.parametrize(
+    ("fps", "times", "segment"),
+    [
+        # Frames [10, 20) at 40 frames in 20 seconds: 5 to 10 seconds.
+        (2, (5, 10), (10, 20)),
+        (1, (5, 10), (5, 10)),
+        (4, (5, 10), (20, 40)),
+        # Times that contradict the 40 frames, since these boxes are of 4 frames a second.
+        (4, (2.5, 5), (10, 20)),
+    ],
+)
+def test_hcstvg_follows_a_video_that_was_re_encoded(hcstvg_folder, output_dir, fps, times, segment):
+    record = hcstvg_folder.add_record("a.mp4", st_frame=11, boxes=10, img_num=40)
+    record["st_time"], record["ed_time"] = times
+    hcstvg_folder.add_video("a.mp4", 20 * fps, fps=fps)
+    hcstvg_folder.write()
+    videos = hcstvg.find_videos(str(hcstvg_folder.video_dir))
+    found = hcstvg.read_split("train", str(hcstvg_folder.annotation_dir), videos)
+    run_on({"train": found}, hcstvg_folder, output_dir, "hcstvg")
+    (clip,) = clip_records.read_clips(output_dir, "train")
+    assert (clip.begin, clip.end) == (0, 20 * fps)
+    assert (clip.sentences[0].begin, clip.sentences[0].end) == segment
+
+
+def test_a_frame_rate_that_is_declared_wrongly_is_listed(custom_folder, output_dir):
+    path = custom_folder.video_dir / "a.mkv"
+    path.parent.mkdir(parents=True)
+    write_timed(path, np.arange(90) * 1000 // 30, rate=1000)
+    custom_folder.add_line("a.mkv", units="seconds", begin=0.5, end=1.5, boxes={"1": [0, 0, 8, 8]})
+    custom_folder.write()
+    found = custom.read_split(
+        "val", str(custom_folder.annotation_dir), str(custom_folder.video_dir)
+    )
+    split = run_on({"val": found}, custom_folder, output_dir, "custom")["splits"]["val"]
+    (clip,) = clip_records.read_clips(output_dir, "val")
+    assert (clip.sentences[0].begin, clip.sentences[0].end) == (15, 45)
+    assert clip.fps == pytest.approx(30, rel=1e-3)
+    (notice,) = split["video_notices"]
+    assert notice["notice"].startswith(
+        "declares 1000 frames per second, but its time stamps say 30"
+    )
+
+
+def test_videos_of_high_dynamic_range_are_counted(folder, steady, output_dir):
+    for vid in "ab":
+        folder.add_vidor(vid, {0: steady})
+        folder.add_record(vid)
+        folder.add_video(vid)
+    path = folder.video_dir / "g0" / "b.mp4"
+    write_timed(path, 40 * np.arange(40), options={"x264-params": "transfer=smpte2084"})
+    split = run(folder, output_dir)["splits"]["val"]
+    assert split["notices"]["hdr_videos"] == 1
+    (notice,) = split["video_notices"]
+    assert notice["id"] == "b" and "is HDR (PQ) and decoded as if it were SDR" in notice["notice"]
+
+
+def test_a_short_segment_between_the_frames_of_a_re_encoded_video_is_left_out(folder, output_dir):
+    folder.add_vidor("a", {0: {frame: (8, 8, 24, 32) for frame in range(60)}}, frame_count=60)
+    folder.add_record("a", clip=(0, 59), truth=(11, 12), questions=())["frame_count"] = 60
+    folder.add_record("a", clip=(0, 59), truth=(10, 20), questions=())["frame_count"] = 60
+    folder.add_video("a", 12, fps=5)
+    (skipped,) = run(folder, output_dir)["splits"]["val"]["skipped"]
+    assert skipped["reason"] == (
+        "video a: segment [11, 12), annotated at 25 frames per second, contains no frame of the "
+        "file at 5"
+    )
+
+
+def test_a_video_of_another_rate_and_another_length_is_left_out(folder, output_dir):
+    folder.add_vidor("a", {0: {frame: (8, 8, 24, 32) for frame in range(60)}}, frame_count=60)
+    folder.add_record("a", clip=(0, 59), truth=(10, 50))["frame_count"] = 60
+    folder.add_video("a", 30, fps=5)
+    split = run(folder, output_dir)["splits"]["val"]
+    assert split["sentences"]["kept"] == 0
+    reasons = {skipped["reason"] for skipped in split["skipped"]}
+    assert reasons == {
+        "video a: has 30 frames at 5 frames per second, annotated as 60 at 25, so the frames that "
+        "the annotation means are unknown; use the file that was annotated"
+    }
+    assert split["video_notices"] == [
+        {
+            "id": "a",
+            "notice": "has 30 frames at 5 frames per second, annotated as 60 at 25; left out",
+        }
+    ]
+
+
+def test_a_second_run_extracts_and_changes_nothing(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
@@ -225,7 +354,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(two_videos, output_dir, 
     assert contents(output_dir) == before
 
 
-def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
+def test_a_run_without_missing_features_builds_no_network(two_videos, output_dir):
     manifest = run(two_videos, output_dir)
 
     def no_network():
@@ -245,7 +374,9 @@ def test_a_run_with_nothing_to_do_builds_no_network(two_videos, output_dir):
 
 
 @pytest.mark.parametrize("suffix", ["tfrecord", "json"])
-def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monkeypatch, suffix):
+def test_deleted_files_are_recreated_with_the_same_bytes(
+    two_videos, output_dir, monkeypatch, suffix
+):
     run(two_videos, output_dir)
     before = contents(output_dir)
     os.remove(os.path.join(output_dir, "features", f"b.{suffix}"))
@@ -255,7 +386,7 @@ def test_what_is_deleted_is_made_again_to_the_byte(two_videos, output_dir, monke
     assert contents(output_dir) == before
 
 
-def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+def test_a_run_that_failed_on_a_full_disk_is_resumed(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir)
     undisturbed = contents(output_dir)
     other = f"{output_dir}-killed"
@@ -282,7 +413,7 @@ def test_a_run_that_a_full_disk_ended_goes_on_where_it_was(two_videos, output_di
     assert contents(other) == undisturbed
 
 
-def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
+def test_a_video_that_was_missing_is_retried(two_videos, output_dir):
     path = two_videos.video_dir / "g0" / "b.mp4"
     content = path.read_bytes()
     path.unlink()
@@ -291,7 +422,7 @@ def test_a_video_that_was_missing_is_tried_again(two_videos, output_dir):
     assert run(two_videos, output_dir)["splits"]["val"]["sentences"]["skipped"] == 0
 
 
-def test_splits_can_be_added_one_by_one(two_videos, steady, output_dir, monkeypatch):
+def test_splits_can_be_added_separately(two_videos, steady, output_dir, monkeypatch):
     two_videos.add_record("a", split="train")
     together = run(two_videos, f"{output_dir}-together", ("train", "val"))
     run(two_videos, output_dir, ("train",))
@@ -305,13 +436,13 @@ def test_a_folder_with_other_features_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     before = contents(output_dir)
     with pytest.raises(
-        ValueError, match=r"made with other settings \(i3d_sha256: '000.*take anoth"
+        ValueError, match=r"created with other settings \(i3d_sha256: '000.*use anoth"
     ):
         run(two_videos, output_dir, sha256="1" * 64)
     assert contents(output_dir) == before
 
 
-def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
+def test_resampling_also_applies_to_the_annotations(folder, steady, output_dir):
     moving = {frame: (frame, 0, frame + 8, 8) for frame in range(40)}
     folder.add_vidor("a", {0: moving})
     folder.add_vidor("short", {0: steady})
@@ -322,7 +453,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     folder.add_record("short", truth=(16, 30), questions=())
     folder.add_record("short", truth=(30, 35), questions=())
     manifest = run(folder, output_dir, fps=5)
-    # At 25 frames a second, 5 a second leave the frames 0, 5, 10, ..., 35.
+    # From 25 to 5 frames per second: the frames 0, 5, 10, ..., 35.
     first, cut = clip_records.read_clips(output_dir, "val")
     assert (first.begin, first.end, first.frame_count, first.fps) == (1, 8, 8, 5)
     for sentence in first.sentences:
@@ -337,7 +468,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert reasons["val-00001-d0"] == (
         "video a: segment [11, 14) contains no frame at 5 frames per second"
     )
-    assert "behind the 24 frames" in reasons["val-00003-d0"]
+    assert "after the 24 frames" in reasons["val-00003-d0"]
     assert split["notices"]["sentences_between_resampled_frames"] == 1
     assert split["video_notices"] == [{"id": "short", "notice": "24 of 40 frames can be decoded"}]
     assert manifest["features"]["fps"] == 5
@@ -345,7 +476,7 @@ def test_resampling_takes_the_annotations_along(folder, steady, output_dir):
     assert (made.frame_count, made.fps, len(made.features)) == (8, 5, 2)
 
 
-def test_a_resampled_run_goes_on_where_it_was(two_videos, output_dir, monkeypatch):
+def test_a_resampled_run_is_resumed(two_videos, output_dir, monkeypatch):
     run(two_videos, output_dir, fps=5)
     before = contents(output_dir)
     made = count_extractions(monkeypatch)
@@ -360,7 +491,7 @@ def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, bef
         run(two_videos, output_dir, fps=now)
 
 
-def test_a_folder_with_features_of_unknown_make_is_refused(two_videos, output_dir):
+def test_a_folder_with_features_of_unknown_settings_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))
     with pytest.raises(ValueError, match=r"is not empty and has no settings\.json"):
@@ -412,8 +543,24 @@ def test_a_wrong_video_folder_is_an_error(two_videos, output_dir):
     assert "manifest.json" not in contents(output_dir)
 
 
+def test_a_split_without_sentences_is_warned_of(output_dir, caplog):
+    logging.get_absl_logger().addHandler(caplog.handler)
+    manifest = prepare.prepare(
+        {"train": SplitAnnotations()},
+        make_extractor,
+        fingerprint=make_extractor().fingerprint,
+        dataset="custom",
+        video_dir="none",
+        output_dir=output_dir,
+        arguments=ARGUMENTS,
+    )
+    logging.get_absl_logger().removeHandler(caplog.handler)
+    assert manifest["splits"]["train"]["clips"] == 0
+    assert "train: no sentence can be used" in caplog.text
+
+
 @pytest.mark.slow
-def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir):
+def test_the_program_prints_only_its_summary(two_videos, output_dir):
     two_videos.write()
     command = [
         *(sys.executable, "-m", "data.prepare", "--dataset=vidstg", "--split=val", "--limit=1"),
@@ -433,7 +580,7 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     assert manifest["splits"]["val"]["arguments"]["i3d_weights"] == "random:0"
     assert manifest["splits"]["val"]["arguments"]["limit"] == 1
     assert "windows/s" in done.stderr
-    # Both splits have the same sentences, of videos that mirror each other.
+    # Both splits have the same sentences, of videos that are mirror images of each other.
     sentences = {"total": 4, "kept": 4, "skipped": 0, "declarative": 2, "interrogative": 2}
     assert manifest["splits"]["val_mirrored"]["sentences"] == sentences
     clips = list(clip_records.read_clips(output_dir, "val+val_mirrored"))
@@ -448,10 +595,14 @@ def test_the_program_prints_its_summary_and_nothing_else(two_videos, output_dir)
     done = subprocess.run([*command, "--mirror=train"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "--mirror: ['train'] not among the splits ['val']" in done.stderr
+    command.append("--beam_options='half")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--beam_options='half: No closing quotation; see " in done.stderr
 
 
 @pytest.mark.slow
-def test_counting_prints_one_line_and_needs_neither_videos_nor_vidor(folder):
+def test_counting_prints_one_line_and_needs_no_videos_or_vidor_annotations(folder):
     folder.add_record("a", questions=("who?", "what?"))
     folder.add_record("b", captions=("",), questions=())
     folder.write()

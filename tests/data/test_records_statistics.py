@@ -15,7 +15,7 @@ def sentence(number, begin, end, box, words):
 
 
 def manifest(train=(2, 3), val=(0, 0)):
-    """What `data.prepare` would have written, of (clips, sentences)."""
+    """Returns a manifest as of `data.prepare`, from (clips, sentences) by split."""
     skipped = [
         {"id": "s9", "reason": "video 12: no such file"},
         {"id": "s8", "reason": "record 3: contains no frame"},
@@ -88,17 +88,17 @@ def test_the_summary(folder):
     assert train["segment_frames"] == {"min": 10, "median": 20, "mean": 37, "max": 81}
     assert val["segment_frames"] is None
     assert train["notices"] == {"held_boxes": 2}
-    # Reasons that differ in numbers only count as one.
+    # Reasons that differ only in numbers are counted as one.
     assert train["skipped"] == {"video #: no such file": 2, "record #: contains no frame": 1}
 
 
-def test_clips_other_than_the_manifest_counts_are_an_error(folder):
+def test_a_number_of_clips_that_differs_from_the_manifest_is_an_error(folder):
     message = "'train' has 2 clips with 3 sentences, manifest.json counts 2 with 4"
     with pytest.raises(ValueError, match=message):
         records_statistics.measure(folder, manifest(train=(2, 4)))
 
 
-def test_a_folder_that_is_no_records_folder_is_an_error(tmp_path):
+def test_a_folder_without_records_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"manifest\.json: no such file; expected a folder"):
         records_statistics.read_manifest(str(tmp_path))
 
@@ -111,7 +111,7 @@ def test_a_folder_that_is_no_records_folder_is_an_error(tmp_path):
     after=st.integers(0, 20),
     box=st.tuples(*[st.floats(0, 1, width=32)] * 4),
 )
-def test_shares_lie_between_0_and_1(tmp_path_factory, begin, before, length, after, box):
+def test_shares_are_between_0_and_1(tmp_path_factory, begin, before, length, after, box):
     folder = str(tmp_path_factory.mktemp("records"))
     x1, x2, y1, y2 = (*sorted(box[:2]), *sorted(box[2:]))
     truth = begin + before, begin + before + length

@@ -59,7 +59,7 @@ def build(builder_class, records_dir, data_dir):
     return builder
 
 
-def test_tfds_serves_every_sentence_as_it_is_in_the_records(records_dir, tmp_path):
+def test_tfds_returns_every_sentence_as_in_the_records(records_dir, tmp_path):
     build(tfds_builders.Vidstg, records_dir, tmp_path / "tfds")
     served, info = tfds.load("vidstg", data_dir=str(tmp_path / "tfds"), with_info=True)
     assert set(served) == {"train", "test"}
@@ -104,7 +104,9 @@ def test_tfds_serves_every_sentence_as_it_is_in_the_records(records_dir, tmp_pat
         (tfds_builders.GkcmnCustom, "gkcmn_custom", "about:blank", ""),
     ],
 )
-def test_builders_say_where_the_data_come_from(builder_class, name, homepage, citation, tmp_path):
+def test_builders_have_the_expected_homepage_and_citation(
+    builder_class, name, homepage, citation, tmp_path
+):
     builder = builder_class(data_dir=str(tmp_path))
     assert builder.name == name
     assert builder.info.homepage == homepage
@@ -112,7 +114,7 @@ def test_builders_say_where_the_data_come_from(builder_class, name, homepage, ci
     assert bool(builder.info.citation) == bool(citation)
 
 
-def test_own_data_have_a_name_that_is_not_the_layouts(records_dir, tmp_path):
+def test_the_name_of_custom_data_differs_from_the_layout(records_dir, tmp_path):
     manifest = read_json(f"{records_dir}/manifest.json")
     write_json(f"{records_dir}/manifest.json", manifest | {"dataset": "custom"})
     with pytest.raises(ValueError, match="data set 'custom', expected 'vidstg'; build 'gkcmn_cust"):
@@ -121,7 +123,7 @@ def test_own_data_have_a_name_that_is_not_the_layouts(records_dir, tmp_path):
     assert set(tfds.load("gkcmn_custom", data_dir=str(tmp_path / "tfds"))) == {"train", "test"}
 
 
-def test_what_is_built_loads_without_the_builder(records_dir, tmp_path):
+def test_a_built_data_set_loads_without_the_builder(records_dir, tmp_path):
     built = build(tfds_builders.Vidstg, records_dir, tmp_path / "tfds")
     loaded = tfds.builder_from_directory(built.data_dir)
     assert type(loaded) is not tfds_builders.Vidstg
@@ -135,7 +137,7 @@ def test_records_of_another_data_set_are_refused(records_dir, tmp_path, builder_
         build(builder_class, records_dir, tmp_path / "tfds")
 
 
-def test_a_folder_without_records_is_an_error_that_says_what_to_do(tmp_path):
+def test_a_folder_without_records_is_an_error_that_names_the_remedy(tmp_path):
     (tmp_path / "manual").mkdir()
     (tmp_path / "manual" / "vidor.zip").touch()
     with pytest.raises(FileNotFoundError, match=r"manifest\.json: no such.*with data\.prepare"):
@@ -143,7 +145,9 @@ def test_a_folder_without_records_is_an_error_that_says_what_to_do(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_builds_and_a_process_without_this_project_loads(records_dir, tmp_path):
+def test_a_data_set_built_by_the_command_loads_in_a_process_without_this_project(
+    records_dir, tmp_path
+):
     data_dir = tmp_path / "tfds"
     main = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main"]
     flags = ["--imports=data.tfds_builders", f"--manual_dir={records_dir}"]

@@ -14,7 +14,7 @@ FLAG_NAMES = ("dataset", "annotation_dir", "split", "bootstrap_samples")
 
 @pytest.fixture
 def run(folder, capsys):
-    """Runs the program on a folder; the flags are gone after the test."""
+    """Runs the program on a folder; the flags are removed after the test."""
     trivial_guess.define_flags()
 
     def run(*arguments):
@@ -65,7 +65,7 @@ def test_the_table(by_hand, run):
 def test_intervals_are_between_the_means_of_the_two_videos(by_hand, run):
     lines = run("--split=val").splitlines()
     assert "95% bootstrap intervals over videos in brackets" in lines[0]
-    # Samples of two videos: a twice, b twice, or both.
+    # Resampled sets of two videos: a twice, b twice, or both.
     assert "| all (n=3)           | 58.33 [50.00, 62.50] |" in lines
     assert lines[-1].endswith(" 50.00 |")  # one video has no interval
 
@@ -79,7 +79,7 @@ def test_the_real_records(folder):
         shares = []
         for record in records:
             clip, true = record["used_segment"], record["temporal_gt"]
-            # All true segments of the excerpt lie in their clips.
+            # All true segments of the excerpt are inside their clips.
             length = clip["end_fid"] - clip["begin_fid"] + 1
             share = (true["end_fid"] - true["begin_fid"]) / length
             shares += [share] * len(record[field])
@@ -90,7 +90,7 @@ def test_the_real_records(folder):
     assert scores["all"]["sentences"] == 37
 
 
-def test_sentences_that_are_left_out_are_named(by_hand, run, caplog):
+def test_skipped_sentences_are_reported(by_hand, run, caplog):
     by_hand.add_record("c", truth=(50, 60), questions=())
     logging.get_absl_logger().addHandler(caplog.handler)
     text = run("--split=val", "--bootstrap_samples=0")

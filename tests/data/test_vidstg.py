@@ -30,7 +30,7 @@ def reasons_of(found):
 
 @pytest.fixture
 def excerpt(folder):
-    """Real records, in the real file's spelling, with made-up boxes for every target."""
+    """Real records, in the spelling of the real file, with generated boxes for every target."""
     records = json.loads(EXCERPT.read_text(encoding="utf-8"))
     folder.records["val"] = records
     targets = collections.defaultdict(set)
@@ -49,7 +49,7 @@ def excerpt(folder):
     return folder
 
 
-def test_no_sentence_of_the_real_records_is_lost(excerpt):
+def test_every_sentence_of_the_real_records_is_kept(excerpt):
     found = read(excerpt)
     sentences = sentences_of(found)
     qtypes = collections.Counter(sentence.qtype for sentence in sentences.values())
@@ -64,7 +64,7 @@ def test_no_sentence_of_the_real_records_is_lost(excerpt):
             assert sentence.boxes.shape == (sentence.end - sentence.begin, 4)
 
 
-def test_the_oddities_of_the_real_records(excerpt):
+def test_irregularities_of_the_real_records(excerpt):
     found = read(excerpt)
     sentences = sentences_of(found)
     texts = {name: sentence.text for name, sentence in sentences.items()}
@@ -106,13 +106,13 @@ def test_records_of_one_clip_are_merged(folder, steady):
     assert found.notices["repeated_sentences"] == 2
 
 
-def test_test_videos_are_found_under_validation(folder, steady):
+def test_videos_of_the_test_split_are_found_under_validation(folder, steady):
     folder.add_vidor("a", {0: steady}, folder="validation")
     folder.add_record("a", split="test")
     assert list(sentences_of(read(folder, "test"))) == ["test-00000-d0", "test-00000-i0"]
 
 
-def test_the_boxes_are_those_of_the_target_in_the_true_segment(folder):
+def test_boxes_are_those_of_the_target_in_the_true_segment(folder):
     tracks = {tid: {f: (f, tid, f + 2, tid + 2) for f in range(40)} for tid in (3, 4)}
     folder.add_vidor("a", tracks)
     folder.add_record("a", truth=(10, 12), target=4)
@@ -122,7 +122,7 @@ def test_the_boxes_are_those_of_the_target_in_the_true_segment(folder):
     assert sentence.boxes.dtype == np.float32
 
 
-def test_gaps_are_interpolated_and_ends_held(folder):
+def test_gaps_are_interpolated_and_the_ends_extrapolated(folder):
     track = {12: (12, 0, 20, 8), 13: (14, 0, 22, 8), 17: (30, 8, 38, 16)}
     folder.add_vidor("a", {0: track})
     folder.add_record("a", truth=(10, 20), questions=())
@@ -173,7 +173,7 @@ def test_filled_boxes_follow_the_definition(known, begin, length):
     assert (counts["interpolated_boxes"], counts["held_boxes"]) == (interpolated, held)
 
 
-def test_boxes_are_clipped_to_the_picture_and_counted(folder):
+def test_boxes_are_clipped_to_the_frame_and_counted(folder):
     track = {10: (-5, 4, 20, 60), 11: (60, 0, 70, 8), 12: (70, 0, 80, 8), 13: (4, 4, 4, 8)}
     folder.add_vidor("a", {0: track})
     folder.add_record("a", truth=(10, 14), questions=())
@@ -187,7 +187,7 @@ def test_boxes_are_clipped_to_the_picture_and_counted(folder):
 
 
 @pytest.mark.parametrize("bad", [(9, 8, 7, 10), (1, None, 3, 4), (1, 2, "3", 4), (1, 2, 3, 1e400)])
-def test_a_box_that_makes_no_sense_counts_as_a_gap(folder, steady, bad):
+def test_an_invalid_box_is_treated_as_a_gap(folder, steady, bad):
     folder.add_vidor("a", {0: steady | {15: bad}})
     folder.add_record("a", questions=())
     found = read(folder)
@@ -205,7 +205,7 @@ def test_a_box_that_makes_no_sense_counts_as_a_gap(folder, steady, bad):
         (" \xa0 ", ""),
     ],
 )
-def test_text_is_made_plain(raw, clean):
+def test_text_is_cleaned(raw, clean):
     assert annotations.clean_text(raw) == clean
 
 
@@ -233,7 +233,9 @@ def test_clean_text_is_stable_and_single_spaced(text):
         (("temporal_gt",), {"begin_fid": 50, "end_fid": 60}, r"temporal_gt: [50, 60) lies outside"),
     ],
 )
-def test_a_bad_record_is_skipped_by_file_record_and_field(folder, steady, path, value, reason):
+def test_a_bad_record_is_skipped_and_reported_with_file_record_and_field(
+    folder, steady, path, value, reason
+):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a")
     place = folder.add_record("a", questions=("who?", "what?"))
@@ -265,7 +267,7 @@ def test_a_bad_record_is_skipped_by_file_record_and_field(folder, steady, path, 
         ),
     ],
 )
-def test_a_bad_sentence_is_skipped_alone(folder, steady, entry, reason):
+def test_a_bad_sentence_skips_only_that_sentence(folder, steady, entry, reason):
     folder.add_vidor("a", {0: steady, 1: {30: (1, 1, 2, 2)}})
     folder.add_record("a")["captions"].append(entry)
     found = read(folder)
@@ -275,16 +277,14 @@ def test_a_bad_sentence_is_skipped_alone(folder, steady, entry, reason):
     assert list(sentences_of(found)) == ["val-00000-d0", "val-00000-i0"]
 
 
-def test_a_sentence_that_is_no_object_is_skipped(folder, steady):
+def test_a_sentence_that_is_not_a_json_object_is_skipped(folder, steady):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a")["captions"].append("a dog.")
     assert list(reasons_of(read(folder))) == ["val-00000-d1"]
 
 
 @pytest.mark.parametrize("record", [None, [], "record", {}])
-def test_a_record_whose_sentences_cannot_be_counted_counts_one_for_each_list(
-    folder, steady, record
-):
+def test_a_record_with_malformed_lists_counts_one_sentence_for_each_list(folder, steady, record):
     folder.add_vidor("a", {0: steady})
     folder.records["val"].append(record)
     folder.add_record("a")
@@ -312,7 +312,7 @@ def test_a_record_with_a_repeated_key_is_skipped(folder, steady):
     assert found.kept == 1
 
 
-def test_a_segment_that_leaves_the_clip_is_cut_and_counted(folder, steady):
+def test_a_segment_that_exceeds_the_clip_is_cut_and_counted(folder, steady):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a", clip=(12, 15), truth=(10, 20), questions=())
     found = read(folder)
@@ -321,7 +321,7 @@ def test_a_segment_that_leaves_the_clip_is_cut_and_counted(folder, steady):
     assert found.notices["segments_cut_to_clip"] == 1
 
 
-def test_a_video_without_vidor_annotation_loses_its_sentences_only(folder, steady):
+def test_a_video_without_vidor_annotation_skips_only_its_own_sentences(folder, steady):
     folder.add_vidor("a", {0: steady})
     folder.add_record("gone")
     folder.add_record("a")
@@ -341,7 +341,7 @@ def test_a_video_without_vidor_annotation_loses_its_sentences_only(folder, stead
         ("trajectories", [None], r"trajectories[0]: expected a list, got None"),
     ],
 )
-def test_a_bad_vidor_file_loses_its_sentences_only(folder, steady, field, value, reason):
+def test_a_bad_vidor_file_skips_only_its_own_sentences(folder, steady, field, value, reason):
     folder.add_vidor("a", {0: steady})[field] = value
     folder.add_vidor("b", {0: steady})
     folder.add_record("a")
@@ -352,7 +352,7 @@ def test_a_bad_vidor_file_loses_its_sentences_only(folder, steady, field, value,
     assert found.kept == 2
 
 
-def test_a_vidor_file_that_is_not_json_loses_its_sentences_only(folder, steady):
+def test_a_vidor_file_that_is_not_json_skips_only_its_own_sentences(folder, steady):
     folder.add_vidor("a", {0: steady})
     folder.add_record("a")
     folder.write()
@@ -365,14 +365,14 @@ def test_a_vidor_file_that_is_not_json_loses_its_sentences_only(folder, steady):
     assert len(found.skipped) == 2
 
 
-def test_objects_that_are_not_asked_for_may_be_malformed(folder, steady):
+def test_objects_that_no_sentence_uses_may_be_malformed(folder, steady):
     annotation = folder.add_vidor("a", {0: steady})
     annotation["trajectories"][12] += [None, {"tid": [0]}, {"tid": 7, "bbox": None}]
     folder.add_record("a")
     assert read(folder).kept == 2
 
 
-def test_the_limit_counts_videos(folder, steady):
+def test_the_limit_is_a_number_of_videos(folder, steady):
     for vid in "abc":
         folder.add_vidor(vid, {0: steady})
     for vid in "abac":

@@ -28,7 +28,7 @@ def run(request):
 
 @pytest.fixture(scope="session")
 def video_path(tmp_path_factory):
-    """22 frames of 64x48 in which a red square moves, at 10 a second."""
+    """22 frames of 64x48 at 10 per second in which a red square moves."""
     frames = np.full((22, 48, 64, 3), 90, np.uint8)
     for number, frame in enumerate(frames):
         frame[10:30, 2 * number : 2 * number + 16] = [250, 20, 20]
@@ -60,8 +60,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """TensorFlow Serving's Predict API on a loaded SavedModel.
 
     Attributes:
-        unavailable: how many of the next requests to turn away.
-        called: signatures of the requests so far.
+        unavailable: number of the next requests to reject.
+        called: signatures of all requests.
     """
 
     def __init__(self, folder):
@@ -91,7 +91,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
     def run(self, signature, inputs):
-        """Numpy inputs to numpy outputs."""
+        """Maps numpy inputs to numpy outputs."""
         inputs = {name: tf.constant(value) for name, value in inputs.items()}
         outputs = self.model.signatures[signature](**inputs)
         return {name: value.numpy() for name, value in outputs.items()}
@@ -115,7 +115,7 @@ def grpc_address(service):
 
 @pytest.fixture(scope="session")
 def rest_address(service):
-    """TensorFlow Serving's REST API: numbers take the type that the signature has."""
+    """TensorFlow Serving's REST API; numbers are converted to the dtype of the signature."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):

@@ -34,7 +34,7 @@ def reset(service):
 
 
 def expected(run, path, queries):
-    """What `gkcmn_tf.ground` prints."""
+    """Output of `gkcmn_tf.ground`."""
     encoded = make_extractor().extract(path)
     count = encoded.timeline.frame_count
     tubes = ground(run, encoded, queries, 0, count)
@@ -45,7 +45,7 @@ def expected(run, path, queries):
 
 
 @pytest.mark.parametrize("queries", [QUERIES[:1], QUERIES])
-def test_the_answer_is_that_of_ground(connect, gkcmn, video_path, queries):
+def test_the_result_equals_that_of_ground(connect, gkcmn, video_path, queries):
     answers = client.ground_video(connect(), video_path, queries)
     for answer, wanted in zip(answers, expected(gkcmn, video_path, queries), strict=True):
         boxes, wanted_boxes = answer.pop("boxes"), wanted.pop("boxes")
@@ -55,7 +55,7 @@ def test_the_answer_is_that_of_ground(connect, gkcmn, video_path, queries):
         np.testing.assert_allclose(list(boxes.values()), list(wanted_boxes.values()), atol=0.0101)
 
 
-def test_several_queries_share_the_work_on_the_video(grpc_address, service, video_path):
+def test_several_queries_encode_the_video_once(grpc_address, service, video_path):
     server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
     client.ground_video(server, video_path, QUERIES)
     assert service.called == ["encode_video", "ground_features"]
@@ -68,7 +68,7 @@ def test_errors_of_the_graph_are_reported(connect, video_path):
         client.ground_video(connect(), video_path, ["?!"])
 
 
-def test_a_wrong_type_is_refused(grpc_address):
+def test_an_input_of_another_type_is_refused(grpc_address):
     server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
     frames = np.zeros((1, 4, 8, 8, 3), np.float32)
     with pytest.raises(client.ServingError, match=r"INVALID_ARGUMENT.*uint8.*float"):
@@ -84,23 +84,23 @@ def test_requests_are_retried_while_the_server_loads(connect, service, video_pat
         client.ground_video(connect(), video_path, QUERIES[:1])
 
 
-def test_another_model(connect, video_path):
+def test_an_unknown_model_is_an_error(connect, video_path):
     with pytest.raises(client.ServingError, match="Servable not found"):
         client.ground_video(connect(model="other"), video_path, QUERIES[:1])
 
 
-def test_no_server(connect, video_path):
+def test_an_unreachable_server_is_an_error(connect, video_path):
     server = connect(address="localhost:1", retries=0)
     with pytest.raises(client.ServingError, match=r"localhost:1.*check that the server is running"):
         client.ground_video(server, video_path, QUERIES[:1])
 
 
-def test_no_time(connect, video_path):
+def test_a_timeout_is_an_error(connect, video_path):
     with pytest.raises(client.ServingError, match="--timeout"):
         client.ground_video(connect(timeout=1e-6, retries=0), video_path, QUERIES[:1])
 
 
-def test_a_video_that_does_not_fit(connect, video_path, monkeypatch):
+def test_a_video_that_exceeds_the_message_size_is_refused(connect, video_path, monkeypatch):
     monkeypatch.setattr(client, "MAX_REQUEST_BYTES", 21 * 224 * 224 * 3)
     with pytest.raises(ValueError, match="more than 21 frames do not fit into a request"):
         client.ground_video(connect(), video_path, QUERIES[:1])

@@ -1,4 +1,4 @@
-"""3D layers computed with 2D operations, against Keras's own."""
+"""3D layers computed with 2D operations compared with those of Keras."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def test_frames_under_a_kernel():
     stride=st.sampled_from([(1, 1, 1), (2, 2, 2), (1, 2, 2)]),
     pooling=st.booleans(),
 )
-def test_the_same_numbers_come_out(frames, size, stride, pooling):
+def test_outputs_equal_those_of_the_3d_layers(frames, size, stride, pooling):
     layer = (
         keras.layers.MaxPooling3D(size, stride, padding="same")
         if pooling
@@ -36,7 +36,7 @@ def test_the_same_numbers_come_out(frames, size, stride, pooling):
     np.testing.assert_allclose(flatten_convolutions(model)(clips).numpy(), before, atol=1e-5)
 
 
-def test_what_cannot_be_flattened_is_refused():
+def test_a_layer_that_cannot_be_flattened_is_refused():
     model = keras.Sequential([keras.Input((4, 5, 6, 3)), keras.layers.Conv3D(4, 3)])
     with pytest.raises(ValueError, match="expected SAME padding, no dilation and one group"):
         flatten_convolutions(model)(np.zeros((1, 4, 5, 6, 3)))

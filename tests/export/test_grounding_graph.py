@@ -11,7 +11,7 @@ from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
-OPEN = 70.0  # most pixels of a side
+OPEN = 70.0  # maximum width and height in pixels
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def keras_tubes(run, features, begin, end):
 
 @settings(max_examples=25)
 @given(begin=st.integers(0, 40), length=st.integers(1, 60), seed=st.integers(0, 99))
-def test_tubes_are_those_of_the_keras_model(run, signatures, begin, length, seed):
+def test_tubes_equal_those_of_the_keras_model(run, signatures, begin, length, seed):
     end = begin + length
     features = make_features(end, seed)
     found = call(
@@ -80,14 +80,14 @@ def test_tubes_are_those_of_the_keras_model(run, signatures, begin, length, seed
         assert found["segment_frames"][0, i].tolist() == [tube.begin, tube.end]
         np.testing.assert_allclose(found["score"][0, i], tube.score, atol=1e-5)
         boxes = found["boxes"][0, i][tube.begin - begin : tube.end - begin]
-        # A tube's boxes are in hundredths of a pixel.
+        # Boxes of a tube are rounded to hundredths of a pixel.
         np.testing.assert_allclose(boxes, tube.boxes, atol=0.005 + 1e-5 * OPEN)
         np.testing.assert_allclose(
             found["segment_seconds"][0, i], [tube.begin / 10, tube.end / 10], rtol=1e-6
         )
 
 
-def test_the_default_signature_asks_one_sentence_a_clip(signatures):
+def test_the_default_signature_takes_one_sentence_per_clip(signatures):
     clips = [clip_of(make_features(30, seed), 2, 30) for seed in range(3)]
     batch = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     together = call(signatures["serving_default"], **batch, sentence=SENTENCES)
@@ -97,7 +97,7 @@ def test_the_default_signature_asks_one_sentence_a_clip(signatures):
             np.testing.assert_allclose(value[i], alone[name][0, 0], atol=1e-4, err_msg=name)
 
 
-def test_padding_changes_nothing(signatures):
+def test_padding_does_not_change_the_result(signatures):
     short = clip_of(make_features(11), 0, 11)
     padded = dict(short)
     padded["features"] = np.pad(
@@ -134,7 +134,7 @@ def test_videos_of_different_lengths_share_a_batch(gkcmn_signatures):
     assert not together["boxes"][1, 6:].any()
 
 
-def test_frames_of_the_size_of_training_give_its_features(gkcmn_signatures, video_path):
+def test_frames_of_the_training_size_give_the_features_of_training(gkcmn_signatures, video_path):
     stored = make_extractor().extract(video_path).features
     frames = np.stack(list(reading.decode_frames(video_path)))
     encoded = call(
@@ -143,7 +143,7 @@ def test_frames_of_the_size_of_training_give_its_features(gkcmn_signatures, vide
     np.testing.assert_array_equal(encoded["features"][0], stored.astype("float32"))
 
 
-def test_frames_of_another_size_give_nearly_its_features(gkcmn_signatures, video_path):
+def test_frames_of_another_size_give_nearly_the_features_of_training(gkcmn_signatures, video_path):
     stored = make_extractor().extract(video_path).features
     frames = np.stack(list(reading.decode_frames(video_path, size=None)))
     encoded = call(
@@ -152,7 +152,7 @@ def test_frames_of_another_size_give_nearly_its_features(gkcmn_signatures, video
     np.testing.assert_allclose(encoded["features"][0], stored, atol=0.02)
 
 
-def test_top_tubes_come_best_first_and_differ(signatures):
+def test_top_tubes_are_distinct_and_sorted_by_score(signatures):
     found = call(
         signatures["serving_default"],
         **clip_of(make_features(100), 0, 100),
@@ -174,7 +174,7 @@ def test_a_single_frame_is_a_tube(signatures):
     assert (found["boxes"] <= [9, 5, 9, 5]).all()
 
 
-def test_words_beyond_the_models_most_do_not_count(signatures):
+def test_words_after_the_maximum_are_ignored(signatures):
     clip = clip_of(make_features(20), 0, 20)
     many = " ".join(["the red square moves left"] * 2000)
     a = call(signatures["serving_default"], **clip, sentence=[many])
@@ -183,7 +183,7 @@ def test_words_beyond_the_models_most_do_not_count(signatures):
         np.testing.assert_array_equal(value, b[name])
 
 
-def test_unknown_words_are_one_word(signatures):
+def test_all_unknown_words_have_the_same_token(signatures):
     clip = clip_of(make_features(20), 0, 20)
     a = call(signatures["serving_default"], **clip, sentence=["the flurble"])
     b = call(signatures["serving_default"], **clip, sentence=["the gnarf"])
@@ -225,7 +225,7 @@ def refused(signature, message, **inputs):
         ({"features": np.zeros((1, 0, 7, 7, 3), "float32")}, "too few windows"),
     ],
 )
-def test_stored_features_that_cannot_be_asked(gkcmn_signatures, change, message):
+def test_invalid_stored_features_are_refused(gkcmn_signatures, change, message):
     inputs = clip_of(make_features(20), 0, 20) | {"sentence": ["red"]} | change
     refused(gkcmn_signatures["serving_default"], message, **inputs)
 
@@ -242,13 +242,13 @@ def test_stored_features_that_cannot_be_asked(gkcmn_signatures, change, message)
         ({"height": np.int32([-1])}, "width, height: expected at least 0 pixels"),
     ],
 )
-def test_videos_that_cannot_be_asked(gkcmn_signatures, change, message):
+def test_invalid_videos_are_refused(gkcmn_signatures, change, message):
     frames = np.zeros((4, 8, 8, 3), np.uint8)
     inputs = shown(frames) | {"sentence": ["red"]} | change
     refused(gkcmn_signatures["ground_video"], message, **inputs)
 
 
-def test_no_sentences_are_refused(gkcmn_signatures):
+def test_an_empty_list_of_sentences_is_refused(gkcmn_signatures):
     refused(
         gkcmn_signatures["ground_features"],
         "sentences: expected at least one per clip",
@@ -257,7 +257,7 @@ def test_no_sentences_are_refused(gkcmn_signatures):
     )
 
 
-def test_a_model_of_resampled_videos_takes_only_such():
+def test_a_model_of_resampled_videos_accepts_only_resampled_videos():
     signatures = grounding_graph.GroundingGraph(make_run(fps=5.0), make_i3d()).signatures()
     clip = clip_of(make_features(20), 0, 20, fps=5.0)
     found = call(signatures["serving_default"], **clip, sentence=["red"])
@@ -281,7 +281,7 @@ def test_twenty_thousand_frames(gkcmn_signatures):
     assert found["boxes"].shape == (1, 20_000, 4)
 
 
-def test_bfloat16_weights_take_half_the_room_and_change_little(gkcmn, gkcmn_signatures):
+def test_bfloat16_weights_take_half_the_space_and_change_results_little(gkcmn, gkcmn_signatures):
     graph = grounding_graph.GroundingGraph(gkcmn, make_i3d(), weights="bfloat16")
     kinds = {len(v.shape) > 1: v.dtype for v in graph.kept.weights}
     assert kinds == {True: tf.bfloat16, False: tf.float32}
@@ -292,6 +292,6 @@ def test_bfloat16_weights_take_half_the_room_and_change_little(gkcmn, gkcmn_sign
 
 
 @pytest.mark.parametrize("argument", [{"weights": "int3"}, {"top_k": 0}, {"max_frames": 0}])
-def test_impossible_arguments(gkcmn, argument):
+def test_invalid_arguments_are_errors(gkcmn, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         grounding_graph.GroundingGraph(gkcmn, make_i3d(), **argument)

@@ -1,4 +1,4 @@
-"""ONNX files of a tiny run, under onnxruntime, against the Keras model."""
+"""ONNX files of a tiny run in onnxruntime compared with the Keras model."""
 
 import json
 
@@ -36,24 +36,24 @@ def check_a_batch(network, content):
         np.testing.assert_allclose(value, expected[name], atol=1e-4, err_msg=name)
 
 
-def test_clips_of_a_batch_are_grounded_as_by_the_model(gkcmn, file):
+def test_a_batch_is_grounded_as_by_the_keras_model(gkcmn, file):
     check_a_batch(networks.grounding(gkcmn), file)
 
 
-def test_so_are_those_of_the_baseline_trained_in_bfloat16():
+def test_a_baseline_trained_in_bfloat16_is_grounded_as_by_the_keras_model():
     network = networks.grounding(make_run("bm", precision="mixed_bfloat16"))
     check_a_batch(network, onnx.convert(network))
 
 
-def test_i3d_gives_the_features_of_tensorflow():
+def test_i3d_gives_the_same_features_as_in_tensorflow():
     network = networks.of_i3d(make_extractor().fingerprint, make_i3d())
     content = onnx.convert(network)
     assert onnx.differences(network, content) == pytest.approx({"features": 0}, abs=1e-4)
 
 
-def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn, file):
+def test_the_file_contains_the_metadata_needed_to_run_it(gkcmn, file):
     session = onnxruntime.InferenceSession(file)
-    told = json.loads(session.get_modelmeta().custom_metadata_map["gkcmn"])
-    assert told["vocabulary"] == list(WORDS)
-    assert told["features"] == gkcmn.features
-    assert (told["network"], told["max_steps"]) == ("grounding", T)
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["gkcmn"])
+    assert metadata["vocabulary"] == list(WORDS)
+    assert metadata["features"] == gkcmn.features
+    assert (metadata["network"], metadata["max_steps"]) == ("grounding", T)

@@ -1,4 +1,4 @@
-"""The runner, against `gkcmn_tf.ground`, in this process and where there is no TensorFlow."""
+"""The runner compared with `gkcmn_tf.ground`, in this process and without TensorFlow."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from gkcmn_tf.records import input_pipeline
 from tests.export.tiny_run import ground, make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
-# All that the runner may import besides Python's own library and this project.
+# All packages that the runner may import, in addition to the standard library and this project.
 PACKAGES = ("ai_edge_litert", "numpy", "numpy.libs", "ml_dtypes", "av", "av.libs", "absl")
 QUERIES = ["the red square moves left", "what is the blue flurble?"]
 
@@ -36,7 +36,7 @@ def files(gkcmn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(gkcmn, video_path):
-    """What `gkcmn_tf.ground` prints."""
+    """Output of `gkcmn_tf.ground`."""
     encoded = make_flat_extractor().extract(video_path)
     tubes = ground(gkcmn, encoded, QUERIES, 0, encoded.timeline.frame_count)
     return [
@@ -47,12 +47,12 @@ def expected(gkcmn, video_path):
 
 @pytest.fixture
 def bare(tmp_path):
-    """An environment in which nothing but `PACKAGES` is installed."""
+    """An environment in which only `PACKAGES` are installed."""
     site = pathlib.Path(np.__file__).parents[1]
     for name in PACKAGES:
         if (site / name).exists():
             (tmp_path / name).symlink_to(site / name)
-    # -S leaves out the packages of this Python's own environment.
+    # -S excludes the packages of the environment of this Python.
     return [sys.executable, "-S"], {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
 
 
@@ -78,11 +78,11 @@ def check_answers(found, expected):
 
 
 @pytest.mark.parametrize("package", ["tensorflow", "keras", "tf_keras"])
-def test_the_bare_environment_is_bare(bare, package):
+def test_the_bare_environment_has_no_tensorflow(bare, package):
     assert f"No module named '{package}'" in run_bare(bare, "-c", f"import {package}").stderr
 
 
-def test_without_tensorflow_the_answer_is_that_of_ground(bare, files, video_path, expected):
+def test_the_result_without_tensorflow_equals_that_of_ground(bare, files, video_path, expected):
     done = run_bare(
         bare,
         "-m",
@@ -98,7 +98,7 @@ def test_without_tensorflow_the_answer_is_that_of_ground(bare, files, video_path
 
 
 @pytest.mark.parametrize(("begin", "end"), [(0, 22), (5, 17), (3, 4)])
-def test_steps_of_a_clip_are_those_of_training(begin, end):
+def test_steps_of_a_clip_equal_those_of_training(begin, end):
     features = np.arange(6 * 2, dtype=np.float16).reshape(6, 1, 1, 2)
     found = run_tflite.clip_inputs(features, begin, end, 4)
     for array, wanted in zip(
@@ -107,12 +107,12 @@ def test_steps_of_a_clip_are_those_of_training(begin, end):
         np.testing.assert_array_equal(array, wanted)
 
 
-def test_a_query_without_a_word_is_refused(files):
-    with pytest.raises(ValueError, match="holds no word"):
+def test_a_query_without_words_is_refused(files):
+    with pytest.raises(ValueError, match="contains no word"):
         run_tflite.Grounder(files["grounding"]).check_query(" ?! ")
 
 
-def test_ten_thousand_words_count_as_the_first(files):
+def test_ten_thousand_words_are_cut_to_the_maximum(files):
     grounder = run_tflite.Grounder(files["grounding"])
     features, mask = np.ones((6, 7, 7, 3)), np.ones(6, bool)
     tokens = [
@@ -141,7 +141,7 @@ def test_features_of_another_network_are_refused(files, gkcmn):
         run_tflite.Encoder(files["grounding"], gkcmn.features)
 
 
-def test_a_damaged_model_is_named(files, tmp_path):
+def test_the_error_for_a_damaged_model_names_it(files, tmp_path):
     content = bytearray(pathlib.Path(files["grounding"]).read_bytes())
     content[:64] = bytes(64)
     (tmp_path / "bad.tflite").write_bytes(content)

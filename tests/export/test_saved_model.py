@@ -64,22 +64,24 @@ def check_tubes(found, tubes):
     for i, tube in enumerate(tubes):
         assert found["segment_frames"][0, i].tolist() == [tube.begin, tube.end]
         np.testing.assert_allclose(found["score"][0, i], tube.score, atol=1e-5)
-        # A tube's boxes are in hundredths of a pixel.
+        # Boxes of a tube are rounded to hundredths of a pixel.
         boxes = found["boxes"][0, i][tube.begin : tube.end]
         np.testing.assert_allclose(boxes, tube.boxes, atol=0.006)
 
 
-def test_tensorflow_alone_gives_the_tubes_of_the_keras_model(folder, gkcmn, video_path, tmp_path):
+def test_the_saved_model_gives_the_tubes_of_the_keras_model_with_tensorflow_alone(
+    folder, gkcmn, video_path, tmp_path
+):
     encoded = make_extractor().extract(video_path)
     sentences = ["the red square moves left", "blue"]
     found = run_alone(folder, "ground_features", inputs_of(encoded, sentences), tmp_path)
     check_tubes(found, ground(gkcmn, encoded, sentences, 0, 22))
 
 
-def test_the_folder_tells_what_it_was_made_of(folder):
-    told = read_json(str(folder / "assets.extra" / "run.json"))
-    assert told["step"] == 7 and told["config"]["model"]["type"] == "gkcmn"
-    assert told["features"]["i3d_sha256"] == "0" and "tensorflow" in told["versions"]
+def test_the_exported_folder_contains_the_settings_of_its_run(folder):
+    metadata = read_json(str(folder / "assets.extra" / "run.json"))
+    assert metadata["step"] == 7 and metadata["config"]["model"]["type"] == "gkcmn"
+    assert metadata["features"]["i3d_sha256"] == "0" and "tensorflow" in metadata["versions"]
     assert saved_model.folder_size(str(folder)) > 1000
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
 
@@ -107,7 +109,7 @@ def test_saved_model_cli(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gkcmn", "-1", "1.0", "²"])
-def test_the_folder_must_be_a_version(gkcmn, name, tmp_path):
+def test_the_folder_name_must_be_a_version_number(gkcmn, name, tmp_path):
     with pytest.raises(ValueError, match="a whole number"):
         saved_model.export(gkcmn, str(tmp_path / name))
 
@@ -117,7 +119,7 @@ def test_a_version_is_not_overwritten(gkcmn, folder):
         saved_model.export(gkcmn, str(folder))
 
 
-def test_a_failure_leaves_nothing(gkcmn, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_no_files(gkcmn, tmp_path, monkeypatch):
     def fail(*_, **__):
         (tmp_path / f"1.tmp-{os.getpid()}").mkdir()
         raise OSError("no space left")
@@ -158,7 +160,7 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
 
 
 def write_run(model_dir):
-    """A run with untrained weights and the I3D `random:0`, as gkcmn_tf.train leaves it."""
+    """Writes a run with untrained weights and the I3D `random:0`, as gkcmn_tf.train does."""
     widths = {"word_width": 8, "sentence_width": 8, "fusion_width": 8, "attention_heads": 2}
     override = ",".join(f"model.gkcmn.{name}={value}" for name, value in widths.items())
     config = configs.load("gkcmn", params_override=f"{override},data.max_steps=6")

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's own parsers take the files of export/serving."""
+"""TensorFlow Serving's parsers accept the files of export/serving."""
 
 import pathlib
 
@@ -77,12 +77,12 @@ def test_monitoring():
     assert parsed.prometheus_config.enable
 
 
-def test_a_misspelt_field_is_found():
+def test_a_misspelt_field_is_an_error():
     with pytest.raises(text_format.ParseError, match="max_batch"):
         text_format.Parse("max_batch { value: 8 }", message_class("BatchingParameters")())
 
 
-def test_compose_mounts_what_its_flags_name():
+def test_compose_mounts_the_paths_of_its_flags():
     (service,) = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"].values()
     mounts = dict(reversed(volume.rsplit(":", 2)[:2]) for volume in service["volumes"])
     assert mounts["/config"] == "." and "/models" in mounts

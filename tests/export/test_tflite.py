@@ -1,4 +1,4 @@
-"""TensorFlow Lite files of a tiny run, on the interpreter, against the Keras model."""
+"""TensorFlow Lite files of a tiny run compared with the Keras model."""
 
 import numpy as np
 import pytest
@@ -30,12 +30,12 @@ def call(model, **inputs):
 
 @pytest.fixture(scope="module")
 def grounding_files(gkcmn):
-    """The grounding network of a GKCMN in each kind; int8 has seen clips of four steps."""
+    """Grounding networks by quantization; int8 is calibrated on clips of four steps."""
     examples = [make_inputs(seed) for seed in range(4)]
     return {kind: tflite.grounding_file(gkcmn, kind, examples) for kind in tflite.QUANTIZATIONS}
 
 
-def test_the_file_gives_what_the_model_gives(run):
+def test_the_file_gives_the_outputs_of_the_keras_model(run):
     network = networks.grounding(run)
     model = tflite.grounding_file(run, "none")
     for num_steps in (1, 4, T):
@@ -48,7 +48,7 @@ def test_the_file_gives_what_the_model_gives(run):
 
 
 @pytest.mark.parametrize("num_steps", [1, 4, T])
-def test_recurrences_without_a_loop_give_the_same(gkcmn, num_steps):
+def test_unrolled_recurrences_give_the_same_outputs(gkcmn, num_steps):
     network = networks.grounding(gkcmn)
     inputs = {name: tf.constant(x) for name, x in make_inputs(num_steps=num_steps).items()}
     expected = network.function(**inputs)
@@ -58,7 +58,9 @@ def test_recurrences_without_a_loop_give_the_same(gkcmn, num_steps):
 
 
 @pytest.mark.parametrize("quantization", tflite.QUANTIZATIONS)
-def test_every_kind_runs_on_built_in_operators_and_static_shapes(grounding_files, quantization):
+def test_every_quantization_uses_built_in_operators_and_static_shapes(
+    grounding_files, quantization
+):
     model = grounding_files[quantization]
     assert not [name for name in operators(model) if name.startswith(("CUSTOM", "FLEX"))]
     interpreter = Interpreter(model_content=model)
@@ -72,8 +74,8 @@ def test_every_kind_runs_on_built_in_operators_and_static_shapes(grounding_files
 
 @pytest.mark.parametrize("quantization", ["float16", "dynamic", "int8"])
 @pytest.mark.parametrize("num_steps", [1, T])
-def test_fewer_bits_change_little(grounding_files, quantization, num_steps):
-    # int8 has learnt from neither a shorter nor a longer clip.
+def test_quantization_changes_outputs_little(grounding_files, quantization, num_steps):
+    # int8 was not calibrated on a shorter or a longer clip.
     inputs = make_inputs(seed=9, num_steps=num_steps)
     expected = call(grounding_files["none"], **inputs)
     found = call(grounding_files[quantization], **inputs)
@@ -82,23 +84,24 @@ def test_fewer_bits_change_little(grounding_files, quantization, num_steps):
     assert abs(found["score"] - expected["score"]) < 0.05
 
 
-def test_fewer_bits_take_less_room(grounding_files):
+def test_quantization_reduces_the_size(grounding_files):
     sizes = {kind: len(model) for kind, model in grounding_files.items()}
     assert sizes["none"] > sizes["float16"] > sizes["dynamic"]
 
 
-def test_the_file_tells_all_that_is_needed_to_run_it(gkcmn, grounding_files, tmp_path):
+def test_the_file_contains_the_metadata_needed_to_run_it(gkcmn, grounding_files, tmp_path):
     path = tmp_path / "a.tflite"
     path.write_bytes(grounding_files["none"])
-    told = read_metadata(str(path), "grounding")
-    assert told["vocabulary"] == list(WORDS) and told["step"] == 7
-    assert (told["max_words"], told["max_steps"], told["quantization"]) == (N, T, "none")
-    assert told["features"] == gkcmn.features
-    assert told["inputs"]["features"] == ["float32", 1, T, 7, 7, C]
-    assert told["outputs"]["boxes"] == ["float32", 1, T, 4]
+    metadata = read_metadata(str(path), "grounding")
+    assert metadata["vocabulary"] == list(WORDS) and metadata["step"] == 7
+    assert (metadata["max_words"], metadata["max_steps"]) == (N, T)
+    assert metadata["quantization"] == "none"
+    assert metadata["features"] == gkcmn.features
+    assert metadata["inputs"]["features"] == ["float32", 1, T, 7, 7, C]
+    assert metadata["outputs"]["boxes"] == ["float32", 1, T, 4]
 
 
-def test_i3d_gives_the_features_of_training(video_path):
+def test_i3d_gives_the_same_features_as_in_training(video_path):
     extractor = make_flat_extractor()
     expected = extractor.extract(video_path).features
     model = tflite.i3d_file(networks.of_i3d(extractor.fingerprint, make_flat_i3d()), "none")
@@ -108,6 +111,6 @@ def test_i3d_gives_the_features_of_training(video_path):
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-3, atol=1e-3)
 
 
-def test_other_weights_of_i3d_are_refused():
+def test_other_i3d_weights_are_refused():
     with pytest.raises(ValueError, match="has other I3D weights"):
         networks.i3d({"i3d_source": "random:0", "i3d_sha256": "0"})

@@ -36,6 +36,6 @@ def test_other_files_are_refused(content, message, tmp_path):
         read_metadata(str(path), "i3d")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_the_error_for_a_missing_file_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.tflite: no such file"):
         read_metadata(str(tmp_path / "none.tflite"), "i3d")

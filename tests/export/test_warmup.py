@@ -6,7 +6,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from export import warmup
 
 
-def test_the_file_replays(folder, service):
+def test_the_warmup_file_replays(folder, service):
     path = folder / "assets.extra" / warmup.FILE
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
     requests = [

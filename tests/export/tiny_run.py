@@ -1,4 +1,4 @@
-"""A tiny run, untrained, and a stand-in for I3D."""
+"""A tiny untrained run and a replacement for I3D."""
 
 import contextlib
 import types
@@ -19,7 +19,7 @@ WEIGHTS = {"source": "stand-in", "sha256": "0"}
 
 
 def make_run(model="gkcmn", fps=None, precision="float32", **options):
-    """An untrained run; its answers differ from sentence to sentence all the same.
+    """An untrained run; its results nevertheless depend on the sentence.
 
     `options` are settings of the model.
     """
@@ -36,7 +36,7 @@ def make_run(model="gkcmn", fps=None, precision="float32", **options):
     tokenizer = tokenization.Tokenizer(WORDS, N)
     fingerprint = make_extractor(fps).fingerprint
     built = run_folder.build_model(config, tokenizer.vocabulary_size)
-    # Far enough from zero that tubes differ.
+    # Large enough that tubes differ.
     built.set_weights([4 * value for value in built.get_weights()])
     return run_folder.Run(config, tokenizer, fingerprint, built, step=7)
 
@@ -50,7 +50,7 @@ def make_i3d():
 
 
 def make_flat_i3d():
-    """Like `make_i3d`, of the layers that the real one has."""
+    """Like `make_i3d`, with the kinds of layers of the real network."""
     clips = keras.Input((None, None, None, 3))
     pooled = keras.layers.MaxPooling3D((8, 32, 32), padding="same")(clips)
     return keras.Model(
@@ -68,7 +68,7 @@ def make_extractor(fps=None):
 
 @contextlib.contextmanager
 def stand_in_i3d():
-    """`saved_model.export` takes the stand-in for the I3D of the run."""
+    """Makes `saved_model.export` use the replacement for the I3D of the run."""
     with pytest.MonkeyPatch.context() as patch:
         made = types.SimpleNamespace(i3d=make_i3d())
         patch.setattr(extraction.FeatureExtractor, "from_fingerprint", lambda *_: made)

@@ -8,7 +8,7 @@ B, Q, T, S, C, N = 2, 2, 6, 4, 5, 4
 
 @pytest.fixture
 def batch():
-    """`(inputs, labels)` as `GroundingModel` describes them: the second clip has 4 valid steps."""
+    """`(inputs, labels)` of `GroundingModel`; the second clip has 4 valid steps."""
     rng = np.random.default_rng(0)
     step_mask = np.arange(T) < np.array([[T], [4]])
     segment = np.array([[[1, 4], [0, 6]], [[0.5, 3.5], [3, 4]]], "float32")

@@ -12,7 +12,7 @@ import pytest
 from gkcmn_tf import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
-# As on a machine where nobody has chosen how much TensorFlow logs.
+# As on a machine where the log level of TensorFlow is not set.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
 
 
@@ -32,7 +32,7 @@ def gkcmn(*arguments):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_help_lists_every_command_with_its_line(arguments):
+def test_help_lists_every_command_with_its_summary(arguments):
     done = gkcmn(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert cli.EXAMPLE in done.stdout
@@ -41,13 +41,13 @@ def test_help_lists_every_command_with_its_line(arguments):
     assert all(len(line) < 120 and line.endswith(".") for line in lines)
 
 
-def test_help_of_export_lists_its_commands_only():
+def test_help_of_export_lists_only_its_commands():
     done = gkcmn("export")
     assert done.returncode == 0
     assert "  export onnx " in done.stdout and "  train " not in done.stdout
 
 
-def test_the_list_imports_no_tensorflow():
+def test_listing_commands_does_not_import_tensorflow():
     code = (
         "import sys; sys.modules |= dict.fromkeys(['tensorflow', 'keras', 'numpy']); "
         "sys.argv = ['gkcmn']; from gkcmn_tf import cli; cli.main()"
@@ -97,7 +97,7 @@ def test_every_program_starts_through_the_wrapper():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_help_of_a_command_is_quiet_and_has_its_example(name):
+def test_help_of_a_command_logs_nothing_and_contains_its_example(name):
     done = gkcmn(*name.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(rf"^    gkcmn {name}( |$)", done.stdout, re.MULTILINE)
@@ -129,13 +129,13 @@ def test_help_of_a_command_is_quiet_and_has_its_example(name):
         ("benchmarks.storage", [], "missing "),
     ],
 )
-def test_a_mistake_is_one_line_in_each_program(module, arguments, message):
+def test_a_user_error_is_one_line_in_each_program(module, arguments, message):
     done = call(module, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {message}") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_all_that_libraries_log_is_shown_on_demand():
+def test_verbose_shows_the_logs_of_libraries():
     done = gkcmn("train", "--help", "--verbose")
     assert done.returncode == 0 and "tensorflow" in done.stderr

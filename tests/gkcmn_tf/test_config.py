@@ -7,7 +7,7 @@ from gkcmn_tf import config
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def test_defaults_are_the_papers():
+def test_defaults_equal_the_paper():
     experiment = config.load("gkcmn")
     model, data, train = experiment.model.gkcmn, experiment.data, experiment.train
     assert (data.max_steps, data.max_words, model.word_width) == (200, 20, 300)
@@ -17,7 +17,7 @@ def test_defaults_are_the_papers():
     assert train.learning_rate == 0.003
 
 
-def test_later_changes_win(tmp_path):
+def test_later_changes_take_precedence(tmp_path):
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text("train: {steps: 5, seed: 1}")
     second.write_text("train: {seed: 2}\nmodel: {gkcmn: {sigma: 1}}")
@@ -56,22 +56,34 @@ def test_later_changes_win(tmp_path):
         ("model.gkcmn.offset_unit=frame", "offset_unit: expected one of step, width; got 'frame'"),
         ("runtime.precision=fp8", "runtime.precision: expected one of float32"),
         ("runtime.distribution_strategy=tpu", "runtime.tpu: expected an address"),
+        ("train.learning_rate=.nan", "train.learning_rate: expected a finite number, got nan"),
+        ("train: {clip_norm: .inf}", "train.clip_norm: expected a finite number, got inf"),
+        ("train: {steps: }", "train.steps: expected int, got None"),
         ("{bad", "--params_override"),
         ("model=3", "--params_override: model: expected keys and values, got 3"),
         ("model.gkcmn=[1]", "--params_override: model.gkcmn: expected keys and values, got [1]"),
         ("train: {steps: {a: 1}}", "--params_override: unknown key train.steps.a"),
         ("model.gkcmn.sigma=.nan", "model.gkcmn.sigma: expected a finite number, got nan"),
-        ("train.learning_rate=.inf", "train.learning_rate: expected a finite number, got inf"),
         ("model.gkcmn.candidate_widths=[8, .inf]", "candidate_widths: expected a finite number"),
         ("train.seed=12345678901234567890", "train.seed: expected at most 4294967295"),
         ("data.max_steps=1000000000", "data.max_steps: expected at most 10000"),
         ("train.ema_momentum=1", "train.ema_momentum: expected less than 1"),
     ],
 )
-def test_bad_values_name_the_key(override, message):
+def test_errors_for_bad_values_name_the_key(override, message):
     with pytest.raises(ValueError) as error:
         config.load("gkcmn", [], override)
     assert message in str(error.value)
+
+
+def test_a_text_without_a_value_is_empty(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("data: {i3d_weights: random:0, records_dir: here}")
+    experiment = config.load("gkcmn", [str(path)], "data.i3d_weights=,train.steps=3")
+    assert (experiment.data.i3d_weights, experiment.data.records_dir) == ("", "here")
+    assert experiment.train.steps == 3
+    path.write_text("data:\n  records_dir:\n")
+    assert config.load("gkcmn", [str(path)]).data.records_dir == ""
 
 
 def test_errors_name_the_file(tmp_path):
@@ -86,9 +98,10 @@ def test_errors_name_the_file(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"broken\.yaml: expected keys"):
             config.load("gkcmn", [str(path)])
-    path.write_bytes("data: {records_dir: caf\u00e9}".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"broken\.yaml: expected text in UTF-8"):
-        config.load("gkcmn", [str(path)])
+    for content in (b"data: {records_dir: caf\xe9}", b"\x00\xff\xf2"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"broken\.yaml: expected text in UTF-8"):
+            config.load("gkcmn", [str(path)])
     path.write_text("train:\n  steps: a: b\n")
     with pytest.raises(ValueError, match=r"(?s)broken\.yaml: not valid YAML: .*line 2"):
         config.load("gkcmn", [str(path)])
@@ -114,7 +127,7 @@ def test_configs_of_data_sets(experiment, name, max_steps, max_words, eval_split
 
 
 @pytest.mark.parametrize("name", ["gkcmn", "bm"])
-def test_saved_config_round_trips(name, tmp_path):
+def test_a_saved_config_is_loaded_unchanged(name, tmp_path):
     experiment = config.load(name, [], "train.seed=7")
     config.save(experiment, str(tmp_path))
     again = config.saved(str(tmp_path))
@@ -125,6 +138,6 @@ def test_saved_config_round_trips(name, tmp_path):
     assert texts[0] == texts[1]
 
 
-def test_saved_needs_a_run(tmp_path):
+def test_loading_the_config_of_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"is .* a --model_dir of"):
         config.saved(str(tmp_path))

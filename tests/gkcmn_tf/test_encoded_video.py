@@ -1,5 +1,6 @@
 """Encoded videos on disk."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -9,7 +10,7 @@ from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 
 
-@pytest.fixture(params=[None, np.array([0, 0, 3, 5])], ids=["every frame", "resampled"])
+@pytest.fixture(params=[None, np.array([0, 0, 1, 3, 4, 5])], ids=["every frame", "resampled"])
 def video(request):
     timeline = Timeline(np.array([0, 0.1, 0.25, 0.3, 0.4, 0.9]), 1.0, request.param)
     source = SourceVideo("clips/ä.mp4", 640, 360, 29.97, timeline)
@@ -17,7 +18,7 @@ def video(request):
     return EncodedVideo(features, source, {"fps": None, "shape": [7, 7, 3]})
 
 
-def test_what_was_saved_is_loaded(video, tmp_path):
+def test_a_saved_video_is_loaded_unchanged(video, tmp_path):
     video.save(tmp_path / "deep" / "video.npz")
     loaded = EncodedVideo.load(tmp_path / "deep" / "video.npz")
     np.testing.assert_array_equal(loaded.features, video.features)
@@ -46,3 +47,53 @@ def test_other_files_are_refused(video, tmp_path):
     np.savez(path, features=np.array([object()], dtype=object))
     with pytest.raises(ValueError, match=r"video\.npz: not an encoded video"):
         EncodedVideo.load(path)
+
+
+def with_timeline(video, **changes):
+    timeline = dataclasses.replace(video.source.timeline, **changes)
+    return dataclasses.replace(video, source=dataclasses.replace(video.source, timeline=timeline))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: dataclasses.replace(v, features=v.features[:1]), "features: expected shape"),
+        (
+            lambda v: dataclasses.replace(v, features=v.features[..., :2]),
+            "features: expected shape",
+        ),
+        (lambda v: dataclasses.replace(v, fingerprint=[]), "fingerprint: expected a dict"),
+        (lambda v: with_timeline(v, times=v.source.timeline.times[::-1]), "times: expected times"),
+        (lambda v: with_timeline(v, times=np.full(6, np.nan)), "times: expected times"),
+        (lambda v: with_timeline(v, end_time=0.5), "times: expected times"),
+        (lambda v: with_timeline(v, source_frames=np.array([0, 6])), "source_frames: expected"),
+        (
+            lambda v: dataclasses.replace(v, source=dataclasses.replace(v.source, width="640")),
+            "width: expected a positive number, got '640'",
+        ),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_refused(video, change, message, tmp_path):
+    path = tmp_path / "video.npz"
+    change(video).save(path)
+    with pytest.raises(ValueError, match=rf"video\.npz: not an encoded video \({message}"):
+        EncodedVideo.load(path)
+
+
+def test_a_damaged_archive_is_refused(video, tmp_path):
+    """Each byte of the directory at the end of the archive is damaged in turn."""
+    path = tmp_path / "video.npz"
+    video.save(path)
+    whole = path.read_bytes()
+    begin = whole.index(b"PK\x01\x02")
+    refused = 0
+    for place in range(begin, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            loaded = EncodedVideo.load(path)
+        except ValueError as error:
+            assert "not an encoded video" in str(error)
+            refused += 1
+            continue
+        np.testing.assert_array_equal(loaded.features, video.features)
+    assert refused > 50

@@ -1,4 +1,4 @@
-"""The program that scores files, as its users run it: without TensorFlow."""
+"""The scoring program, run from the command line without TensorFlow."""
 
 import fractions
 import json
@@ -14,7 +14,7 @@ from gkcmn_tf.files import read_json
 ROOT = pathlib.Path(__file__).parents[2]
 EDGE_CASES = pathlib.Path("tests/gkcmn_tf/edge_cases")
 GT, PRED = EDGE_CASES / "gt.json", EDGE_CASES / "pred.json"
-# As if neither were installed.
+# As if neither was installed.
 PROGRAM = """
 import runpy, sys
 sys.modules |= dict.fromkeys(["tensorflow", "keras"])
@@ -35,7 +35,7 @@ def evaluate(*arguments, fails=False):
 
 
 def by_hand():
-    """The table of the edge cases' README: five exact numbers by sentence."""
+    """Returns the table in the README of the edge cases: five exact numbers by sentence."""
     text = (ROOT / EDGE_CASES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|[^|]+\|(.+)\|$", text, re.MULTILINE)
     return {
@@ -48,7 +48,7 @@ PROTOCOLS = {"all_frames": (0, 1), "sampled_5fps": (0, 2), "hcstvg": (3, 4)}
 
 @pytest.fixture(scope="module", params=PROTOCOLS)
 def scored(request, tmp_path_factory):
-    """What is scored under a protocol, and by hand: `tIoU` and `vIoU` by sentence."""
+    """Returns `tIoU` and `vIoU` by sentence, computed with a protocol and by hand."""
     output = tmp_path_factory.mktemp(request.param) / "metrics.json"
     text = evaluate(
         f"--ground_truth={GT}",
@@ -61,7 +61,7 @@ def scored(request, tmp_path_factory):
     return request.param, read_json(str(output)), text, worked
 
 
-def test_each_edge_case_scores_what_its_table_says(scored):
+def test_each_edge_case_has_the_scores_of_its_table(scored):
     _, scores, _, worked = scored
     assert scores["per_sentence"].keys() == worked.keys()
     for name, expected in worked.items():
@@ -71,7 +71,7 @@ def test_each_edge_case_scores_what_its_table_says(scored):
         ), name
 
 
-def test_means_and_shares_are_those_of_exact_numbers(scored):
+def test_means_and_shares_equal_exact_fractions(scored):
     protocol, scores, _, worked = scored
     assert scores["protocol"] == protocol
     qtypes = {entry["id"]: entry["qtype"] for entry in read_json(str(ROOT / GT))}
@@ -88,7 +88,7 @@ def test_means_and_shares_are_those_of_exact_numbers(scored):
         assert found == pytest.approx({key: float(v / len(rows)) for key, v in exact.items()})
 
 
-def test_what_is_missing_is_counted_and_named(scored):
+def test_missing_predictions_are_counted_and_listed(scored):
     _, scores, text, _ = scored
     assert (scores["sentences"], scores["videos"]) == (27, 3)
     assert scores["missing_predictions"] == 3
@@ -98,7 +98,7 @@ def test_what_is_missing_is_counted_and_named(scored):
     assert "such as unknown" in text
 
 
-def test_the_table_names_protocol_and_groups(scored):
+def test_the_table_contains_protocol_and_groups(scored):
     protocol, scores, text, _ = scored
     assert f"Protocol {protocol}, 27 sentences about 3 videos; in brackets 95% intervals" in text
     for title in ("all", "declarative", "interrogative"):
@@ -107,14 +107,14 @@ def test_the_table_names_protocol_and_groups(scored):
         assert f" {100 * scores[group]['m_vIoU']:.2f} [" in line
 
 
-def test_it_only_prints_unless_told_where_to_write(tmp_path):
+def test_without_an_output_flag_the_program_only_prints(tmp_path):
     text = evaluate(f"--ground_truth={GT}", f"--predictions={PRED}", "--bootstrap_samples=0")
     assert "Protocol all_frames, 27 sentences about 3 videos:" in text
 
 
 @pytest.fixture
 def pair(tmp_path):
-    """Files of one sentence, and the flags that name them."""
+    """Writes files of one sentence and returns their flags."""
     tube = {"begin": 3, "end": 4, "boxes": {"3": [0, 0, 8, 8]}}
     video = {"vid": "v.mp4", "width": 64, "height": 48, "fps": 25, "frame_count": 9}
     entry = {"id": "s", "qtype": "declarative", "clip": {"begin": 0, "end": 9}, "gt": tube} | video
@@ -126,11 +126,11 @@ def pair(tmp_path):
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("train", [False, True])
 def test_the_trivial_guess_for_a_file(given, train, pair, tmp_path):
-    # The one true frame of 9 has the box [0, 0, 8, 8] of 64 x 48 pixels, which is its own mean.
+    # The only true frame of 9 has the box [0, 0, 8, 8] of 64 x 48 pixels, which is also the mean.
     arguments = [pair[0], "--trivial_guess", f"--output={tmp_path}/metrics.json"]
     where, viou = f"{tmp_path}/gt.json, the scored file itself", 1.0
     if train:
-        # A picture half as high: the mean box is [0, 0, 4, 8] of the scored file's picture.
+        # A frame of half the height: the mean box is [0, 0, 4, 8] in the frame of the scored file.
         (entry,) = read_json(f"{tmp_path}/gt.json")
         entry |= {"height": 24, "gt": entry["gt"] | {"boxes": {"3": [0, 0, 4, 4]}}}
         where, viou = f"{tmp_path}/train.json", 0.5
@@ -160,7 +160,7 @@ def test_a_group_without_sentences_is_null(pair, tmp_path):
     assert scores["confidence_intervals"]["overall"] is None
 
 
-def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
+def test_the_error_for_an_invalid_file_names_it_and_nothing_is_written(pair, tmp_path):
     faulty = {"s": {"begin": 4, "end": 3, "boxes": {}, "score": 0.5}}
     (tmp_path / "pred.json").write_text(json.dumps(faulty))
     text = evaluate(*pair, f"--output={tmp_path}/metrics.json", fails=True)
@@ -190,5 +190,5 @@ def test_a_faulty_file_is_named_and_nothing_written(pair, tmp_path):
         ([f"--ground_truth={GT}", "--protocol=each"], "each"),
     ],
 )
-def test_flags_that_do_not_go_together(arguments, message):
+def test_incompatible_flags_are_errors(arguments, message):
     assert message in evaluate(*arguments, fails=True)

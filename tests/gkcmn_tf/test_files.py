@@ -5,7 +5,7 @@ import pytest
 from gkcmn_tf import files
 
 
-def test_a_file_is_there_when_it_is_whole(tmp_path):
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "new" / "folder" / "a.txt"
     with files.whole_file(str(path)) as temporary:
         with open(temporary, "w") as file:
@@ -15,7 +15,7 @@ def test_a_file_is_there_when_it_is_whole(tmp_path):
     assert os.listdir(path.parent) == ["a.txt"]
 
 
-def test_an_error_leaves_the_file_as_it_was(tmp_path):
+def test_an_error_keeps_the_existing_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(OSError, match="disk full"), files.whole_file(str(path)) as temporary:
@@ -26,13 +26,13 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_file_without_a_folder_is_written_here(tmp_path, monkeypatch):
+def test_a_file_name_without_a_folder_is_written_to_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files.write_text("a.txt", "dög")
     assert (tmp_path / "a.txt").read_bytes() == "dög".encode()
 
 
-def test_leftovers_of_killed_processes_are_removed(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     files.write_text(str(tmp_path / "b" / "a.txt"), "whole")
     writer = files.whole_file(str(tmp_path / "b" / "killed.txt"))
     with open(writer.__enter__(), "w") as file:
@@ -45,7 +45,7 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path / "b")) == ["a.txt", "notes.tmp-old"]
 
 
-def test_json_comes_back_and_bad_json_is_named(tmp_path):
+def test_json_is_read_as_written_and_errors_name_the_file(tmp_path):
     path = str(tmp_path / "a.json")
     files.write_json(path, {"é": [1, None]})
     assert files.read_json(path) == {"é": [1, None]}
@@ -60,3 +60,11 @@ def test_json_comes_back_and_bad_json_is_named(tmp_path):
         files.read_json(path)
     with pytest.raises(FileNotFoundError, match=r"none\.json: no such file"):
         files.read_json(str(tmp_path / "none.json"))
+
+
+def test_a_folder_is_told_before_anything_is_written(tmp_path):
+    with (
+        pytest.raises(IsADirectoryError, match=f"Is a directory: '{tmp_path}'"),
+        files.whole_file(str(tmp_path)),
+    ):
+        pytest.fail("the file was opened")

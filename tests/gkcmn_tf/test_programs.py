@@ -1,4 +1,4 @@
-"""The programs one after another, as a user runs them, on a shapes data set of ten videos."""
+"""The programs in sequence, run from the command line on a shapes data set of ten videos."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def call(module, *arguments, fails=False):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Shapes, records, and both models trained for a few steps."""
+    """Shapes, records and both models, trained for a few steps."""
     folder = tmp_path_factory.mktemp("run")
     shapes = folder / "shapes"
     call(
@@ -86,7 +86,7 @@ def example(folder):
 pytestmark = pytest.mark.slow
 
 
-def test_training_leaves_everything_that_a_run_needs(folder):
+def test_training_writes_all_files_of_a_run(folder):
     for model in ("gkcmn", "bm"):
         names = {path.name for path in (folder / model).iterdir()}
         expected = {"params.yaml", "vocabulary.txt", "features.json", "versions.json", "checkpoint"}
@@ -96,7 +96,7 @@ def test_training_leaves_everything_that_a_run_needs(folder):
         assert run_folder.load(str(folder / model)).step == 6
 
 
-def test_training_again_does_nothing_and_further_goes_on(folder):
+def test_a_finished_run_is_not_trained_again_and_more_steps_resume_it(folder):
     before = run_folder.load(str(folder / "bm")).model.get_weights()
     call("gkcmn_tf.train", *train_arguments(folder, "bm"))
     for a, b in zip(before, run_folder.load(str(folder / "bm")).model.get_weights(), strict=True):
@@ -107,12 +107,12 @@ def test_training_again_does_nothing_and_further_goes_on(folder):
     assert run_folder.load(str(folder / "bm")).step == 8
 
 
-def test_a_run_keeps_its_settings(folder):
+def test_a_run_cannot_be_resumed_with_other_settings(folder):
     (folder / "other.yaml").write_text(MODEL.replace("TYPE", "gkcmn").replace("16", "12"))
     arguments = list(train_arguments(folder, "gkcmn"))
     arguments[1] = f"--config_file={folder}/other.yaml"
     error = call("gkcmn_tf.train", *arguments, fails=True)
-    assert "holds a run with other settings" in error and "data.max_steps: 16 -> 12" in error
+    assert "contains a run with other settings" in error and "data.max_steps: 16 -> 12" in error
 
 
 @pytest.mark.parametrize("model", ["gkcmn", "bm"])
@@ -174,7 +174,7 @@ def test_ground(folder, example):
     assert len(list(reading.decode_frames(str(drawn[0]), size=None))) == 48
 
 
-def test_ground_reads_sentences_from_a_file_and_writes_other_forms(folder, example):
+def test_ground_reads_sentences_from_a_file_and_writes_other_formats(folder, example):
     path, query = example
     (folder / "queries.txt").write_text(f"{query}\n\nwhat moves?\n", encoding="utf-8-sig")
     output = folder / "tubes.csv"
@@ -194,36 +194,36 @@ def test_ground_reads_sentences_from_a_file_and_writes_other_forms(folder, examp
     assert len(list((folder / "cache").iterdir())) == 1
 
 
-def test_ground_says_that_a_sentence_is_absent(folder, example):
+def test_ground_reports_an_absent_sentence(folder, example):
     path, query = example
     arguments = (f"--preset={folder}/gkcmn", f"--video={path}", f"--query={query}")
     answer = json.loads(call("gkcmn_tf.ground", *arguments, "--threshold=1", "--nodraw"))
     assert answer["absent"] is True and 0 < answer["score"] < 1
 
 
-def test_a_run_exported_as_a_preset_answers_as_the_run(folder, example):
+def test_an_exported_preset_gives_the_results_of_its_run(folder, example):
     path, query = example
     preset = folder / "preset"
     to_export = (f"--model_dir={folder}/gkcmn", f"--output_dir={preset}", "--weights=float32")
     assert "# preset" in call("export.preset", *to_export)
-    asked = (f"--video={path}", f"--query={query}", "--nodraw")
+    arguments = (f"--video={path}", f"--query={query}", "--nodraw")
     from_run, from_preset = (
-        json.loads(call("gkcmn_tf.ground", f"--preset={source}", *asked))
+        json.loads(call("gkcmn_tf.ground", f"--preset={source}", *arguments))
         for source in (folder / "gkcmn", preset)
     )
     assert from_run == from_preset
 
 
-def test_tflite_files_answer_as_ground_does(folder, example):
+def test_tflite_files_give_the_results_of_ground(folder, example):
     path, query = example
-    asked = (f"--video={path}", f"--query={query}")
-    wanted = json.loads(call("gkcmn_tf.ground", f"--preset={folder}/gkcmn", "--nodraw", *asked))
+    arguments = (f"--video={path}", f"--query={query}")
+    wanted = json.loads(call("gkcmn_tf.ground", f"--preset={folder}/gkcmn", "--nodraw", *arguments))
     files = {network: f"{folder}/{network}.tflite" for network in ("grounding", "i3d")}
     for network, file in files.items():
         to_export = (f"--model_dir={folder}/gkcmn", f"--output={file}", f"--network={network}")
         call("export.tflite", *to_export)
     models = (f"--model={files['grounding']}", f"--i3d={files['i3d']}")
-    found = json.loads(call("export.run_tflite", *models, *asked))
+    found = json.loads(call("export.run_tflite", *models, *arguments))
     assert wanted.pop("video") == str(path)
     for answer in (wanted, found):
         answer["boxes"] = np.array(list(answer["boxes"].values()))
@@ -231,7 +231,7 @@ def test_tflite_files_answer_as_ground_does(folder, example):
     assert found == pytest.approx(wanted, abs=1e-3)
 
 
-def test_ground_makes_the_features_that_training_had(folder, example):
+def test_ground_extracts_the_same_features_as_training(folder, example):
     path, _ = example
     trained = read_json(str(folder / "gkcmn" / "features.json"))
     made = extraction.FeatureExtractor.from_fingerprint(trained).extract(str(path)).as_stored()
@@ -242,7 +242,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"query": " ?! "}, "holds no word"),
+        ({"query": " ?! "}, "contains no word"),
         ({"video": "none.mp4"}, "none.mp4: no such file"),
         ({"end": "99"}, "within the video's 1.92 s"),
         ({"begin": "3", "end": "2"}, "--begin=3 --end=2: expected begin < end"),
@@ -254,7 +254,7 @@ def test_ground_makes_the_features_that_training_had(folder, example):
         ({"format": "hcstvg", "top_k": "2"}, "--format=hcstvg has one tube per video"),
     ],
 )
-def test_ground_refuses_bad_input(change, message, folder, example):
+def test_ground_refuses_invalid_input(change, message, folder, example):
     path, query = example
     flags = {"preset": folder / "gkcmn", "video": path, "query": query, "draw": "false"} | change
     error = call("gkcmn_tf.ground", *(f"--{k}={v}" for k, v in flags.items()), fails=True)
@@ -296,9 +296,7 @@ def resampled_run(folder):
     return run
 
 
-def test_ground_with_resampled_features_answers_in_frames_of_the_file(
-    folder, resampled_run, example
-):
+def test_ground_with_resampled_features_returns_frames_of_the_file(folder, resampled_run, example):
     path, query = example
     line = call(
         "gkcmn_tf.ground",
@@ -324,7 +322,7 @@ def test_ground_with_resampled_features_answers_in_frames_of_the_file(
     assert made.frame_count == stored.frame_count == 19
 
 
-def test_evaluate_on_resampled_records_says_so(folder, resampled_run):
+def test_evaluate_reports_the_frame_rate_of_resampled_records(folder, resampled_run):
     resampled = f"--records_dir={folder}/records-10fps"
     arguments = (f"--model_dir={resampled_run}", resampled)
     submission = f"--hcstvg_submission={folder}/results.json"
@@ -335,4 +333,4 @@ def test_evaluate_on_resampled_records_says_so(folder, resampled_run):
     tubes = read_json(str(resampled_run / "predictions.json")).values()
     assert all(tube["end"] <= 19 for tube in tubes)
     error = call("gkcmn_tf.evaluate", f"--model_dir={folder}/gkcmn", resampled, fails=True)
-    assert "(training's -> these): fps: None -> 10.0" in error
+    assert "(training -> records): fps: None -> 10.0" in error

@@ -1,4 +1,4 @@
-"""The training program: on replicas and workers, killed and restarted, and with a loss of NaN."""
+"""The training program: replicas and workers, interruption and resuming, and a NaN loss."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from gkcmn_tf import config as configs
 from gkcmn_tf import train
 from gkcmn_tf.features import feature_records
-from gkcmn_tf.features.statistics import feature_distance
 from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.out_of_distribution import feature_distance
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.training import checkpoints, run_folder, statistics
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Records of nine videos with one to three sentences each, which differ in what they hold."""
+    """Records of nine different videos with one to three sentences each."""
     folder = tmp_path_factory.mktemp("records")
     rng = np.random.default_rng(0)
     clips, index = [], 0
@@ -96,7 +96,7 @@ class Process:
     """A program that runs in the background."""
 
     def __init__(self, arguments, **environment):
-        # A file never fills up, as a pipe does that nobody reads.
+        # A file cannot fill up, unlike a pipe that is not read.
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             arguments,
@@ -115,7 +115,7 @@ class Process:
         return self.output()
 
     def kill_after(self, model_dir, step):
-        """kill -9 as soon as there is a checkpoint of that step or a later one."""
+        """Sends SIGKILL as soon as there is a checkpoint of that step or a later one."""
         while not any(saved >= step for saved in saved_steps(model_dir)):
             assert self._process.poll() is None, self.output()
             time.sleep(0.001)
@@ -131,7 +131,7 @@ def saved_steps(model_dir):
 
 
 def curve(model_dir, name="loss"):
-    """The value of a scalar at every step, whatever was written last."""
+    """Returns the last written value of a scalar at every step."""
     events = event_accumulator.EventAccumulator(str(model_dir / "train"), {"tensors": 0})
     events.Reload()
     values = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(name)}
@@ -144,14 +144,14 @@ def weights(model_dir):
 
 @pytest.fixture(scope="module")
 def one_replica(folder, tmp_path_factory):
-    """The folder of a run on one device."""
+    """Folder of a run on one device."""
     model_dir = tmp_path_factory.mktemp("one")
     train_here(folder, model_dir, tf.distribute.OneDeviceStrategy("CPU:0"))
     assert len(curve(model_dir)) == STEPS
     return model_dir
 
 
-def test_statistics_are_those_of_the_first_batches(folder, one_replica):
+def test_statistics_are_computed_from_the_first_batches(folder, one_replica):
     found = read_json(str(one_replica / statistics.STATISTICS_FILE))
     best = one_replica / checkpoints.BEST_FOLDER / statistics.STATISTICS_FILE
     assert read_json(str(best)) == found
@@ -168,7 +168,9 @@ def test_statistics_are_those_of_the_first_batches(folder, one_replica):
     assert features["distance"]["median"] == pytest.approx(np.median(distances), rel=1e-4)
 
 
-def test_a_run_without_statistics_gets_those_of_its_start(folder, one_replica, tmp_path):
+def test_a_resumed_run_without_statistics_computes_them_from_the_first_batches(
+    folder, one_replica, tmp_path
+):
     model_dir = tmp_path / "run"
     shutil.copytree(one_replica, model_dir)
     path = model_dir / statistics.STATISTICS_FILE
@@ -206,7 +208,7 @@ def test_missing_gpus_are_counted(present, wanted, message, monkeypatch):
         )
 
 
-def test_two_replicas_have_the_loss_curve_of_one(folder, one_replica, two_replicas, tmp_path):
+def test_two_replicas_have_the_same_loss_curve_as_one(folder, one_replica, two_replicas, tmp_path):
     train_here(folder, tmp_path, two_replicas)
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
@@ -232,16 +234,18 @@ def start_workers(folder, model_dir):
     return [Process(arguments, TF_CONFIG=task) for task in cluster(2)]
 
 
-def test_two_workers_have_the_loss_curve_of_one_replica(folder, one_replica, tmp_path):
+def test_two_workers_have_the_same_loss_curve_as_one_replica(folder, one_replica, tmp_path):
     for worker in start_workers(folder, tmp_path):
         worker.finish()
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
 
-def test_a_run_that_loses_a_worker_goes_on_when_all_are_started_anew(folder, one_replica, tmp_path):
+def test_a_run_that_loses_a_worker_is_resumed_by_restarting_all_workers(
+    folder, one_replica, tmp_path
+):
     workers = start_workers(folder, tmp_path)
     workers[1].kill_after(tmp_path, 5)
-    # What an orchestrator does with the others, which wait for the lost one.
+    # An orchestrator also ends the other workers, which wait for the lost one.
     workers[0].kill()
     assert max(saved_steps(tmp_path)) < STEPS
     for worker in start_workers(folder, tmp_path):
@@ -249,12 +253,14 @@ def test_a_run_that_loses_a_worker_goes_on_when_all_are_started_anew(folder, one
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
 
-# Every source of randomness that training has, and all state that an optimizer may hold.
+# All sources of randomness in training and all kinds of optimizer state.
 STATEFUL = "model.bm.feature_dropout=0.5,train.ema_momentum=0.9,train.decay_steps=20"
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_a_killed_run_ends_as_an_undisturbed_one(precision, folder, tmp_path):
+def test_a_killed_and_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    precision, folder, tmp_path
+):
     override = f"{STATEFUL},runtime.precision={precision}"
     Process(command(folder, tmp_path / "whole", override=override)).finish()
     broken = command(folder, tmp_path / "killed", override=override)
@@ -267,9 +273,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(precision, folder, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
-    folder, one_replica, tmp_path
-):
+def test_a_damaged_newest_checkpoint_is_replaced_by_the_previous_one(folder, one_replica, tmp_path):
     Process(command(folder, tmp_path, override="train.steps=20")).finish()
     (data,) = tmp_path.glob("ckpt-20.data*")
     data.write_bytes(data.read_bytes()[:500])
@@ -278,14 +282,14 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since_the_one_before(
     np.testing.assert_allclose(curve(tmp_path), curve(one_replica), rtol=1e-5)
 
 
-def test_the_best_checkpoint_is_a_run_of_its_own(folder, one_replica):
+def test_the_best_checkpoint_can_be_loaded_as_a_run(folder, one_replica):
     best = run_folder.load(str(one_replica / checkpoints.BEST_FOLDER))
     assert best.step in (20, 40, 50)
     metric = read_json(str(one_replica / checkpoints.BEST_FOLDER / checkpoints.BEST_FILE))
     assert 0 <= metric <= 1
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_sentences(folder, tmp_path):
+def test_a_nonfinite_loss_stops_the_run_and_reports_the_sentences_of_its_batch(folder, tmp_path):
     arguments = command(folder, tmp_path, override="train.learning_rate=1e30,train.clip_norm=0")
     output = Process(arguments).finish(code=1)
     failure = read_json(str(tmp_path / train.FAILURE_FILE))

@@ -1,4 +1,4 @@
-"""Tubes in other programs' formats, read back by libraries that know them."""
+"""Tubes in the formats of other programs, read by libraries for these formats."""
 
 import csv
 import io
@@ -21,13 +21,13 @@ SENTENCE = 'a <b>bold</b> dog & a cat\n\n"jumps" --> 跳'
 
 
 def make_video(path="clips/park.mp4", count=10):
-    """A tenth of a second a frame, but for frame 4, which stays for half a second."""
+    """Returns a video with frames of 0.1 s, except frame 4 of 0.5 s."""
     times = np.arange(count) / 10 + 0.4 * (np.arange(count) > 4)
     return SourceVideo(path, 640, 360, 10.0, Timeline(times, times[-1] + 0.1))
 
 
 def moving_tube(video, sentence=SENTENCE, begin=3, score=0.75):
-    """Four frames: to the right by 2, by 2, then down by 10."""
+    """Returns four frames: right by 2, again by 2, then down by 10."""
     boxes = np.array([[10, 20, 30, 60], [12, 20, 32, 60], [14, 20, 34, 60], [14, 30, 34, 70.5]])
     return Tube(begin, begin + 4, boxes, score, sentence=sentence, video=video)
 
@@ -39,7 +39,7 @@ def answers():
     return [moving_tube(video), Absent("no such thing", 0.125, video), still]
 
 
-def test_json_has_a_line_for_each_answer(answers):
+def test_json_has_one_line_per_result(answers):
     lines = [json.loads(line) for line in format_answers(answers, "json").splitlines()]
     assert [line.pop("video") for line in lines] == ["clips/park.mp4"] * 3
     assert lines[0] == answers[0].to_json()
@@ -49,7 +49,7 @@ def test_json_has_a_line_for_each_answer(answers):
     assert seconds == pytest.approx([1.2, 1.4])
 
 
-def test_csv_has_a_row_for_each_frame(answers):
+def test_csv_has_one_row_per_frame(answers):
     other = moving_tube(make_video("b, c.mp4"), "other")
     rows = list(csv.DictReader(io.StringIO(format_answers([*answers, other], "csv"))))
     assert [row["video"] for row in rows] == ["clips/park.mp4"] * 7 + ["b, c.mp4"] * 4
@@ -63,7 +63,7 @@ def test_csv_has_a_row_for_each_frame(answers):
     assert (rows[4]["x1"], rows[4]["y2"]) == ("", "")
 
 
-def test_webvtt_has_a_cue_for_each_tube(answers):
+def test_webvtt_has_one_cue_per_tube(answers):
     text = format_answers(answers[::-1], "webvtt")
     captions = webvtt.from_string(text).captions
     assert [(c.start, c.end) for c in captions] == [
@@ -76,7 +76,7 @@ def test_webvtt_has_a_cue_for_each_tube(answers):
     assert "NOTE absent, score 0.125: no such thing\n\n" in text
 
 
-def test_a_webvtt_cue_beyond_an_hour():
+def test_a_webvtt_cue_after_one_hour():
     video = SourceVideo("v.mp4", 64, 48, 0.001, Timeline(np.array([0, 3723.0456]), 3723.0457))
     tube = Tube(1, 2, np.ones((1, 4)), sentence="late", video=video)
     (caption,) = webvtt.from_string(format_answers([tube], "webvtt")).captions
@@ -84,7 +84,7 @@ def test_a_webvtt_cue_beyond_an_hour():
 
 
 def boxes_of(dataset):
-    """`(track, label, corners, attributes)` by frame, of what datumaro read."""
+    """Returns `(track, label, corners, attributes)` by frame, as read by datumaro."""
     labels = dataset.categories()[AnnotationType.label]
     return {
         item.id: [
@@ -100,12 +100,12 @@ def boxes_of(dataset):
     }
 
 
-def test_mot_is_read_by_datumaro(answers, tmp_path):
+def test_datumaro_reads_mot(answers, tmp_path):
     (tmp_path / "gt").mkdir()
     (tmp_path / "gt" / "gt.txt").write_text(format_answers(answers, "mot"))
     (tmp_path / "gt" / "labels.txt").write_text("object")
     found = boxes_of(datumaro.Dataset.import_from(str(tmp_path), "mot_seq"))
-    # Frames count from 1 there; the track is the answer's place.
+    # Frames count from 1; the track is the index of the result.
     assert {int(frame): row[0][0] for frame, row in found.items()} == {
         **dict.fromkeys((4, 5, 6, 7), 1),
         **dict.fromkeys((9, 10), 3),
@@ -116,13 +116,13 @@ def test_mot_is_read_by_datumaro(answers, tmp_path):
         np.testing.assert_allclose(corners, answers[0].boxes[row])
 
 
-def test_mot_holds_the_score_as_confidence(answers):
+def test_mot_contains_the_score_as_confidence(answers):
     rows = list(csv.reader(io.StringIO(format_answers(answers, "mot"))))
     assert rows[0] == ["4", "1", "10.0", "20.0", "20.0", "40.0", "0.75", "1", "1"]
     assert {row[6] for row in rows[4:]} == {"0.5"}
 
 
-def test_cvat_is_read_by_datumaro(answers, tmp_path):
+def test_datumaro_reads_cvat(answers, tmp_path):
     (tmp_path / "annotations.xml").write_text(format_answers(answers, "cvat"), encoding="utf-8")
     dataset = datumaro.Dataset.import_from(str(tmp_path), "cvat")
     found = boxes_of(dataset)
@@ -131,7 +131,7 @@ def test_cvat_is_read_by_datumaro(answers, tmp_path):
         ((track, label, corners, attributes),) = found[f"frame_{3 + row:06}"]
         assert (track, label, attributes["sentence"]) == (0, "object", SENTENCE)
         assert (attributes["score"], attributes["outside"]) == ("0.75", False)
-        # Frame 4 lies on the line from frame 3 to frame 5.
+        # Frame 4 is interpolated linearly between frames 3 and 5.
         assert attributes["keyframe"] == (row != 1)
         np.testing.assert_allclose(corners, answers[0].boxes[row])
     ((_, _, corners, attributes),) = found["frame_000007"]
@@ -156,7 +156,7 @@ def test_cvat_describes_its_task(answers):
         max_size=30,
     )
 )
-def test_interpolating_cvat_keyframes_gives_the_boxes_back(boxes):
+def test_interpolating_cvat_keyframes_restores_the_boxes(boxes):
     boxes = np.array(boxes)
     video = make_video(count=len(boxes))
     root = ElementTree.fromstring(
@@ -187,16 +187,16 @@ def test_a_control_character_does_not_break_the_xml():
     assert root.findtext("track/box/attribute") == "abc"
 
 
-def test_hcstvg_has_an_entry_for_each_video(answers):
+def test_hcstvg_has_one_entry_per_video(answers):
     other = Absent("nothing", 0.1, make_video("b.mp4"))
     content = json.loads(format_answers([answers[0], other], "hcstvg"))
-    # Frames count from 1, and the last one is named.
+    # Frames count from 1, and the end is inclusive.
     boxes = dict(zip("4567", answers[0].boxes.tolist(), strict=True))
     assert content == {"park.mp4": {"st_frame": 4, "ed_frame": 7, "bbox": boxes}}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_no_answers_at_all(name):
+def test_an_empty_list_of_results(name):
     empty = {
         "json": "",
         "csv": "video,query,frame,seconds,x1,y1,x2,y2,score\n",
@@ -222,7 +222,7 @@ def test_two_sentences_of_one_video_are_an_error_in_hcstvg(answers):
         format_answers(answers, "hcstvg")
 
 
-def test_an_unknown_format_and_a_tube_without_video_are_errors():
+def test_an_unknown_format_and_a_tube_without_a_video_are_errors():
     with pytest.raises(ValueError, match="'xml': expected one of json, csv, webvtt, mot, cvat"):
         format_answers([], "xml")
     with pytest.raises(ValueError, match="answer 0: the tube has no video"):

@@ -1,6 +1,7 @@
-"""The API on the model and the samples in the package."""
+"""The API with the model and the samples in the package."""
 
 import json
+import math
 import pathlib
 import shutil
 import subprocess
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 
 import gkcmn_tf
+from gkcmn_tf import encoded_video
 from gkcmn_tf.evaluation.metrics import score_sentence, temporal_iou
 from gkcmn_tf.features import extraction
 from gkcmn_tf.tubes import GroundTruth
 from gkcmn_tf.video.reading import VideoError
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Means of the channels of a sample's features, rounded; made by `write_reference_features`.
+# Rounded channel means of a sample's features, written by `write_reference_features`.
 REFERENCE = pathlib.Path(__file__).with_name("sample_features.json")
 
 
@@ -36,13 +38,13 @@ def video(grounder, sample):
 
 
 def ious(tube, true):
-    """`tIoU`, `vIoU`, `sIoU` of a tube against the truth."""
+    """Returns `tIoU`, `vIoU` and `sIoU` of a tube."""
     frames = max(tube.end, true.end)
     truth = GroundTruth("a", "v", "declarative", 256, 256, 25.0, frames, 0, frames, true)
     return score_sentence(truth, tube, "all_frames")
 
 
-def test_importing_the_package_imports_no_tensorflow():
+def test_importing_the_package_does_not_import_tensorflow():
     code = (
         "import sys, gkcmn_tf; assert set(gkcmn_tf.__all__) <= set(dir(gkcmn_tf)); "
         "gkcmn_tf.presets(), gkcmn_tf.samples(), gkcmn_tf.Tube, gkcmn_tf.metrics; "
@@ -51,14 +53,14 @@ def test_importing_the_package_imports_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_can_be_imported():
     for name in gkcmn_tf.__all__:
         assert getattr(gkcmn_tf, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'VideoGruonder'"):
         _ = gkcmn_tf.VideoGruonder
 
 
-def test_the_boxed_model_finds_the_samples_better_than_the_whole_clip_does(grounder):
+def test_the_packaged_model_is_better_on_the_samples_than_the_whole_clip(grounder):
     found, whole = [], []
     for sample in gkcmn_tf.samples():
         video = grounder.encode(sample.video, progress=False)
@@ -72,7 +74,7 @@ def test_the_boxed_model_finds_the_samples_better_than_the_whole_clip_does(groun
     assert tiou > np.mean(whole) + 0.1 and viou > 0.2
 
 
-def test_sentences_together_are_answered_as_alone(grounder, video, sample):
+def test_a_list_of_sentences_gives_the_same_tubes_as_single_ones(grounder, video, sample):
     sentences = list(sample.sentences)
     together = grounder.ground(video, sentences)
     for sentence, tube in zip(sentences, together, strict=True):
@@ -82,13 +84,13 @@ def test_sentences_together_are_answered_as_alone(grounder, video, sample):
     assert grounder.ground(video, []) == []
 
 
-def test_a_file_is_encoded_first(grounder, video, sample):
+def test_a_path_is_encoded_before_grounding(grounder, video, sample):
     tube = grounder.ground(sample.video, sample.sentences[0])
     assert tube.to_json() == grounder.ground(video, sample.sentences[0]).to_json()
     assert tube.begin_seconds == pytest.approx(tube.begin / 25)
 
 
-def test_several_tubes_differ_in_time_and_come_best_first(grounder, video, sample):
+def test_several_tubes_differ_in_time_and_are_sorted_by_score(grounder, video, sample):
     tubes = grounder.ground(video, sample.sentences[0], top_k=4)
     assert tubes[0].to_json() == grounder.ground(video, sample.sentences[0]).to_json()
     assert [t.score for t in tubes] == sorted((t.score for t in tubes), reverse=True)
@@ -97,7 +99,7 @@ def test_several_tubes_differ_in_time_and_come_best_first(grounder, video, sampl
             assert temporal_iou((a.begin, a.end), (b.begin, b.end)) <= 0.5
 
 
-def test_below_the_threshold_there_is_no_tube(grounder, video, sample):
+def test_a_score_below_the_threshold_gives_no_tube(grounder, video, sample):
     (best, second) = grounder.ground(video, sample.sentences[0], top_k=2)
     between = (best.score + second.score) / 2
     assert grounder.ground(video, sample.sentences[0], threshold=1.0) is None
@@ -106,16 +108,19 @@ def test_below_the_threshold_there_is_no_tube(grounder, video, sample):
     assert [t.score for t in kept] == [best.score]
 
 
-def test_a_stretch_of_the_video_is_searched_alone(grounder, video, sample):
+def test_the_search_can_be_limited_to_a_part_of_the_video(grounder, video, sample):
     tube = grounder.ground(video, sample.sentences[0], begin=0.4, end=1.2)
     assert 10 <= tube.begin < tube.end <= 30
 
 
-def test_bad_arguments_are_errors_that_name_them(grounder, video, sample, tmp_path):
-    with pytest.raises(ValueError, match="holds no word"):
+def test_errors_for_bad_arguments_name_them(grounder, video, sample, tmp_path):
+    with pytest.raises(ValueError, match="contains no word"):
         grounder.ground(video, " ... ")
     with pytest.raises(ValueError, match="top_k: expected at least 1, got 0"):
         grounder.ground(video, sample.sentences[0], top_k=0)
+    for threshold in (math.nan, -0.1, 1.1):
+        with pytest.raises(ValueError, match="threshold: expected a score from 0 to 1, got "):
+            grounder.ground(video, sample.sentences[0], threshold=threshold)
     with pytest.raises(ValueError, match="within the video's"):
         grounder.ground(video, sample.sentences[0], begin=1, end=7)
     with pytest.raises(FileNotFoundError, match=r"none\.mp4: no such video"):
@@ -125,7 +130,7 @@ def test_bad_arguments_are_errors_that_name_them(grounder, video, sample, tmp_pa
         grounder.encode(tmp_path / "text.mp4")
 
 
-def test_unknown_and_surplus_words_are_warned_of(grounder, video, caplog):
+def test_unknown_and_surplus_words_cause_warnings(grounder, video, caplog):
     grounder.ground(video, "the red flurble " + 20 * "moves ")
     assert "words that the model was not trained on: flurble" in caplog.text
     assert "has 23 words; the model reads the first 20" in caplog.text
@@ -156,14 +161,24 @@ def test_a_cached_video_is_not_encoded_again(grounder, video, sample, tmp_path, 
     again = grounder.encode(moved, cache_dir=tmp_path / "cache", progress=False)
     assert not calls and again.source.path == str(moved)
     np.testing.assert_array_equal(again.features, first.features)
-    # Another content under the same name is not.
+    # Different content under the same name is a different video.
     shutil.copy(gkcmn_tf.samples()[2].video, moved)
     other = grounder.encode(moved, cache_dir=tmp_path / "cache", progress=False)
     assert calls == [str(moved)] and not np.array_equal(other.features, first.features)
 
 
+def test_a_damaged_file_of_the_cache_is_written_again(grounder, video, sample, tmp_path, caplog):
+    cached = encoded_video.cache_path(tmp_path, sample.video, grounder.features)
+    pathlib.Path(cached).write_bytes(b"")
+    again = grounder.encode(sample.video, cache_dir=tmp_path, progress=False)
+    np.testing.assert_array_equal(again.features, video.features)
+    assert f"{cached}: not an encoded video" in caplog.text
+    loaded = gkcmn_tf.EncodedVideo.load(cached)
+    np.testing.assert_array_equal(loaded.features, video.features)
+
+
 def test_random_i3d_weights_are_the_same_on_every_machine(grounder, sample, video):
-    """The boxed model's I3D is made from a seed: its features must not depend on the machine."""
+    """The I3D of the packaged model is generated from a seed, so its features must be portable."""
     assert grounder.extractor.fingerprint["i3d_sha256"] == grounder.features["i3d_sha256"]
     expected = np.array(json.loads(REFERENCE.read_text()))
     means = video.features.astype(np.float32).mean(axis=(0, 1, 2))
@@ -171,7 +186,7 @@ def test_random_i3d_weights_are_the_same_on_every_machine(grounder, sample, vide
     np.testing.assert_allclose(means, expected, atol=0.02 * expected.max())
 
 
-def test_a_grounder_saved_as_a_preset_answers_the_same(grounder, video, sample, tmp_path):
+def test_a_grounder_saved_as_a_preset_gives_the_same_results(grounder, video, sample, tmp_path):
     grounder.save_to_preset(tmp_path / "copy", weights="float32")
     copy = gkcmn_tf.VideoGrounder.from_preset(tmp_path / "copy")
     sentence = sample.sentences[0]

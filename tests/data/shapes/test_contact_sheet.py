@@ -15,7 +15,7 @@ def shapes_dir(tmp_path_factory):
     return root
 
 
-def test_a_row_has_stills_and_boxes_in_the_true_segment_only(shapes_dir, tmp_path):
+def test_a_row_shows_stills_with_boxes_only_in_the_true_segment(shapes_dir, tmp_path):
     path = tmp_path / "new" / "sheet.png"
     shapes_contact_sheet.write_contact_sheet(str(path), str(shapes_dir), videos=1, sentences=1)
     sheet = np.asarray(Image.open(path).convert("RGB")).astype(int)

@@ -38,26 +38,26 @@ def frames(scene):
 
 @pytest.mark.parametrize("shape", shapes_scene.SHAPES)
 @pytest.mark.parametrize("angle", [0, 0.4])
-def test_the_box_is_tight_on_what_is_drawn(shape, angle):
+def test_the_box_fits_the_drawn_object_tightly(shape, angle):
     scene = make_scene(make_object(shape, center=(40.3, 39.6), angle=angle))
     difference = frames(scene)[0].astype(int) - shapes_render.background(scene)
     rows, columns = np.nonzero(np.abs(difference).max(axis=2) > 6)
     seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     box = scene.objects[0].boxes()[0]
-    # Half a pixel of a corner may be too thin to be seen.
+    # Half a pixel at a corner may be too thin to be visible.
     assert np.abs(seen - box).max() < 1.5
     assert (seen[:2] >= np.floor(box[:2])).all()
     assert (seen[2:] <= np.ceil(box[2:])).all()
 
 
-def test_the_middle_has_the_objects_colour_and_the_rest_is_background():
+def test_the_object_has_its_colour_on_the_background():
     scene = make_scene(make_object())
     picture = frames(scene)[0]
     np.testing.assert_array_equal(picture[40, 40], COLOURS["red"])
     np.testing.assert_array_equal(picture[:20], shapes_render.background(scene)[:20])
 
 
-def test_blinking_dims_but_does_not_remove():
+def test_a_blinking_object_is_dimmed_but_visible():
     scene = make_scene(make_object(colour="white", dim=[3]))
     red = [int(picture[40, 40, 0]) for picture in frames(scene)]
     ground = int(shapes_render.background(scene)[40, 40, 0])
@@ -71,17 +71,17 @@ def test_the_later_object_is_in_front():
     np.testing.assert_array_equal(picture[40, 40], COLOURS["blue"])
 
 
-def test_an_object_that_rests_looks_the_same_and_one_that_moves_is_elsewhere():
+def test_a_resting_object_looks_the_same_and_a_moving_one_changes_place():
     thing = make_object()
     center = thing.center + np.arange(FRAMES)[:, None] * [3, 0] * (np.arange(FRAMES) > 3)[:, None]
     pictures = frames(make_scene(dataclasses.replace(thing, center=center)))
     np.testing.assert_array_equal(pictures[0], pictures[3])
     moved = np.flatnonzero((pictures[7] != pictures[0])[40].any(axis=1))
     assert moved.min() == 30  # left edge of a square of radius 14 about x = 40
-    assert moved.max() == 70  # its right edge, 21 pixels on
+    assert moved.max() == 70  # its right edge, 21 pixels further
 
 
-def test_frames_fit_the_encoder():
+def test_frames_are_uint8_with_even_width_and_height():
     pictures = frames(make_scene(make_object()))
     assert len(pictures) == FRAMES
     assert {(p.shape, p.dtype) for p in pictures} == {((80, 96, 3), np.dtype(np.uint8))}

@@ -12,7 +12,7 @@ FRAMES = 20
 
 
 def make_object(tid=0, *, start=(50, 50), step=(0, 0), actions=(), extent=0.2, shape="square"):
-    """A square of 20 x 20 pixels; `step` is made in each frame of its first action."""
+    """A square of 20 x 20 pixels; it moves by `step` in each frame of its first action."""
     steps = np.zeros((FRAMES, 2))
     if actions:
         steps[actions[0].begin : actions[0].end] = step
@@ -45,7 +45,7 @@ def sample(seed, num_frames=64):
     )
 
 
-def test_the_box_of_a_square_and_of_a_square_that_is_turned():
+def test_the_box_of_a_square_and_of_a_rotated_square():
     square = make_object(start=(50, 60))
     np.testing.assert_allclose(square.boxes()[0], [40, 50, 60, 70])
     turned = dataclasses.replace(square, angle=np.full(FRAMES, np.pi / 4))
@@ -60,7 +60,7 @@ def test_every_outline_touches_its_circle_and_stays_inside(shape):
     assert shapes_scene.UNIT_EXTENTS["square"] == pytest.approx(np.sqrt(2))
 
 
-def test_one_that_goes_across_above_a_resting_one_passes_above_it():
+def test_an_object_that_moves_across_above_a_resting_one_passes_above_it():
     mover = make_object(0, start=(20, 40), step=(8, 0), actions=[Action("move_right", 2, 14)])
     assert passings(mover, make_object(1, start=(70, 90))) == [(0, "pass_above", 1, 2, 14, True)]
     assert passings(mover, make_object(1, start=(70, 10))) == [(0, "pass_beneath", 1, 2, 14, True)]
@@ -69,23 +69,23 @@ def test_one_that_goes_across_above_a_resting_one_passes_above_it():
 @pytest.mark.parametrize(
     "other",
     [
-        # It sinks meanwhile, it is level with the lower edge, or its centre is not reached.
+        # It also moves down, is level with the lower edge, or its centre is not reached.
         make_object(1, start=(70, 90), step=(0, 1), actions=[Action("move_down", 5, 9)]),
         make_object(1, start=(70, 58)),
         make_object(1, start=(120, 90)),
     ],
 )
-def test_what_is_nearly_a_passing_is_not_a_clear_one(other):
+def test_a_near_miss_is_not_a_clear_passing(other):
     mover = make_object(0, start=(20, 40), step=(8, 0), actions=[Action("move_right", 2, 14)])
     assert passings(mover, other) == [(0, "pass_above", 1, 2, 14, False)]
 
 
-def test_one_that_stays_beside_another_does_not_pass_it():
+def test_an_object_that_stays_next_to_another_does_not_pass_it():
     mover = make_object(0, start=(20, 40), step=(2, 0), actions=[Action("move_right", 2, 14)])
     assert passings(mover, make_object(1, start=(150, 90))) == []
 
 
-def test_one_that_moves_down_does_not_pass():
+def test_an_object_that_moves_down_does_not_pass():
     mover = make_object(0, start=(60, 40), step=(0, 5), actions=[Action("move_down", 2, 14)])
     assert passings(mover, make_object(1, start=(70, 150))) == []
 
@@ -100,7 +100,7 @@ def test_one_that_moves_down_does_not_pass():
         (np.linspace(0.30, 0.35, FRAMES), ("large",), ("large",)),
     ],
 )
-def test_the_sizes_that_may_be_said(extent, always, ever):
+def test_sizes_that_sentences_may_mention(extent, always, ever):
     thing = make_object(extent=extent)
     assert thing.sizes_always == always
     assert thing.sizes_ever == ever
@@ -108,7 +108,7 @@ def test_the_sizes_that_may_be_said(extent, always, ever):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
-def test_objects_stay_in_the_frame_and_hide_each_other_little(seed):
+def test_objects_stay_in_the_frame_and_rarely_occlude_each_other(seed):
     scene = sample(seed)
     boxes = [thing.boxes() for thing in scene.objects]
     for box in boxes:
@@ -127,7 +127,7 @@ def test_objects_stay_in_the_frame_and_hide_each_other_little(seed):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
-def test_an_object_rests_unless_it_acts(seed):
+def test_an_object_rests_outside_its_actions(seed):
     for thing in sample(seed).objects:
         acting = np.zeros(len(thing.center), bool)
         for action in thing.actions:

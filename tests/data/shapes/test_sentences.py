@@ -12,7 +12,7 @@ from data.shapes.scene import Event, SceneObject
 
 FRAMES = 64
 
-# Words as a reader knows them, written out apart from the program's own table.
+# Meanings of words, independent of the table of the program.
 WORDS_OF = {
     "move_left": ["moves left", "moving left", "goes to the left"],
     "move_right": ["moves right", "moving right", "goes to the right"],
@@ -27,7 +27,7 @@ WORDS_OF = {
 }
 COLOURS = {"red", "green", "blue", "yellow", "purple", "white"}
 SHAPES = {"square", "circle", "triangle", "star", "cross"}
-# A box's side, by shape, for a circle of radius 1 around it: hand-computed.
+# Side of the bounding box by shape, for a circumscribed circle of radius 1; hand-computed.
 SIDES = {
     "square": (2**0.5, 2**0.5),
     "circle": (2, 2),
@@ -38,7 +38,7 @@ SIDES = {
 
 
 def read(sentence):
-    """Words about the subject, the action's name, words about the other object."""
+    """Returns the words about the subject, the action and the words about the other object."""
     ((name, phrase),) = [
         (name, phrase)
         for name, phrases in WORDS_OF.items()
@@ -56,7 +56,7 @@ def runs(changing):
 
 
 def observed(thing):
-    """What an object can be seen to do: name, first and last frame between which it does it."""
+    """Returns the visible actions of an object: name, first and last frame."""
     found = []
     steps = np.diff(thing.center, axis=0)
     grown, turned = np.diff(thing.radius), np.diff(thing.angle)
@@ -69,7 +69,7 @@ def observed(thing):
         "shrink": grown < 0,
         "spin": turned != 0,
     }.items():
-        # Change `i` lies between frames `i` and `i + 1`.
+        # Change `i` is between frames `i` and `i + 1`.
         found += [(name, begin + 1, end + 1) for begin, end in runs(changing)]
     dim = np.flatnonzero(~thing.bright)
     if len(dim):
@@ -83,7 +83,7 @@ def extents(scene, thing):
 
 
 def could_be(words, scene, thing):
-    """Whether a viewer could apply the words to an object; sizes between two are either."""
+    """Whether the words could describe an object; intermediate sizes are both small and large."""
     share = extents(scene, thing)
     return not (
         words & COLOURS - {thing.colour}
@@ -101,7 +101,7 @@ def surely_is(words, scene, thing):
 
 
 def passes(name, subject, other, begin, end):
-    """`(could be, surely is)`, frame by frame."""
+    """Returns `(could be, surely is)` for each frame."""
     mine, its = subject.boxes(), other.boxes()
     near, wholly = False, True
     for f in range(begin, end):
@@ -116,7 +116,7 @@ def passes(name, subject, other, begin, end):
 
 
 def matches(sentence, scene, begin, end):
-    """Tubes in the clip that the sentence could mean, and those that it surely is true of."""
+    """Returns the tubes in the clip that the sentence could describe and surely describes."""
     words, name, other_words = read(sentence)
     maybe, sure = [], []
     for thing in scene.objects:
@@ -141,39 +141,39 @@ def matches(sentence, scene, begin, end):
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
-def test_a_reader_who_sees_only_the_video_finds_one_tube_the_true_one(seed):
+def test_a_viewer_of_the_video_finds_exactly_the_true_tube(seed):
     rng = np.random.default_rng(seed)
     scene = shapes_scene.sample_scene(rng, num_frames=FRAMES, min_objects=2, max_objects=4)
     for record in make_shapes.vidstg_records(rng, scene, "0"):
         clip = record["used_segment"]["begin_fid"], record["used_segment"]["end_fid"] + 1
         truth = record["temporal_gt"]
         assert clip[0] <= truth["begin_fid"] < truth["end_fid"] <= clip[1]
-        for asked in record["captions"] + record["questions"]:
-            maybe, sure = matches(asked["description"], scene, *clip)
-            assert len(maybe) == 1, asked
-            assert sure == maybe, asked
+        for sentence in record["captions"] + record["questions"]:
+            maybe, sure = matches(sentence["description"], scene, *clip)
+            assert len(maybe) == 1, sentence
+            assert sure == maybe, sentence
             ((tid, begin, end),) = maybe
-            assert tid == asked["target_id"]
-            # An action at frame 0 cannot be seen to begin there; a blink may end brightly.
+            assert tid == sentence["target_id"]
+            # The begin of an action at frame 0 is not visible; a blink may end bright.
             assert begin - truth["begin_fid"] in ((0, 1) if truth["begin_fid"] == 0 else (0,))
             assert 0 <= truth["end_fid"] - end <= shapes_scene.BLINK_PERIOD // 2
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
-def test_statements_name_two_attributes_and_questions_leave_some_open(seed):
+def test_statements_name_two_attributes_and_questions_fewer(seed):
     rng = np.random.default_rng(seed)
     scene = shapes_scene.sample_scene(rng, num_frames=FRAMES, min_objects=2, max_objects=4)
     for record in make_shapes.vidstg_records(rng, scene, "0"):
-        for asked in record["captions"]:
-            words = read(asked["description"])[0]
+        for sentence in record["captions"]:
+            words = read(sentence["description"])[0]
             assert len(words & (COLOURS | SHAPES | {"small", "large"})) >= 2
-            assert asked["description"].endswith(".")
-        for asked in record["questions"]:
-            words = read(asked["description"])[0]
+            assert sentence["description"].endswith(".")
+        for sentence in record["questions"]:
+            words = read(sentence["description"])[0]
             assert words & {"what", "which"}
             assert len(words & (COLOURS | SHAPES | {"small", "large"})) <= 1
-            assert asked["description"].endswith("?")
+            assert sentence["description"].endswith("?")
 
 
 def make_object(tid, shape, colour, *, extent=0.15):
@@ -199,22 +199,22 @@ OTHER_SPIN = Event(RED_STAR, "spin", None, 30, 40)
 
 
 def said(function, event, events, begin=0, end=FRAMES):
-    """Every sentence that may come of 200 draws."""
+    """Returns the different sentences of 200 draws."""
     found = {
         function(np.random.default_rng(seed), event, events, begin, end) for seed in range(200)
     }
     return {text and text.rstrip(".?") for text in found}
 
 
-def test_a_question_names_no_more_than_leaves_the_subject_open():
-    asked = said(shapes_sentences.interrogative, SPIN, [SPIN])
-    assert "what spins" in asked
-    assert "which square is spinning" in asked
-    assert "what red thing turns around" in asked
-    assert not any("red square" in text or "small" in text for text in asked)
+def test_a_question_does_not_identify_its_subject():
+    sentences = said(shapes_sentences.interrogative, SPIN, [SPIN])
+    assert "what spins" in sentences
+    assert "which square is spinning" in sentences
+    assert "what red thing turns around" in sentences
+    assert not any("red square" in text or "small" in text for text in sentences)
 
 
-def test_the_distractor_in_the_clip_must_be_told_apart():
+def test_a_distractor_in_the_clip_must_be_excluded_by_the_sentence():
     both = [SPIN, OTHER_SPIN]
     assert {text.split()[1] for text in said(shapes_sentences.interrogative, SPIN, both)} == {
         "square"
@@ -223,41 +223,41 @@ def test_the_distractor_in_the_clip_must_be_told_apart():
         assert "square" in text
 
 
-def test_the_distractor_outside_of_the_clip_does_not_matter():
+def test_a_distractor_outside_the_clip_does_not_matter():
     both = [SPIN, OTHER_SPIN]
     assert "what spins" in said(shapes_sentences.interrogative, SPIN, both, begin=0, end=30)
     assert "what spins" not in said(shapes_sentences.interrogative, SPIN, both, begin=0, end=31)
 
 
-def test_nothing_is_said_of_one_of_two_that_are_alike():
+def test_no_sentence_describes_one_of_two_identical_objects():
     twin = Event(make_object(1, "square", "red"), "spin", None, 30, 40)
     assert said(shapes_sentences.declarative, SPIN, [SPIN, twin]) == {None}
     assert said(shapes_sentences.interrogative, SPIN, [SPIN, twin]) == {None}
 
 
 @pytest.mark.parametrize(
-    ("extent", "told_apart"),
+    ("extent", "distinguishes"),
     [(0.35, True), (0.26, False), (np.linspace(0.15, 0.35, FRAMES), False)],
 )
-def test_a_size_tells_apart_only_from_what_is_surely_of_another(extent, told_apart):
+def test_a_size_excludes_only_objects_clearly_of_another_size(extent, distinguishes):
     twin = Event(make_object(1, "square", "red", extent=extent), "spin", None, 30, 40)
     said_of = said(shapes_sentences.declarative, SPIN, [SPIN, twin])
-    assert (said_of != {None}) == told_apart
-    if told_apart:
+    assert (said_of != {None}) == distinguishes
+    if distinguishes:
         assert all("small" in text for text in said_of)
 
 
 @pytest.mark.parametrize("clear", [True, False])
-def test_a_near_miss_rules_a_sentence_out_as_a_clear_event_does(clear):
+def test_a_near_miss_excludes_a_sentence_like_a_clear_event(clear):
     green = make_object(2, "circle", "green")
     passing = Event(RED_SQUARE, "pass_above", green, 10, 20)
     rival = Event(RED_STAR, "pass_above", green, 30, 40, clear=clear)
-    asked = said(shapes_sentences.interrogative, passing, [passing, rival])
-    assert "which square passes above the green circle" in asked
-    assert not any(text.startswith("what") for text in asked)
+    sentences = said(shapes_sentences.interrogative, passing, [passing, rival])
+    assert "which square passes above the green circle" in sentences
+    assert not any(text.startswith("what") for text in sentences)
 
 
-def test_what_is_passed_is_named_so_that_it_can_be_found():
+def test_the_passed_object_is_named_unambiguously():
     green, blue = make_object(2, "circle", "green"), make_object(3, "circle", "blue")
     passing = Event(RED_SQUARE, "pass_beneath", green, 10, 20)
     blinking = Event(blue, "blink", None, 0, 5)

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from gkcmn_tf.evaluation import bootstrap
 
 
-def test_intervals_of_two_videos_go_from_one_to_the_other():
-    # Both, or twice the same: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
+def test_the_interval_of_two_videos_covers_the_range_between_them():
+    # Both videos or the same twice: means 0, 1/2 and 1 with odds of 1 : 2 : 1.
     values = np.array([[0.0, 5.0], [1.0, 5.0]])
     intervals = bootstrap.bootstrap_intervals(values, np.array(["v", "w"]), 500)
     np.testing.assert_allclose(intervals, [[0, 1], [5, 5]])
 
 
-def test_a_video_brings_all_its_sentences():
+def test_sentences_of_a_video_are_resampled_together():
     values = np.array([[0.0], [0.0], [0.0], [1.0]])
     few = bootstrap.bootstrap_intervals(values, np.array(["v", "v", "v", "w"]), 500)
     np.testing.assert_allclose(few, [[0, 1]])
@@ -21,7 +21,7 @@ def test_a_video_brings_all_its_sentences():
     assert many[0, 1] < 1
 
 
-def test_intervals_of_many_videos_are_those_of_the_normal_distribution():
+def test_intervals_of_many_videos_match_the_normal_distribution():
     values = np.random.default_rng(1).normal(size=(2000, 1))
     ((low, high),) = bootstrap.bootstrap_intervals(values, np.arange(2000), 4000)
     half = 1.96 * values.std() / np.sqrt(2000)
@@ -33,7 +33,7 @@ def test_one_video_has_no_interval():
 
 
 def naive_interval(values, videos, samples, seed):
-    """The mean's interval, one sample after another; videos drawn as the fast routine does."""
+    """Interval of the mean, computed sample by sample with the same random videos."""
     names = sorted(set(videos))
     rng = np.random.default_rng(seed)
     means = []
@@ -48,7 +48,7 @@ def naive_interval(values, videos, samples, seed):
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("abcde")), min_size=2, max_size=12))
-def test_intervals_agree_with_the_naive_bootstrap(rows):
+def test_intervals_equal_those_of_a_naive_bootstrap(rows):
     values, videos = zip(*rows, strict=True)
     found = bootstrap.bootstrap_intervals(np.array(values)[:, None], np.array(videos), 30)
     if len(set(videos)) < 2:

@@ -1,4 +1,4 @@
-"""The metrics on hand-worked cases, and against a scorer that goes frame by frame."""
+"""The metrics in hand-computed cases and compared with a naive scorer."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def tube(begin, end, box=BOX):
 
 
 def truth(begin, end, box=BOX, *, clip=(0, 1000), fps=25.0, name="a", qtype="declarative", vid="v"):
-    """A sentence whose target stands still."""
+    """A sentence with a constant box."""
     return tubes.GroundTruth(name, vid, qtype, 100, 100, fps, 2000, *clip, tube(begin, end, box))
 
 
@@ -56,7 +56,7 @@ def test_the_true_tube_scores_one(protocol):
     assert scores == {"tIoU": 1, "vIoU": 1, "sIoU": 1}
 
 
-def test_a_late_tube_with_half_the_box():
+def test_a_late_tube_with_half_of_the_box():
     # Frames 15..19 are in both, 10..29 in the union; the IoU is 0.5.
     scores = metrics.score_sentence(truth(10, 20), tube(15, 30, HALF), "all_frames")
     assert scores["tIoU"] == pytest.approx(5 / 20)
@@ -72,7 +72,7 @@ def test_disjoint_segments_score_zero(protocol, segment):
 
 
 def test_the_hull_ends_at_the_later_end():
-    # A published scorer takes the earlier end, which would give 10 / 10.
+    # A published scorer uses the earlier end, which would give 10 / 10.
     assert metrics.score_sentence(truth(0, 10), tube(0, 40), "all_frames")["vIoU"] == 0.25
 
 
@@ -91,7 +91,7 @@ def test_boxes_are_scored_on_sampled_frames_and_segments_on_all():
     assert scores["sIoU"] == pytest.approx(4 * 0.5 / 5)
 
 
-def test_a_truth_between_sampled_frames_scores_zero():
+def test_a_true_tube_between_sampled_frames_scores_zero():
     scores = metrics.score_sentence(truth(1, 4, clip=(0, 50)), tube(1, 4), "sampled_5fps")
     assert scores == {"tIoU": 1, "vIoU": 0, "sIoU": 0}
 
@@ -105,7 +105,7 @@ def test_a_tie_with_a_threshold_does_not_count(scored, name):
 
 
 def test_a_tie_up_to_rounding_does_not_count():
-    # Seven frames whose IoU is the threshold; added up and divided they give a little more.
+    # Seven frames whose IoU is the threshold; their rounded mean is slightly larger.
     for width in (3, 5):
         results = metrics.evaluate_predictions(
             [truth(0, 7, (0, 0, 1, 0.9))], {"a": tube(0, 7, (0, 0, width / 10, 0.9))}
@@ -114,7 +114,7 @@ def test_a_tie_up_to_rounding_does_not_count():
         assert results["overall"][f"vIoU@{width / 10}"] == 0
 
 
-def test_averages_over_all_and_by_kind_of_sentence():
+def test_averages_over_all_sentences_and_by_type():
     ground_truth = [
         truth(0, 10, name="a"),
         truth(0, 10, name="b"),
@@ -154,7 +154,7 @@ def test_averages_over_all_and_by_kind_of_sentence():
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
-def test_missing_and_unknown_predictions_are_counted_and_named(caplog):
+def test_missing_and_unknown_predictions_are_counted_and_listed(caplog):
     ground_truth = [truth(0, 10, name=name) for name in ("a", "b", "c")]
     predictions = {"a": tube(0, 10), "b": None, "x": tube(0, 10)}
     with caplog.at_level("WARNING", logger="absl"):
@@ -166,7 +166,7 @@ def test_missing_and_unknown_predictions_are_counted_and_named(caplog):
     assert "1 prediction(s) are for unknown sentences" in caplog.text
 
 
-def test_faulty_arguments_are_errors():
+def test_invalid_arguments_are_errors():
     with pytest.raises(ValueError, match=r"expected one of \['all_frames'.*got 'each'"):
         metrics.evaluate_predictions([truth(0, 10)], {}, "each")
     with pytest.raises(ValueError, match="no sentences to score"):
@@ -174,7 +174,7 @@ def test_faulty_arguments_are_errors():
 
 
 def test_frames_without_a_box_score_zero_and_are_counted(caplog):
-    # 2 of 4 boxes are there; HC-STVG's scorer knows a segment by its boxes.
+    # 2 of 4 boxes are present; HC-STVG's scorer derives the segment from the boxes.
     found = tubes.Tube(0, 4, np.array([BOX, [np.nan] * 4, BOX, [np.nan] * 4], float))
     for protocol, tiou in (("all_frames", 1), ("hcstvg", 0.5)):
         results = metrics.evaluate_predictions([truth(0, 4)], {"a": found}, protocol)
@@ -183,7 +183,7 @@ def test_frames_without_a_box_score_zero_and_are_counted(caplog):
     assert "1 prediction(s) have frames without a box" in caplog.text
 
 
-def test_given_the_true_segment_viou_is_siou():
+def test_viou_equals_siou_for_the_true_segment():
     scores = metrics.score_sentence(truth(10, 20), tube(10, 20, HALF), "all_frames")
     assert scores == {"tIoU": 1, "vIoU": 0.5, "sIoU": 0.5}
 
@@ -217,7 +217,7 @@ def naive_frames(entry, predicted, protocol):
     if protocol == "all_frames":
         return list(clip)
     kept = [entry.clip_begin]
-    for frame in clip:
+    for frame in clip[:-1]:
         if math.floor(5 * frame / entry.fps) > math.floor(5 * kept[-1] / entry.fps):
             kept.append(frame)
     if len(kept) > 200:
@@ -226,7 +226,7 @@ def naive_frames(entry, predicted, protocol):
 
 
 def naive_scores(entry, predicted, protocol):
-    """Tables 1 and 2's metrics from sets of frames."""
+    """Metrics of Tables 1 and 2, computed from sets of frames."""
     true_boxes = dict(zip(range(entry.tube.begin, entry.tube.end), entry.tube.boxes, strict=True))
     boxes = dict(zip(range(predicted.begin, predicted.end), predicted.boxes, strict=True))
     boxed = {frame for frame, box in boxes.items() if not math.isnan(box[0])}
@@ -240,7 +240,7 @@ def naive_scores(entry, predicted, protocol):
     shared = true_boxes.keys() & (boxed if protocol == "hcstvg" else boxes.keys())
     either = true_boxes.keys() | boxes.keys()
     return {
-        # Where the segments are disjoint, hull and union differ, but the numerator is 0.
+        # For disjoint segments hull and union differ, but the numerator is 0.
         "tIoU": len(shared) / len(either),
         "vIoU": total / union if union else 0,
         "sIoU": total / annotated if annotated else 0,
@@ -249,7 +249,7 @@ def naive_scores(entry, predicted, protocol):
 
 @st.composite
 def random_tubes(draw, begin, end, seed, without=0):
-    """A tube somewhere in `[begin, end)`; a share `without` of its frames may have no box."""
+    """Random tubes in `[begin, end)`; a share `without` of their frames may have no box."""
     first = draw(st.integers(begin, end - 1))
     end_frame = draw(st.integers(first + 1, end))
     rng = np.random.default_rng(draw(st.integers(0, 99)) + 100 * seed)
@@ -261,7 +261,7 @@ def random_tubes(draw, begin, end, seed, without=0):
 
 @st.composite
 def cases(draw, without=0.5):
-    """A truth inside a clip, and a prediction anywhere around it."""
+    """A true tube inside a clip and a prediction near it."""
     begin = draw(st.integers(0, 40))
     end = begin + draw(st.integers(1, 60))
     true = draw(random_tubes(begin, end, 0))
@@ -272,7 +272,7 @@ def cases(draw, without=0.5):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(cases())
-def test_scores_agree_with_the_naive_scorer(protocol, case):
+def test_scores_equal_those_of_a_naive_scorer(protocol, case):
     entry, predicted = case
     scores = metrics.score_sentence(entry, predicted, protocol)
     assert scores == pytest.approx(naive_scores(entry, predicted, protocol))

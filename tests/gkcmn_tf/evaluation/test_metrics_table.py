@@ -18,13 +18,29 @@ def test_table(tmp_path):
     assert [line.split("|")[1].strip() for line in lines if "50.00" in line] == ["GKCMN", "BM"]
 
 
-def test_only_like_is_compared(tmp_path):
+def test_metrics_with_different_protocols_are_not_compared(tmp_path):
     one = write(tmp_path / "a.json")
     two = write(tmp_path / "b.json", protocol="sampled_5fps")
     with pytest.raises(ValueError, match="expected files with the same protocol"):
         metrics_table.table([f"GKCMN={one}", f"BM={two}"])
     with pytest.raises(ValueError, match=r"x\.json: expected TITLE=FILE"):
         metrics_table.table(["x.json"])
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"overall": null}', '{"overall": {"m_tIoU": 1}}'])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json: overall: missing .*vIoU@0\.5; expected"):
+        metrics_table.table([f"A={path}"])
+
+
+def test_each_row_needs_a_file_and_a_title_of_its_own(tmp_path):
+    with pytest.raises(ValueError, match="expected TITLE=FILE, FILE a metrics"):
+        metrics_table.table([])
+    one, two = write(tmp_path / "a.json"), write(tmp_path / "b.json")
+    with pytest.raises(ValueError, match="the title 'A' occurs twice"):
+        metrics_table.table([f"A={one}", f"A={two}"])
 
 
 def test_the_table_is_in_percent():

@@ -1,4 +1,4 @@
-"""The paper's tables from metrics of made-up runs."""
+"""The paper's tables from metrics of invented runs."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gkcmn_tf import config as configs
-from gkcmn_tf.evaluation import paper_tables
+from gkcmn_tf.evaluation import paper_tables, studies
 from gkcmn_tf.files import write_json
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Sentence
@@ -20,14 +20,14 @@ def scores(m_viou, m_tiou=0.5):
 
 @pytest.fixture
 def all_scores():
-    return {name: [scores(0.2), scores(0.3)] for name in paper_tables.VARIANTS} | {
+    return {name: [scores(0.2), scores(0.3)] for name in studies.VARIANTS} | {
         "bm": [scores(0.05), scores(0.05)],
         "without_mn": [scores(0.1), scores(0.3)],
         "without_ta": [scores(0.25), scores(0.3)],
     }
 
 
-def test_rows_are_mean_and_deviation_beside_the_papers_figures(all_scores):
+def test_rows_contain_mean_standard_deviation_and_the_papers_results(all_scores):
     text = paper_tables.format_tables(all_scores, [0, 1])
     found = "| 50.00 ± 0.00 | {} | 40.00 ± 0.00 | 25.00 ± 0.00 | {} |"
     # Sample deviation of 20 and 30.
@@ -41,7 +41,7 @@ def test_rows_are_mean_and_deviation_beside_the_papers_figures(all_scores):
     assert "| w/o SK " + found.format("25.00 ± 7.07", "54.95 | 18.29 | 22.68 | 14.27") in text
 
 
-def test_table_2_has_the_temporal_ground_truth(all_scores):
+def test_table_2_uses_the_temporal_ground_truth(all_scores):
     text = paper_tables.format_tables(all_scores, [0, 1])
     table = text.split("### Table 2")[1].split("###")[0]
     assert "m_tIoU" not in table
@@ -50,33 +50,45 @@ def test_table_2_has_the_temporal_ground_truth(all_scores):
     )
 
 
-def test_ablations_that_are_not_worse_are_named(all_scores):
-    text = paper_tables.format_tables(all_scores, [0, 1])
-    assert "- w/o MN: -5.00 ± 7.07; -10.00 ± 14.14\n" in text
-    assert "- w/o TA: 2.50 ± 3.54; 5.00 ± 7.07: **not worse than the full model**" in text
-    assert "- w/o SC: 0.00 ± 0.00; 0.00 ± 0.00: **not worse than the full model**" in text
+def test_differences_have_an_interval_and_a_verdict_for_at_least_six_seeds():
+    values = {name: np.full(6, 0.2) for name in studies.PAPER} | {
+        "without_mn": 0.2 - np.array([0.01, 0.02, 0.01, 0.02, 0.01, 0.02]),
+        "without_ta": 0.2 + np.array([0.01, -0.01, 0.02, -0.02, 0.01, -0.01]),
+    }
+    runs = {name: [scores(v) for v in column] for name, column in values.items()}
+    text = paper_tables.format_tables(runs, [*range(6)])
+    # Differences of 1 and 2 points: standard error 0.2236, t of 5 degrees of freedom 2.5706.
+    assert (
+        "- w/o MN: -1.50 [-2.07, -0.93], p = 0.031: **worse**; "
+        "given: -3.00 [-4.15, -1.85], p = 0.031: **worse**\n"
+    ) in text
+    assert "- w/o TA: +0.00 [-1.63, +1.63], p = 1.000: **not distinguishable**" in text
+    two = {name: column[:2] for name, column in runs.items()}
+    assert "p = 0.500: **fewer than 6 seeds: shows nothing**" in paper_tables.format_tables(
+        two, [0, 1]
+    )
 
 
-def test_one_seed_has_no_deviation_and_a_table_needs_its_rows():
+def test_one_seed_has_no_standard_deviation_and_incomplete_tables_are_left_out():
     text = paper_tables.format_tables({"bm": [scores(0.1)], "full": [scores(0.2)]}, [7])
     assert "| GKCMN | 50.00 | 20.00 | 40.00 | 25.00 |" in text
     assert "Table 3" not in text and "leaves open" not in text
 
 
-def test_ways_to_settle_what_is_open_that_always_win_are_named(all_scores):
-    some = all_scores | {
-        "sigma_3": [scores(0.21), scores(0.35)],
-        "delta_0_7": [scores(0.2), scores(0.4)],
-        "empty_steps": [scores(0.1), scores(0.3)],
-    }
-    names = [*paper_tables.OPEN]
-    text = paper_tables.format_tables({name: some[name] for name in names}, [0, 1])
+def test_the_open_study_has_one_table_without_the_papers_figures(all_scores):
+    text = paper_tables.format_tables({name: all_scores[name] for name in studies.OPEN}, [0, 1])
     assert text.count("###") == 1 and "### What the paper leaves open\n" in text
     assert "VidSTG" not in text
-    assert "| delta of 0.7 | 50.00 ± 0.00 | 30.00 ± 14.14 | 40.00 ± 0.00 | 25.00 ± 0.00 |" in text
-    assert "- sigma of 3 cells: 3.00 ± 2.83; 6.00 ± 5.66: **better with every seed**\n" in text
-    assert "- delta of 0.7: 5.00 ± 7.07; 10.00 ± 14.14\n" in text
-    assert "- empty heatmaps around the tube: -5.00 ± 7.07; -10.00 ± 14.14\n" in text
+    assert "| delta of 0.7 | 50.00 ± 0.00 | 25.00 ± 7.07 | 40.00 ± 0.00 | 25.00 ± 0.00 |" in text
+    assert "- delta of 0.7: +0.00 [+0.00, +0.00]" in text
+
+
+def test_the_features_study_compares_with_random_weights(all_scores):
+    runs = {"random_i3d": all_scores["full"], "kinetics400": all_scores["bm"]}
+    text = paper_tables.format_tables(runs, [0, 1])
+    assert text.count("###") == 2
+    assert "m_vIoU minus that of random I3D weights" in text
+    assert "- Kinetics-400 I3D weights: -20.00 [" in text
 
 
 def test_scores_are_read_from_a_runs_folder(tmp_path):
@@ -88,22 +100,23 @@ def test_scores_are_read_from_a_runs_folder(tmp_path):
     }
 
 
-def test_gkcmn_plus_has_a_table_of_its_own_without_the_papers_figures(all_scores):
+def test_gkcmn_plus_has_a_separate_table_without_the_papers_results(all_scores):
     text = paper_tables.format_tables(all_scores | {"plus": [scores(0.3), scores(0.35)]}, [0, 1])
     table = text.split("### Beyond the paper\n")[1].split("###")[0]
     assert "| GKCMN+ | 50.00 ± 0.00 | 32.50 ± 3.54 | 40.00 ± 0.00 | 25.00 ± 0.00 |\n" in table
     assert "paper" not in table
-    assert "m_vIoU of GKCMN+ minus that of GKCMN with the same seed: 7.50 ± 3.54" in table
+    assert "- GKCMN+: +7.50 [" in table
     without = {name: runs for name, runs in all_scores.items() if name != "plus"}
     assert "Beyond" not in paper_tables.format_tables(without, [0, 1])
 
 
-@pytest.mark.parametrize("name", paper_tables.VARIANTS)
+@pytest.mark.parametrize("name", studies.VARIANTS)
 def test_every_variant_has_its_config(name):
-    variant = paper_tables.VARIANTS[name]
-    files, overrides = paper_tables.changes(variant, ["configs/shapes.yaml"], "train.seed=3")
+    variant = studies.VARIANTS[name]
+    files, overrides = paper_tables.changes(variant, ["configs/shapes.yaml"], "data.records_dir=R")
+    overrides = ",".join(filter(None, [overrides, "train.seed=3"]))
     config = configs.load(variant.experiment, files, overrides)
-    plain = configs.load(variant.experiment, ["configs/shapes.yaml"])
+    plain = configs.load(variant.experiment, ["configs/shapes.yaml"], "data.records_dir=R")
     assert config.train.seed == 3
     changed = {
         key for key, value in configs.flat(config).items() if configs.flat(plain)[key] != value
@@ -113,6 +126,15 @@ def test_every_variant_has_its_config(name):
     elif name == "plus":
         assert changed == {"data.train_split", "train.steps", "train.decay_steps"}
         assert config.train.steps == 2 * plain.train.steps
+    elif name == "random_i3d":
+        assert not changed
+    elif name == "kinetics400":
+        assert changed == {
+            "data.i3d_weights",
+            "data.records_dir",
+            "model.gkcmn.feature_dropout",
+        }
+        assert config.data.records_dir == "R_kinetics400"
     else:
         assert changed and all(key.startswith("model.gkcmn.") for key in changed)
         expected = {f"model.gkcmn.{key}": value for key, value in variant.settings.items()}

@@ -5,19 +5,28 @@ from gkcmn_tf.evaluation import protocols
 
 
 def truth(begin, end, *, clip, fps=25.0):
-    """A sentence whose target stands still."""
+    """A sentence with a constant box."""
     boxes = np.tile([0.0, 0, 10, 10], (end - begin, 1))
     tube = tubes.Tube(begin, end, boxes)
     return tubes.GroundTruth("a", "v", "declarative", 100, 100, fps, 2000, *clip, tube)
 
 
-def test_frames_at_five_a_second():
-    # At 25 frames a second a new fifth begins at every multiple of 5.
+def test_sampled_frames_at_five_per_second():
+    # At 25 frames per second, every fifth frame is sampled.
     sampled = protocols.sampled_clip_frames(truth(3, 20, clip=(3, 22)))
     np.testing.assert_array_equal(sampled, [3, 5, 10, 15, 20])
 
 
-def test_more_than_200_sampled_frames_are_thinned():
+def test_the_last_frame_of_the_clip_is_left_out_as_in_tubedetr():
+    # VidSTG's `used_segment` from 3 to 20, both inclusive: the clip [3, 21). TubeDETR reads the
+    # frames `range(3, 20)`, so frame 20, which begins a new fifth, is not among them.
+    sampled = protocols.sampled_clip_frames(truth(3, 20, clip=(3, 21)))
+    np.testing.assert_array_equal(sampled, [3, 5, 10, 15])
+    # It always has the first frame.
+    np.testing.assert_array_equal(protocols.sampled_clip_frames(truth(7, 8, clip=(7, 8))), [7])
+
+
+def test_more_than_200_sampled_frames_are_subsampled():
     # 300 fifths of 5 frames; the j-th frame taken is sampled frame j * 300 // 200.
     sampled = protocols.sampled_clip_frames(truth(0, 20, clip=(0, 1500)))
     np.testing.assert_array_equal(sampled, [5 * (j * 300 // 200) for j in range(200)])
@@ -25,4 +34,4 @@ def test_more_than_200_sampled_frames_are_thinned():
 
 def test_slow_videos_are_sampled_at_every_frame():
     sampled = protocols.sampled_clip_frames(truth(0, 4, clip=(0, 9), fps=4.0))
-    np.testing.assert_array_equal(sampled, np.arange(9))
+    np.testing.assert_array_equal(sampled, np.arange(8))

@@ -11,7 +11,7 @@ def truth(clip, size, boxes):
     return tubes.GroundTruth("s", "v", "declarative", *size, 25.0, 20, *clip, tube)
 
 
-def test_it_is_the_whole_clip_with_the_mean_box():
+def test_the_trivial_guess_is_the_whole_clip_with_the_mean_box():
     train = [
         truth((0, 10), (100, 100), [[0, 0, 20, 20], [20, 0, 40, 20]]),  # mean [.1, 0, .3, .2]
         truth((0, 10), (10, 10), [[3, 2, 5, 4]]),  # [.3, .2, .5, .4]
@@ -27,6 +27,6 @@ def test_it_is_the_whole_clip_with_the_mean_box():
     np.testing.assert_allclose(given.boxes, [[40, 10, 80, 30]])
 
 
-def test_a_mean_box_needs_sentences():
+def test_a_mean_box_without_sentences_is_an_error():
     with pytest.raises(ValueError, match="expected at least one sentence"):
         trivial_guess.mean_box([])

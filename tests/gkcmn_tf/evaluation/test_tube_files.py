@@ -13,7 +13,7 @@ from gkcmn_tf.files import write_json
 
 
 def predictions():
-    """A predictions file with one tube and one sentence without."""
+    """A predictions file with one tube and one sentence without a tube."""
     boxes = {"3": [0, 1, 2.5, 3], "4": [0, 1, 2, 3]}
     return {"a": {"begin": 3, "end": 5, "boxes": boxes, "score": 0.25}, "b": None}
 
@@ -36,7 +36,7 @@ def ground_truth():
     ]
 
 
-def test_predictions_survive_a_file(tmp_path):
+def test_predictions_are_read_as_written(tmp_path):
     path = str(tmp_path / "pred.json")
     write_json(path, predictions())
     loaded = tube_files.load_predictions(path)
@@ -46,7 +46,7 @@ def test_predictions_survive_a_file(tmp_path):
     assert tube_files.predictions_to_json(loaded) == predictions()
 
 
-def test_ground_truth_survives_a_file(tmp_path):
+def test_ground_truth_is_read_as_written(tmp_path):
     path = str(tmp_path / "gt.json")
     write_json(path, ground_truth())
     (entry,) = loaded = tube_files.load_ground_truth(path)
@@ -55,7 +55,7 @@ def test_ground_truth_survives_a_file(tmp_path):
     assert tube_files.ground_truth_to_json(loaded) == ground_truth()
 
 
-def test_a_predicted_tube_may_lie_anywhere_and_lack_boxes(tmp_path):
+def test_a_predicted_tube_may_be_outside_the_video_and_miss_boxes(tmp_path):
     path = tmp_path / "pred.json"
     boxes = {"-2": [0, 0, 1, 1], "1": [-5, 0, 900, 1]}
     content = {"a": {"begin": -2, "end": 2, "boxes": boxes, "score": -3}}
@@ -65,13 +65,13 @@ def test_a_predicted_tube_may_lie_anywhere_and_lack_boxes(tmp_path):
     assert tube_files.predictions_to_json(loaded) == content
 
 
-def test_an_empty_segment_is_no_tube(tmp_path):
+def test_an_empty_segment_is_read_as_no_tube(tmp_path):
     path = tmp_path / "pred.json"
     path.write_text('{"a": {"begin": 3, "end": 3, "boxes": {}, "score": 0.5}}')
     assert tube_files.load_predictions(str(path)) == {"a": None}
 
 
-def test_further_fields_are_left_alone(tmp_path):
+def test_unknown_fields_are_ignored(tmp_path):
     path = tmp_path / "pred.json"
     content = predictions()
     content["a"]["query"] = "a dog"
@@ -80,7 +80,7 @@ def test_further_fields_are_left_alone(tmp_path):
 
 
 def official_scores(predicted, truth):
-    """m_vIoU and m_tIoU as HC-STVG's scorer finds them, from two files in the challenge's form."""
+    """m_vIoU and m_tIoU of HC-STVG's scorer, from two files in the format of the challenge."""
     vious, tious = [], []
     for video, true in truth.items():
         if video not in predicted:
@@ -107,7 +107,7 @@ def entry(name, vid, tube):
     return tubes.GroundTruth(name, vid, "declarative", 64, 48, 25.0, 99, 0, 60, tube)
 
 
-def test_hcstvgs_submission_counts_from_one_and_includes_the_end():
+def test_frames_of_an_hcstvg_submission_count_from_one_with_an_inclusive_end():
     boxes = np.array([[0, 1, 2, 3], [np.nan] * 4, [4, 5, 6, 7]])
     truth = [entry("s0", "v.mp4", None), entry("s1", "w.mp4", None), entry("s2", "x.mp4", None)]
     found = {"s0": tubes.Tube(3, 6, boxes), "s1": None}
@@ -120,7 +120,7 @@ def test_hcstvgs_submission_counts_from_one_and_includes_the_end():
     }
 
 
-def test_hcstvgs_submission_has_no_place_for_two_sentences_of_a_video():
+def test_an_hcstvg_submission_with_two_sentences_of_a_video_is_an_error():
     truth = [entry("s0", "v.mp4", None), entry("s1", "v.mp4", None)]
     with pytest.raises(ValueError, match=r"'v\.mp4' has the sentences 's0' and 's1'"):
         tube_files.hcstvg_submission(truth, {})
@@ -128,7 +128,7 @@ def test_hcstvgs_submission_has_no_place_for_two_sentences_of_a_video():
 
 @st.composite
 def any_tube(draw, last=60):
-    """A tube of random boxes in frames `[0, last)`."""
+    """Tubes with random boxes in frames `[0, last)`."""
     begin = draw(st.integers(0, last - 1))
     end = draw(st.integers(begin + 1, last))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
@@ -137,7 +137,7 @@ def any_tube(draw, last=60):
 
 
 @given(st.lists(st.tuples(any_tube(), any_tube(99) | st.none()), min_size=1, max_size=4))
-def test_hcstvgs_scorer_finds_in_a_submission_what_we_find(pairs):
+def test_the_official_hcstvg_scorer_gives_the_same_metrics(pairs):
     truth = [entry(str(i), f"{i}.mp4", true) for i, (true, _) in enumerate(pairs)]
     found = {str(i): tube for i, (_, tube) in enumerate(pairs)}
     ours = metrics.evaluate_predictions(truth, found, "hcstvg")["overall"]
@@ -228,7 +228,7 @@ def test_errors_name_file_id_and_field_of_a_true_tube(tmp_path, damage, message)
         (tube_files.load_ground_truth, ground_truth() * 2, "id 'a' occurs twice"),
     ],
 )
-def test_files_of_another_form_are_errors(tmp_path, load, content, message):
+def test_files_of_another_format_are_errors(tmp_path, load, content, message):
     path = tmp_path / "file.json"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
@@ -257,7 +257,7 @@ def test_files_of_another_form_are_errors(tmp_path, load, content, message):
         (tube_files.load_predictions, '{"a": ', "not valid JSON"),
     ],
 )
-def test_keys_that_occur_twice_and_broken_files_are_errors(tmp_path, load, text, message):
+def test_duplicate_keys_and_damaged_files_are_errors(tmp_path, load, text, message):
     path = tmp_path / "file.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Features of whole videos, with a network small enough to do by hand."""
+"""Features of whole videos, with a network that can be computed by hand."""
 
 import json
 import pickle
@@ -18,7 +18,7 @@ WEIGHTS = {"source": "mean", "sha256": "0" * 64}
 
 
 def mean_network(time=8, scale=1.0):
-    """Means over `time` frames and 32x32 pixels in place of I3D: `[B, 8 // time, 7, 7, 3]`."""
+    """Returns a network that averages `time` frames and 32x32 pixels: `[B, 8 // time, 7, 7, 3]`."""
     clips = keras.Input((None, None, None, 3))
     means = keras.layers.AveragePooling3D((time, 32, 32))(clips)
     return keras.Model(clips, keras.layers.Rescaling(scale)(means))
@@ -30,7 +30,7 @@ def extractor():
 
 
 def write_noise(path, count):
-    """A video of `count` frames that all differ."""
+    """Writes a video of `count` distinct frames."""
     frames = np.random.default_rng(count).integers(0, 256, (count, 6, 8, 1, 3), np.uint8)
     writing.write_video(
         str(path), [np.kron(frame[:, :, 0], np.ones((8, 8, 1), np.uint8)) for frame in frames], 25
@@ -46,7 +46,7 @@ def naive_features(path):
 
 
 @pytest.mark.parametrize("num_frames", [1, 4, 13, 14, 40])
-def test_features_are_those_of_a_naive_reference(tmp_path, extractor, num_frames):
+def test_features_equal_those_of_a_naive_reference(tmp_path, extractor, num_frames):
     path = write_noise(tmp_path / "v.mp4", num_frames)
     made = extractor.extract(path)
     assert made.features.dtype == np.float16
@@ -72,7 +72,7 @@ def test_the_same_video_gives_the_same_bytes(tmp_path, extractor):
     assert (first.video_id, second.video_id) == ("a", "b")
 
 
-def test_resampled_features_are_those_of_the_frames_left(tmp_path, extractor):
+def test_resampled_features_are_those_of_the_selected_frames(tmp_path, extractor):
     path = write_noise(tmp_path / "v.mp4", 60)
     resampling = extraction.FeatureExtractor(mean_network(), WEIGHTS, fps=5, batch_size=3)
     assert extraction.differences(extractor.fingerprint, resampling.fingerprint) == ["fps"]
@@ -85,7 +85,7 @@ def test_resampled_features_are_those_of_the_frames_left(tmp_path, extractor):
     np.testing.assert_allclose(made.features, cells.mean(axis=(1, 3, 5)), atol=2e-3)
 
 
-def test_all_frames_have_their_time(tmp_path, extractor):
+def test_every_frame_has_a_time(tmp_path, extractor):
     made = extractor.extract(write_noise(tmp_path / "v.mp4", 10))
     assert made.timeline.source_frames is None
     np.testing.assert_allclose(made.timeline.times, np.arange(10) / 25)
@@ -93,7 +93,7 @@ def test_all_frames_have_their_time(tmp_path, extractor):
 
 
 @pytest.mark.parametrize("fps", [None, 5, 60])
-def test_a_long_video_is_never_held_whole(tmp_path, monkeypatch, fps):
+def test_memory_never_contains_a_whole_long_video(tmp_path, monkeypatch, fps):
     path = tmp_path / "v.mp4"
     frames = (np.full((16, 16, 3), number % 256, np.uint8) for number in range(1500))
     writing.write_video(str(path), frames, 25)
@@ -116,16 +116,16 @@ def test_a_long_video_is_never_held_whole(tmp_path, monkeypatch, fps):
     extractor = extraction.FeatureExtractor(mean_network(), WEIGHTS, fps=fps, batch_size=3)
     made = extractor.extract(str(path))
     assert made.frame_count == {None: 1500, 5: 300, 60: 3598}[fps]
-    # A batch of 3 windows is 16 frames; one is at work while the next is decoded.
+    # A batch of 3 windows is 16 frames; the next batch is decoded while one is processed.
     assert most <= 2 * 16
 
 
-def test_an_impossible_frame_rate_is_an_error():
+def test_an_invalid_frame_rate_is_an_error():
     with pytest.raises(ValueError, match="fps: expected a frame rate above 0, got 0"):
         extraction.FeatureExtractor(mean_network(), WEIGHTS, fps=0)
 
 
-def test_a_broken_video_gives_the_features_of_its_beginning(tmp_path, extractor, caplog):
+def test_a_damaged_video_gives_the_features_of_its_decodable_frames(tmp_path, extractor, caplog):
     path = tmp_path / "v.mp4"
     write_noise(path, 60)
     path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
@@ -143,19 +143,19 @@ def test_a_video_without_frames_is_an_error(tmp_path, extractor):
         extractor.extract(str(tmp_path / "v.mp4"))
 
 
-def test_features_beyond_float16_are_an_error(tmp_path):
+def test_features_outside_the_range_of_float16_are_an_error(tmp_path):
     path = write_noise(tmp_path / "v.mp4", 4)
     extractor = extraction.FeatureExtractor(mean_network(scale=1e9), WEIGHTS, batch_size=1)
     with pytest.raises(ValueError, match=r"v\.mp4: features are not finite in float16"):
         extractor.extract(path)
 
 
-def test_a_network_that_keeps_time_is_an_error():
+def test_a_network_with_several_time_steps_per_window_is_an_error():
     with pytest.raises(ValueError, match=r"gives \(3, 2, 7, 7, 3\) for a batch of windows"):
         extraction.FeatureExtractor(mean_network(time=4), WEIGHTS, batch_size=3)
 
 
-def test_the_fingerprint_says_what_decides_the_features(extractor):
+def test_the_fingerprint_contains_all_settings_that_affect_the_features(extractor):
     assert json.loads(json.dumps(extractor.fingerprint)) == {
         "i3d_source": "mean",
         "i3d_sha256": "0" * 64,
@@ -204,14 +204,14 @@ def test_a_network_with_another_shape_than_the_fingerprint_is_an_error(monkeypat
         extraction.ExtractorFactory("random:0")()
 
 
-def test_fingerprints_differ_in_all_but_the_place_of_the_weights(extractor):
+def test_fingerprints_are_compared_without_the_location_of_the_weights(extractor):
     before = extractor.fingerprint
     assert extraction.differences(before, before | {"i3d_source": "elsewhere"}) == []
     now = before | {"compute_dtype": "bfloat16", "i3d_sha256": "1" * 64, "new": 1}
     assert extraction.differences(before, now) == ["compute_dtype", "i3d_sha256", "new"]
 
 
-def test_known_weights_whose_source_is_missing_are_taken_by_their_name(monkeypatch):
+def test_published_weights_are_found_by_name_if_their_source_is_missing(monkeypatch):
     read = []
     monkeypatch.setattr(weight_sources, "read_variables", lambda source: read.append(source) or {})
     monkeypatch.setattr(weight_sources, "fingerprint", lambda _: published_weights.FINGERPRINT)

@@ -1,4 +1,4 @@
-"""Stored features: round trips, safe names, whole files."""
+"""Stored features: round trips, safe names, atomic writes."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ def make_video(dtype="float16", storage_dtype="float16"):
 
 
 @pytest.mark.parametrize("storage_dtype", STORAGE_DTYPES)
-def test_video_features_come_back_as_stored(tmp_path, storage_dtype):
+def test_video_features_are_read_as_stored(tmp_path, storage_dtype):
     video = make_video(storage_dtype=storage_dtype)
     path = feature_records.write_video_features(str(tmp_path), video)
     assert path == str(tmp_path / "features" / "v.tfrecord")
@@ -47,7 +47,7 @@ def test_features_of_another_dtype_are_refused(tmp_path):
         feature_records.write_video_features(str(tmp_path), make_video("float32"))
 
 
-def test_missing_features_name_the_file(tmp_path):
+def test_the_error_for_missing_features_names_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"features/v.tfrecord: no features for video v"):
         feature_records.read_video_features(str(tmp_path), "v")
 
@@ -64,7 +64,7 @@ def test_long_ids_have_files_of_their_own(tmp_path):
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=5))
-def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
+def test_every_video_id_has_a_unique_file_name_inside_the_folder(ids):
     names = [feature_records.features_file(video_id) for video_id in ids]
     assert len(set(names)) == len(ids)
     for name in names:
@@ -72,7 +72,7 @@ def test_any_video_id_has_a_file_name_of_its_own_inside_the_folder(ids):
         assert os.path.basename(name) not in ("", ".", "..")
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_existing_file(tmp_path, monkeypatch):
     path = feature_records.write_video_features(str(tmp_path), make_video())
     before = pathlib.Path(path).read_bytes()
 

@@ -4,7 +4,13 @@ import pytest
 
 from gkcmn_tf.features.fingerprint import read_fingerprint
 
-FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [7, 7, 1024], "fps": None}
+FEATURES = {
+    "i3d_source": "random:0",
+    "i3d_sha256": "a",
+    "compute_dtype": "float32",
+    "shape": [7, 7, 1024],
+    "fps": None,
+}
 
 
 def test_a_fingerprint_is_read_from_a_file_or_a_part_of_it(tmp_path):
@@ -19,9 +25,11 @@ def test_a_fingerprint_is_read_from_a_file_or_a_part_of_it(tmp_path):
     ("content", "message"),
     [
         ("{", "not valid JSON"),
-        ("[]", "expected an object, got list"),
+        ("[]", r"expected an object, got \[\]"),
         ("{}", "i3d_source: missing field"),
         (json.dumps(FEATURES | {"i3d_sha256": 3}), "i3d_sha256: expected a string, got 3"),
+        ('{"shape": [], "shape": []}', "key 'shape' occurs twice"),
+        (json.dumps(FEATURES | {"fps": "5"}), "fps: expected a positive number, got '5'"),
         (json.dumps(FEATURES | {"shape": 7}), "shape: expected a list, got 7"),
         (json.dumps(FEATURES | {"shape": [7, 7]}), r"shape: expected 3 positive integers, got \[7"),
         (json.dumps(FEATURES | {"shape": [7, 7, "x"]}), "shape: expected 3 positive integers"),

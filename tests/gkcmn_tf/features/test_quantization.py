@@ -1,4 +1,4 @@
-"""Features come back from disk as near as their storage allows."""
+"""Features are restored from disk within the precision of their storage type."""
 
 import numpy as np
 import pytest
@@ -16,22 +16,22 @@ FEATURES = hnp.arrays(
 )
 
 
-def test_float16_is_kept_to_the_bit():
+def test_float16_is_stored_exactly():
     features = np.array([[0.1, -3.5], [65504, 6e-8]], np.float16)
     stored = quantization.encode(features, "float16")
     assert (stored.data, stored.low.size) == (features.tobytes(), 0)
     np.testing.assert_array_equal(quantization.as_stored(features, "float16"), features)
 
 
-def test_bfloat16_keeps_eight_bits():
-    # 1 + 1/128 has eight significant bits, 1 + 1/256 lies between two and goes to the even one.
+def test_bfloat16_keeps_eight_significant_bits():
+    # 1 + 1/128 has eight significant bits; 1 + 1/256 is a tie and is rounded to even.
     features = np.array([1 + 1 / 128, 1 + 1 / 256, -2.0, 0.0], np.float16)
     np.testing.assert_array_equal(
         quantization.as_stored(features, "bfloat16"), np.float16([1 + 1 / 128, 1, -2, 0])
     )
 
 
-def test_int8_cuts_each_channel_into_255_parts():
+def test_int8_divides_the_range_of_each_channel_into_255_parts():
     features = np.array([[0, 5, 7], [255, 5, 7.25], [100.25, 5, 8]], np.float16)
     stored = quantization.encode(features, "int8")
     assert stored.low.tolist() == [0, 5, 7]
@@ -46,9 +46,9 @@ def test_int8_cuts_each_channel_into_255_parts():
 
 
 @given(FEATURES)
-def test_rounding_is_bounded(features):
+def test_the_rounding_error_is_bounded(features):
     values = features.astype(np.float64)
-    half = np.abs(np.spacing(features)).astype(np.float64)  # the last step of float16 itself
+    half = np.abs(np.spacing(features)).astype(np.float64)  # rounding of float16
     error = np.abs(quantization.as_stored(features, "bfloat16") - values)
     assert (error <= np.abs(values) / 256 + half).all()
     error = np.abs(quantization.as_stored(features, "int8") - values)
@@ -57,7 +57,7 @@ def test_rounding_is_bounded(features):
 
 
 @given(FEATURES, st.sampled_from(quantization.STORAGE_DTYPES))
-def test_a_graph_reads_the_same(features, dtype):
+def test_features_read_in_a_graph_are_the_same(features, dtype):
     stored = quantization.encode(features, dtype)
     fields = (stored.data, stored.dtype, stored.low, stored.scale)
     read = tf.function(quantization.decode)(*map(tf.constant, fields))
@@ -67,6 +67,6 @@ def test_a_graph_reads_the_same(features, dtype):
 
 
 @pytest.mark.parametrize(("array", "storage"), [("float32", "int8"), ("float16", "int4")])
-def test_other_kinds_are_refused(array, storage):
+def test_unknown_storage_types_are_refused(array, storage):
     with pytest.raises(ValueError, match="expected float16 features and a storage of"):
         quantization.encode(np.zeros((2, 2), array), storage)

@@ -1,15 +1,15 @@
-"""Reads the index of a TensorFlow checkpoint: a table of LevelDB's form, of protocol buffers."""
+"""Reads the index of a TensorFlow checkpoint, a table of protocol buffers in LevelDB's format."""
 
 import struct
 
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 _FOOTER_SIZE = 48
-_BLOCK_TRAILER = b"\x00"  # not compressed; a CRC-32C follows
+_BLOCK_TRAILER = b"\x00"  # not compressed; followed by a CRC-32C
 
 
 def read_index(content: bytes) -> dict[str, tensor_bundle_pb2.BundleEntryProto]:
-    """The entry of each tensor, by name: shape, place in the data file, masked CRC-32C."""
+    """Returns the entry of each tensor by name: shape, offset in the data file, masked CRC-32C."""
     footer = content[-_FOOTER_SIZE:]
     _, position = _handle(footer, 0)
     index_block, _ = _handle(footer, position)
@@ -23,7 +23,7 @@ def read_index(content: bytes) -> dict[str, tensor_bundle_pb2.BundleEntryProto]:
 
 
 def _entries(content, block):
-    """Keys and values of a block; a key has its first bytes in common with the one before it."""
+    """Yields keys and values of a block; a key shares a prefix with the previous one."""
     offset, size = block
     assert content[offset + size : offset + size + 1] == _BLOCK_TRAILER
     data = content[offset : offset + size]

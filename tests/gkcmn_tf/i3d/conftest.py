@@ -1,4 +1,4 @@
-"""Random weights in the forms in which I3D is published, and what they compute."""
+"""Random weights in the formats in which I3D is published, and their activations."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def published(values, clips, tmp_path_factory):
             "features": session.run(features, {rgb: clips["short"]}),
             "logits": session.run(logits, {rgb: clips["long"]}),
         }
-    # What makes a SavedModel a TF1 Hub module: the format's version, 3, as a protocol buffer.
+    # Marks a SavedModel as a TF1 Hub module: format version 3 as a protocol buffer.
     (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
     return str(folder), results
 

@@ -1,4 +1,4 @@
-"""I3D a second time, in TF1 operations, with weights as they are published; no tests."""
+"""Independent implementation of I3D in TF1 operations for published weights; no tests."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SCOPE = "RGB/inception_i3d/"
 
 
 class ReferenceI3D:
-    """I3D written a second time, in plain TF1 operations on variables looked up by name."""
+    """Independent implementation of I3D in TF1 operations on variables found by name."""
 
     def __init__(self, shapes):
         self.variables = {
@@ -85,7 +85,7 @@ def draw(name, shape, rng):
 
 
 def assign(session, variables, values):
-    """Sets all variables in one run of the session, so that they are no constants of the graph."""
+    """Sets all variables in one run of the session, so that they are not constants of the graph."""
     feeds = {
         tf.compat.v1.placeholder(variable.dtype.base_dtype, variable.shape): name
         for name, variable in variables.items()
@@ -113,7 +113,7 @@ def relative_difference(a, b):
 
 
 def call_program(name, *arguments):
-    """What a program of the folder prints, called as `python -m gkcmn_tf.i3d NAME`."""
+    """Returns the output of `python -m gkcmn_tf.i3d NAME`."""
     done = subprocess.run(
         [sys.executable, "-m", "gkcmn_tf.i3d", name, *arguments],
         cwd=pathlib.Path(__file__).parents[3],

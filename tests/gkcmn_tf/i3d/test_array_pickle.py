@@ -27,7 +27,7 @@ def test_nested_arrays_are_read(tmp_path, protocol):
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
 
 
-def test_names_of_older_numpy_are_read(tmp_path):
+def test_module_names_of_older_numpy_are_read(tmp_path):
     content = pickle.dumps({"a": TENSOR}, protocol=3)
     old = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     for pickled in (content, old):
@@ -36,7 +36,7 @@ def test_names_of_older_numpy_are_read(tmp_path):
 
 
 class Hostile:
-    """Makes a folder when it is unpickled as usual."""
+    """Creates a folder when it is unpickled by `pickle`."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -55,8 +55,8 @@ def test_code_in_a_pickle_does_not_run(tmp_path):
     assert os.path.exists(folder)
 
 
-def test_the_parts_of_numpy_that_run_code_are_refused(tmp_path):
-    # Protocol 0: GLOBAL, a call with one text, STOP.
+def test_numpy_functions_that_run_code_are_refused(tmp_path):
+    # Protocol 0: GLOBAL, a call with one string, STOP.
     content = b"cnumpy.f2py\ncompile\n(Vx\ntR."
     with pytest.raises(ValueError, match=r"numpy\.f2py\.compile, which is refused"):
         array_pickle.read_arrays(*write(tmp_path / "p", content))
@@ -65,8 +65,8 @@ def test_the_parts_of_numpy_that_run_code_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([TENSOR], "the whole is a list"),
-        (TENSOR, "the whole is a _Array"),
+        ([TENSOR], "the pickle is a list"),
+        (TENSOR, "the pickle is a _Array"),
         ({"a": {"b": 3}}, "a/b is a int"),
         ({"a": {1: TENSOR}}, "a is a dict"),
         ({"a": np.float64([1, 2])}, "expected float32"),
@@ -84,20 +84,20 @@ def test_other_contents_are_refused(tmp_path, value, message):
     assert str(tmp_path / "p") in str(error.value)
 
 
-def test_fewer_bytes_than_the_shape_says_are_refused(tmp_path):
+def test_fewer_bytes_than_the_shape_needs_are_refused(tmp_path):
     content = pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=4)
-    # The shape (3,) is the one tuple of the one small number 3: BININT1 3, TUPLE1.
+    # The shape (3,) is the only tuple of the number 3: BININT1 3, TUPLE1.
     assert content.count(b"K\x03\x85") == 1
-    with pytest.raises(ValueError, match=r"holds 12 bytes for an array of shape \(9,\)"):
+    with pytest.raises(ValueError, match=r"contains 12 bytes for an array of shape \(9,\)"):
         array_pickle.read_arrays(
             *write(tmp_path / "p", content.replace(b"K\x03\x85", b"K\x09\x85"))
         )
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50])
-def test_a_damaged_pickle_is_named(tmp_path, cut):
+def test_the_error_for_a_damaged_pickle_names_the_file(tmp_path, cut):
     content = pickle.dumps({"a": TENSOR}, protocol=4)[:cut]
-    with pytest.raises(ValueError, match="not a pickle of float32 arrays alone"):
+    with pytest.raises(ValueError, match="not a pickle of float32 arrays"):
         array_pickle.read_arrays(*write(tmp_path / "p", content))
 
 
@@ -108,6 +108,6 @@ def test_the_hash_is_checked_before_anything_is_read(tmp_path, monkeypatch):
         array_pickle.read_arrays(path, "0")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_the_error_for_a_missing_file_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         array_pickle.read_arrays(str(tmp_path / "none"), "0")

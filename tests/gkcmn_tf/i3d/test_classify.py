@@ -26,12 +26,12 @@ def test_stretches(frames, lengths):
 
 
 def write_grey(path, levels):
-    """A video of even grey frames at 25 frames a second."""
+    """Writes a video of uniform grey frames at 25 frames per second."""
     writing.write_video(str(path), (np.full((48, 64, 3), level, np.uint8) for level in levels), 25)
     return str(path)
 
 
-def test_each_stretch_gets_its_frames_in_the_range_that_i3d_takes(tmp_path):
+def test_each_stretch_gets_its_frames_scaled_to_the_input_range_of_i3d(tmp_path):
     path = write_grey(tmp_path / "v.mp4", [0] * 64 + [255] * 20)
     clips = []
 
@@ -49,7 +49,7 @@ def test_each_stretch_gets_its_frames_in_the_range_that_i3d_takes(tmp_path):
     np.testing.assert_allclose(classify.mean_logits(stretches)[1], (64 * 64 + 20 * 20) / 84)
 
 
-def test_a_short_video_stands_still_on_its_last_frame(tmp_path):
+def test_a_short_video_repeats_its_last_frame(tmp_path):
     path = write_grey(tmp_path / "v.mp4", [0, 0, 255])
     clips = []
     stream = reading.decode_frames(path)
@@ -68,7 +68,7 @@ def test_the_top_classes():
 
 
 def test_weights_without_known_classes_are_refused(values, tmp_path):
-    with pytest.raises(ValueError, match="'random:0' are random and know no classes"):
+    with pytest.raises(ValueError, match="'random:0' are random and have no classes"):
         classify.class_variables("random:0")
     head = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
     convert.write_variables(
@@ -79,14 +79,14 @@ def test_weights_without_known_classes_are_refused(values, tmp_path):
         },
         str(tmp_path / "600.npz"),
     )
-    with pytest.raises(ValueError, match="know 600 classes"):
+    with pytest.raises(ValueError, match="have 600 classes"):
         classify.class_variables(str(tmp_path / "600.npz"))
 
 
 @pytest.mark.slow
-def test_the_program_on_a_network_of_one_known_answer(values, tmp_path):
+def test_the_program_with_a_network_of_known_logits(values, tmp_path):
     head = f"{SCOPE}Logits/Conv3d_0c_1x1/conv_3d"
-    # The logits are the bias alone: "playing cricket" e times as likely as each other class.
+    # The logits equal the bias: "playing cricket" e times as likely as every other class.
     bias = np.zeros(400, np.float32)
     bias[published_weights.labels().index("playing cricket")] = 1
     weights = values | {f"{head}/w": np.zeros_like(values[f"{head}/w"]), f"{head}/b": bias}

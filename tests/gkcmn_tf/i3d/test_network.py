@@ -2,15 +2,15 @@ import keras
 import numpy as np
 import pytest
 
-from gkcmn_tf.i3d import calibration, network
+from gkcmn_tf.i3d import batch_norm_statistics, network
 
 
-def test_unknown_endpoint_is_refused(random_variables):
+def test_an_unknown_endpoint_is_refused(random_variables):
     with pytest.raises(ValueError, match="has no endpoint 'Mixed_5d'"):
         network.build_i3d(random_variables, "Mixed_5d")
 
 
-def test_clips_of_any_size_pass(features_model):
+def test_clips_of_any_size_are_accepted(features_model):
     for shape, expected in [
         ((1, 1, 33, 32, 3), (1, 1, 2, 1, 1024)),
         ((2, 17, 32, 65, 3), (2, 3, 1, 3, 1024)),
@@ -39,14 +39,14 @@ def test_clips_of_any_size_pass(features_model):
         ("Mixed_5c", (1, 7, 7, 1024)),
     ],
 )
-def test_shape_at_each_endpoint_of_8_frames(endpoint, shape, features_model):
-    # Layers carry the endpoints' names; shapes alone need no computation.
+def test_shapes_at_each_endpoint_for_8_frames(endpoint, shape, features_model):
+    # Layers have the names of the endpoints; shapes need no computation.
     cut = keras.Model(features_model.input, features_model.get_layer(endpoint).output)
     spec = cut.compute_output_spec(keras.KerasTensor((5, 8, 224, 224, 3)))
     assert spec.shape == (5, *shape)
 
 
-def test_build_stops_at_the_endpoint(random_variables):
+def test_the_network_ends_at_the_endpoint(random_variables):
     model = network.build_i3d(random_variables, "MaxPool3d_2a_3x3")
     assert model.count_params() == 7 * 7 * 7 * 3 * 64 + 64
     assert model(np.zeros((1, 8, 16, 16, 3), np.float32)).shape == (1, 4, 4, 4, 64)
@@ -64,8 +64,8 @@ def test_logits_of_the_smallest_clip_are_finite(random_variables):
     assert np.isfinite(model(np.ones((1, 9, 193, 193, 3), np.float32))).all()
 
 
-def test_saved_model_comes_back_with_the_same_output(random_variables, tmp_path):
-    clip = calibration.calibration_clips(2, num_clips=1)[:, :, ::4, ::4]
+def test_a_saved_model_gives_the_same_output_when_loaded(random_variables, tmp_path):
+    clip = batch_norm_statistics.calibration_clips(2, num_clips=1)[:, :, ::4, ::4]
     for endpoint, dtype in (("Mixed_5c", "bfloat16"), ("Predictions", "float32")):
         model = network.build_i3d(random_variables, endpoint, dtype=dtype)
         model.save(tmp_path / "i3d.keras")

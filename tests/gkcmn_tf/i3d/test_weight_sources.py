@@ -14,7 +14,7 @@ from gkcmn_tf.i3d.variables import variable_shapes
 from tests.gkcmn_tf.i3d.reference_i3d import SCOPE, save_checkpoint
 
 
-def test_module_and_checkpoint_of_the_same_weights_have_one_fingerprint(
+def test_module_and_checkpoint_of_the_same_weights_have_the_same_fingerprint(
     checkpoint, published, values
 ):
     fingerprint = weight_sources.source_fingerprint(published[0])
@@ -24,7 +24,7 @@ def test_module_and_checkpoint_of_the_same_weights_have_one_fingerprint(
     assert len(fingerprint) == 64
 
 
-def test_checkpoint_without_scope_with_600_classes_and_optimizer_slots(values, tmp_path):
+def test_a_checkpoint_without_scope_with_600_classes_and_optimizer_slots_is_read(values, tmp_path):
     found = {name.removeprefix(SCOPE): value for name, value in values.items()}
     head = "Logits/Conv3d_0c_1x1/conv_3d"
     found[f"{head}/w"] = np.zeros((1, 1, 1, 1024, 600), np.float32)
@@ -55,10 +55,10 @@ def test_every_differing_variable_is_listed(tmp_path):
     assert message.count("missing: ") == 228
 
 
-def test_unreachable_handle_says_where_to_put_the_module(monkeypatch, tmp_path):
+def test_the_error_for_an_unreachable_handle_names_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
-    # Port 9 of this machine refuses the connection, like a network that is not there.
-    with pytest.raises(FileNotFoundError, match="On a machine with a network") as error:
+    # Port 9 of this machine refuses the connection, as without a network.
+    with pytest.raises(FileNotFoundError, match="On a machine with network access") as error:
         loading.load_i3d("http://127.0.0.1:9/i3d/1")
     assert "TFHUB_CACHE_DIR" in str(error.value)
     assert str(tmp_path) in str(error.value)
@@ -71,7 +71,7 @@ def copy_as_module(checkpoint, folder):
         shutil.copy(file, folder / "variables" / name)
 
 
-def test_handle_is_found_where_the_error_said(monkeypatch, tmp_path, checkpoint):
+def test_a_module_is_found_in_the_cache_folder_of_the_error(monkeypatch, tmp_path, checkpoint):
     handle = "http://127.0.0.1:9/i3d/2"
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     with pytest.raises(FileNotFoundError) as error:
@@ -83,7 +83,7 @@ def test_handle_is_found_where_the_error_said(monkeypatch, tmp_path, checkpoint)
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Answers as TF Hub does: with an archive of a module, or with where its files lie."""
+    """Responds like TF Hub, with an archive of a module or with the location of its files."""
 
     def do_GET(self):
         self.server.requests.append(self.path)
@@ -102,7 +102,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub_server(checkpoint, tmp_path):
-    """A hub on this machine; its `handle` is of a module with the weights of `checkpoint`."""
+    """A hub on this machine; `handle` is a module with the weights of `checkpoint`."""
     copy_as_module(checkpoint, tmp_path / "module")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as module:
@@ -126,7 +126,7 @@ def test_a_handle_is_downloaded_once_into_the_cache(hub_server, monkeypatch, tmp
     assert len(list(tmp_path.glob("cache/*/variables/variables.index"))) == 1
 
 
-def test_the_load_format_decides_what_the_hub_is_asked_for(hub_server, monkeypatch):
+def test_the_load_format_determines_the_request_to_the_hub(hub_server, monkeypatch):
     monkeypatch.setenv("TFHUB_MODEL_LOAD_FORMAT", "UNCOMPRESSED")
     read = []
     exists = lambda path: read.append(path) or True  # noqa: E731
@@ -146,13 +146,13 @@ def test_the_load_format_decides_what_the_hub_is_asked_for(hub_server, monkeypat
         ("random:-1", ValueError, "whole number"),
     ],
 )
-def test_unusable_source_is_named(source, error, message):
+def test_the_error_for_an_unusable_source_names_it(source, error, message):
     with pytest.raises(error, match=message) as raised:
         loading.load_i3d(source)
     assert source in str(raised.value)
 
 
-def test_folder_that_is_no_module_is_named(tmp_path):
+def test_the_error_for_a_folder_without_a_module_names_it(tmp_path):
     (tmp_path / "model.ckpt.meta").touch()
     with pytest.raises(ValueError, match="give its prefix") as error:
         loading.load_i3d(str(tmp_path))

@@ -23,7 +23,7 @@ def test_decode(model, batch):
     inputs, _ = batch
     ends = np.zeros((2, 2, 6, 2), "float32")
     ends[0, 0, 1, 0] = ends[0, 0, 3, 1] = 9  # first step 1, last step 3
-    ends[0, 1, 4, 0] = ends[0, 1, 2, 1] = 9  # the wrong way round: only ordered pairs count
+    ends[0, 1, 4, 0] = ends[0, 1, 2, 1] = 9  # wrong order: only ordered pairs are considered
     ends[1, :, 5] = 99  # a padded step
     outputs = {"boxes": np.full((2, 2, 6, 4), 1.5, "float32"), "ends": ends}
     decoded = {name: np.asarray(value) for name, value in model.decode(inputs, outputs).items()}
@@ -44,7 +44,7 @@ def test_end_loss_by_hand(model, batch):
     assert float(total) == pytest.approx(4 * np.log(6) + 4 * np.log(4), rel=1e-5)
 
 
-def test_end_targets_are_the_segments_first_and_last_step(model, batch):
+def test_end_targets_are_the_first_and_last_step_of_the_segment(model, batch):
     inputs, labels = batch
     ends = np.zeros((2, 2, 6, 2), "float32")
     for (clip, query), (first, last) in zip(

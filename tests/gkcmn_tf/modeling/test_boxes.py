@@ -19,7 +19,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("a", "b", "iou", "giou"), CASES)
-def test_hand_worked(a, b, iou, giou):
+def test_iou_and_giou_by_hand(a, b, iou, giou):
     a, b = np.array(a, "float32"), np.array(b, "float32")
     for x, y in ((a, b), (b, a)):
         assert float(boxes.iou(x, y)) == pytest.approx(iou, abs=1e-6)

@@ -15,11 +15,11 @@ def test_decode_boxes():
     distances[0, 1, 2] = [0.5, 1.5, 1.0, 0.5]
     boxes, peaks = decoding.decode_boxes(heatmaps, distances)
     np.testing.assert_allclose(boxes[0], np.array([2, 0, 3.5, 2]) / 4)
-    np.testing.assert_allclose(boxes[1], np.array([1.5, 2.5, 3.5, 4]) / 4)  # cut at the border
+    np.testing.assert_allclose(boxes[1], np.array([1.5, 2.5, 3.5, 4]) / 4)  # clipped at the border
     assert np.asarray(peaks).tolist() == [5, 1]
 
 
-def test_true_targets_decode_to_the_true_boxes():
+def test_true_targets_are_decoded_to_the_true_boxes():
     rng = np.random.default_rng(0)
     boxes = np.sort(rng.random((50, 2, 2)), axis=-2).reshape(50, 4).astype("float32")
     centers = np.arange(16) + 0.5
@@ -55,7 +55,7 @@ def test_decode_segments():
     candidates = candidate_segments(mask, [1.0, 2.0])
     scores = np.array([[0.1, 0.2], [0.3, 0.9], [0.0, 0.0], [1.0, 1.0]], "float32")
     offsets = np.zeros((4, 2, 2), "float32")
-    offsets[1, 1] = [0.25, 9.0]  # [0.5, 2.5] becomes [0.75, 11.5], cut at T' = 3
+    offsets[1, 1] = [0.25, 9.0]  # [0.5, 2.5] becomes [0.75, 11.5], clipped at T' = 3
     segment, score = decoding.decode_segments(scores, offsets, candidates, mask)
     np.testing.assert_allclose(segment, [0.75, 3.0])
     assert float(score) == pytest.approx(0.9)
@@ -77,7 +77,7 @@ def test_leading_axes():
 
 
 @given(st.floats(-50, 50, width=32), st.floats(-50, 50, width=32), st.integers(1, 6))
-def test_clipped_segments_lie_in_the_clip(begin, end, valid):
+def test_clipped_segments_are_inside_the_clip(begin, end, valid):
     mask = np.arange(6) < valid
     segment = np.asarray(decoding.clip_segments(np.array([begin, end], "float32"), mask))
     assert 0 <= segment[0] <= segment[1] <= valid
@@ -88,13 +88,13 @@ def test_clipped_segments_lie_in_the_clip(begin, end, valid):
 def test_distinct_segments():
     segments = np.array([[0, 4], [0, 5], [6, 9], [5, 7], [1, 9], [5, 6]], "float32")
     scores = np.array([0.7, 0.8, 0.5, 0.6, -1.0, 0.0], "float32")
-    # [0, 4] overlaps the best by 4/5, and [1, 9] may not be chosen.
+    # [0, 4] overlaps the best by 4/5, and [1, 9] cannot be chosen.
     chosen, kept = decoding.distinct_segments(segments, scores, 5, 0.5)
     assert np.asarray(chosen).tolist() == [[0, 5], [5, 7], [6, 9], [5, 6], [0, 0]]
     np.testing.assert_allclose(kept, [0.8, 0.6, 0.5, 0, -1])
 
 
-def test_scored_segments_hold_the_decoded_one():
+def test_scored_segments_contain_the_decoded_one():
     rng = np.random.default_rng(0)
     mask = np.arange(6) < np.array([[6], [2]])
     candidates = candidate_segments(mask, [1.0, 4.0])

@@ -13,7 +13,7 @@ def create(**kwargs):
 
 
 def twins(inputs, **changes):
-    """The model, and one of the same weights with `changes`."""
+    """Returns the model and one with the same weights and `changes`."""
     models = create(), create(**changes)
     for model in models:
         model.build({name: value.shape for name, value in inputs.items()})
@@ -31,7 +31,7 @@ def test_output_shapes(batch):
     }
 
 
-def test_defaults_are_the_papers():
+def test_defaults_equal_the_paper():
     config = GKCMN(10).get_config()
     paper = {
         "video_width": 32,
@@ -60,7 +60,7 @@ def test_ablations_remove_their_weights(ablation, missing, batch):
     paths = {}
     for name, model in (("full", create()), ("ablated", create(**ablation))):
         model(batch[0])
-        # Layer names may carry a running number; paths are compared below the model's name.
+        # Layer names may have a counter; paths are compared without the name of the model.
         paths[name] = {v.path.split("/", 1)[1] for v in model.trainable_variables}
     assert {path for path in paths["full"] if path.startswith(missing)}
     assert paths["ablated"] == {p for p in paths["full"] if not p.startswith(missing)}
@@ -76,12 +76,12 @@ def test_single_point_ablation(batch):
     )
 
 
-def test_empty_steps_learn_empty_heatmaps(batch):
+def test_empty_steps_train_empty_heatmaps(batch):
     inputs, labels = batch
     outputs = {name: np.asarray(value) for name, value in create()(inputs).items()}
     outputs["heatmaps"] = np.full_like(outputs["heatmaps"], -50)
     outputs["heatmaps"][1, 1, 0] = 2  # a valid step before the second sentence's segment
-    outputs["heatmaps"][1, 1, 5] = 9  # a step beyond the clip
+    outputs["heatmaps"][1, 1, 5] = 9  # a step after the end of the clip
     annotated = create()
     every = create(empty_steps=True)
     assert annotated.loss_counts(inputs, labels)[0] == labels["box_mask"].sum()
@@ -94,13 +94,13 @@ def test_empty_steps_learn_empty_heatmaps(batch):
     assert losses[1] - losses[0] == pytest.approx(-64 * p**2 * np.log(1 - p), rel=1e-4)
 
 
-def test_offsets_in_widths(batch):
+def test_offsets_in_units_of_candidate_widths(batch):
     inputs, labels = batch
     in_steps, in_widths = twins(inputs, offset_unit="width")
     plain, scaled = (model(inputs)["offsets"] for model in (in_steps, in_widths))
     widths = np.array(in_steps.candidate_widths) * 6 / 200
     np.testing.assert_allclose(scaled, np.asarray(plain) * widths[:, None], rtol=1e-4, atol=1e-6)
-    # Offsets leave the model in steps, whatever they are learnt in; the loss counts widths.
+    # The model returns offsets in steps in any case; the loss uses widths.
     candidates = np.asarray(in_widths.candidates(inputs["step_mask"]))[:, None]
     outputs = {name: np.asarray(value) for name, value in in_widths(inputs).items()}
     wrong = 0.5 * widths[:, None]
@@ -109,7 +109,7 @@ def test_offsets_in_widths(batch):
     assert float(losses["boundary_loss"]) == pytest.approx(2 * 0.5**2 / 2, rel=1e-4)
 
 
-def test_boxes_are_smoothed_only_by_decoding(batch):
+def test_boxes_are_smoothed_only_in_decoding(batch):
     inputs, _ = batch
     plain, smooth = twins(inputs, box_smoothing=1.0)
     outputs = plain(inputs)
@@ -131,8 +131,8 @@ def test_decode_takes_the_best_candidate_and_the_heatmaps_peak(batch):
     }
     outputs["heatmaps"][..., 4, 2] = 3
     outputs["scores"][0, 0, 2, 0] = 5  # [1, 4]
-    outputs["scores"][1, 1, 5, 1] = 9  # beyond the 4 valid steps of the second clip
-    outputs["scores"][1, 1, 1, 1] = 5  # [-1.5, 4.5], cut to [0, 4]
+    outputs["scores"][1, 1, 5, 1] = 9  # after the 4 valid steps of the second clip
+    outputs["scores"][1, 1, 1, 1] = 5  # [-1.5, 4.5], clipped to [0, 4]
     decoded = {name: np.asarray(value) for name, value in model.decode(inputs, outputs).items()}
     assert decoded["segment"][0, 0].tolist() == [1, 4]
     assert decoded["segment"][1, 1].tolist() == [0, 4]

@@ -18,7 +18,7 @@ pytestmark = [
 
 
 def synthetic_batch(clips, steps):
-    """Clips of different lengths with one sentence each, as `GroundingModel` describes them."""
+    """Clips of different lengths with one sentence each; inputs and labels of `GroundingModel`."""
     rng = np.random.default_rng(0)
     num_steps = rng.integers(steps // 2, steps + 1, clips)
     step_mask = np.arange(steps) < num_steps[:, None]
@@ -73,7 +73,7 @@ def test_every_gradient_is_finite(precision, shape):
         finite.append([bool(value) for value in of_step])
     assert np.isfinite(losses).all()
     names = [variable.path for variable in model.trainable_variables]
-    # Loss scaling begins high and is halved until gradients fit into float16.
+    # The initial loss scale is large and is halved until gradients fit into float16.
     settled = finite[STEPS // 2 :] if precision == "mixed_float16" else finite
     broken = {names[i] for row in settled for i in np.flatnonzero(np.logical_not(row))}
     assert not broken

@@ -1,4 +1,4 @@
-"""What GKCMN and BM share is tested on both."""
+"""Tests of the behaviour shared by GKCMN and BM, for both models."""
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ def test_save_and_load(cls, batch, tmp_path):
 
 
 @both
-def test_the_decoded_segment_is_the_best_of_all(cls, batch):
+def test_the_decoded_segment_has_the_best_score(cls, batch):
     inputs, _ = batch
     model = create(cls)
     outputs = model(inputs)
@@ -59,7 +59,7 @@ def test_the_decoded_segment_is_the_best_of_all(cls, batch):
 
 
 @both
-def test_padding_further_changes_nothing(cls, batch):
+def test_more_padding_does_not_change_the_result(cls, batch):
     inputs, _ = batch
     model = create(cls)
     decoded = arrays(model.decode(inputs, model(inputs)))
@@ -74,13 +74,13 @@ def test_padding_further_changes_nothing(cls, batch):
             np.testing.assert_allclose(
                 value[clip, :, :valid], outputs[name][clip, :, :valid], atol=1e-5
             )
-    if cls is BM:  # GKCMN's candidates widen with T, by design
+    if cls is BM:  # by design, GKCMN's candidate widths scale with T
         again = arrays(model.decode(padded, model(padded)))
         np.testing.assert_allclose(again["segment"], decoded["segment"])
 
 
 @both
-def test_queries_of_a_clip_are_grounded_as_if_alone(cls, batch):
+def test_queries_of_a_clip_are_grounded_independently(cls, batch):
     inputs, _ = batch
     model = create(cls)
     together = arrays(model(inputs))
@@ -91,7 +91,7 @@ def test_queries_of_a_clip_are_grounded_as_if_alone(cls, batch):
 
 
 @both
-def test_filler_does_not_change_the_loss(cls, batch):
+def test_filler_queries_do_not_change_the_loss(cls, batch):
     inputs, labels = batch
     model = create(cls)
     labels["query_mask"] = np.array([[True, True], [True, False]])
@@ -105,7 +105,7 @@ def test_filler_does_not_change_the_loss(cls, batch):
 
 
 @both
-def test_a_batch_of_filler_alone_is_finite(cls, batch):
+def test_a_batch_with_only_filler_queries_is_finite(cls, batch):
     inputs, labels = batch
     model = create(cls)
     inputs = {name: np.zeros_like(value) for name, value in inputs.items()}
@@ -149,7 +149,7 @@ def test_loss_is_the_weighted_sum_over_the_global_batch(cls, batch):
 
 @both
 @pytest.mark.slow
-def test_fit_learns_and_evaluate_reports_the_metrics(cls, batch):
+def test_fit_reduces_the_loss_and_evaluate_reports_the_metrics(cls, batch):
     model = create(cls)
     model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
     history = model.fit(repeated(batch), epochs=3, verbose=0).history
@@ -183,7 +183,7 @@ def test_loss_weights_must_match_the_terms(cls):
 
 @both
 @pytest.mark.slow
-def test_fit_on_two_replicas_equals_one(cls, batch, two_replicas):
+def test_fit_on_two_replicas_equals_fit_on_one(cls, batch, two_replicas):
     """Losses are means over the global batch, so splitting it must not change the weights."""
     weights = []
     for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), two_replicas):

@@ -21,8 +21,8 @@ def labels(segment, annotated, steps=4):
     }
 
 
-def test_by_hand():
-    # Truth [1, 3); predicted [2, 4) with boxes that share half of the true box's area and more.
+def test_metrics_by_hand():
+    # Truth [1, 3); predicted [2, 4) with boxes that share at least half of the true box's area.
     predicted = np.tile(np.array([0, 0, 0.25, 0.5], "float32"), (1, 1, 4, 1))
     values = keras_metrics.values(
         np.array([[[2.0, 4.0]]], "float32"), predicted, labels((1.0, 3.0), [1, 2])
@@ -33,7 +33,7 @@ def test_by_hand():
     assert values["vIoU@0.3"] == 0
 
 
-def test_perfect():
+def test_perfect_predictions_have_metrics_of_one():
     truth = labels((1.0, 3.0), [1, 2])
     values = keras_metrics.values(truth["segment"], truth["boxes"], truth)
     assert [np.asarray(value).item() for value in values.values()] == pytest.approx([1, 1, 1, 1])
@@ -47,14 +47,14 @@ def test_filler_queries_do_not_count():
 
 
 @given(st.data())
-def test_where_steps_are_frames_the_values_are_those_on_frames(data):
+def test_metrics_equal_those_on_frames_if_each_step_is_a_frame(data):
     steps = 6
     segments, boxes = [], []
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     for _ in range(2):
         begin = data.draw(st.integers(0, steps - 1))
         segments.append((begin, data.draw(st.integers(begin + 1, steps))))
-        # Quarters, so that float32 and float64 agree on which boxes touch.
+        # Multiples of 1/4, so that boxes touch in both float32 and float64.
         corners = np.sort(rng.integers(0, 5, (steps, 2, 2)), axis=1)
         boxes.append(corners.reshape(steps, 4) / 4)
     (predicted, true), (predicted_boxes, true_boxes) = segments, boxes

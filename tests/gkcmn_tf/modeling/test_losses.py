@@ -45,7 +45,7 @@ def test_heatmap_loss_by_hand():
 
 
 def test_size_loss_by_hand():
-    # One pixel in the box; it predicts a box of twice the width, on both sides: IoU = 1/2.
+    # One pixel in the box predicts a box of twice the width, on both sides: IoU = 1/2.
     boxes = np.array([[0.25, 0.25, 0.5, 0.5]], "float32")  # cell [1, 2) x [1, 2) of 4 x 4
     distances = np.full((1, 4, 4, 4), 0.5, "float32")
     distances[..., 0] = distances[..., 2] = 1.0
@@ -74,7 +74,7 @@ def test_smooth_l1():
 
 
 def test_score_loss_by_hand():
-    logits = np.zeros((2, 2), "float32")  # every score is 1/2
+    logits = np.zeros((2, 2), "float32")  # all scores are 1/2
     ious = np.array([[0.9, 0.2], [1.0, 1.0]], "float32")
     samples = np.array([[True, True], [False, False]])
     total = losses.score_loss(logits, ious, samples, threshold=0.3)
@@ -88,7 +88,7 @@ def test_boundary_loss_by_hand():
     regressed = np.array([[True], [False]])
     total = losses.boundary_loss(offsets, candidates, segment, regressed)
     assert float(total) == pytest.approx(0.5 + 0.125)
-    # In widths, the first candidate's are (0.25, -0.125).
+    # In widths, those of the first candidate are (0.25, -0.125).
     total = losses.boundary_loss(offsets, candidates, segment, regressed, unit=np.array([4.0]))
     assert float(total) == pytest.approx((0.25**2 + 0.125**2) / 2)
 
@@ -140,7 +140,7 @@ def random_inputs(steps=3, size=4, widths=2):
 @pytest.mark.parametrize("name", ["heatmap", "size", "score", "boundary", "boundary in widths"])
 def test_gradients_equal_finite_differences(name):
     x, loss = random_inputs()[name]
-    # Pixel centres are float32, and so then is the size loss.
+    # Pixel centres are float32, and therefore also the size loss.
     delta, tolerance = (1e-2, 1e-2) if name == "size" else (1e-5, 1e-4)
     theory, numeric = tf.test.compute_gradient(loss, [x], delta=delta)
     assert np.abs(theory[0]).max() > 0
@@ -152,7 +152,7 @@ EXTREMES = [-1e4, -50.0, 0.0, 50.0, 1e4]
 
 @pytest.mark.parametrize("logit", EXTREMES)
 @pytest.mark.parametrize("annotated", [True, False])
-def test_finite_at_saturated_logits_and_degenerate_boxes(logit, annotated):
+def test_losses_are_finite_at_saturated_logits_and_degenerate_boxes(logit, annotated):
     logits = tf.fill([1, 4, 4], logit)
     distances = tf.fill([1, 4, 4, 4], abs(logit))
     scores = tf.fill([1, 2], logit)
@@ -204,8 +204,8 @@ np.savez(sys.argv[2], giou=giou, focal=focal)
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="tensorflow-addons has no wheel for this Python"
 )
-def test_tensorflow_addons_agrees(tmp_path):
-    """The archived tensorflow-addons as an independent oracle, in a process of its own."""
+def test_losses_equal_those_of_tensorflow_addons(tmp_path):
+    """Uses the archived tensorflow-addons as an independent oracle in a separate process."""
     rng = np.random.default_rng(0)
     corners = np.sort(rng.random((2, 1000, 2, 2)), axis=-2).reshape(2, 1000, 4).astype("float32")
     logits = rng.normal(scale=4, size=(10, 6, 6)).astype("float32")
@@ -224,6 +224,6 @@ def test_tensorflow_addons_agrees(tmp_path):
 
     giou = 1 - np.asarray(boxes.giou(corners[0], corners[1]))
     np.testing.assert_allclose(giou, oracle["giou"], atol=1e-5)
-    # With heats of 0 and 1 alone, Eq. 6 is the plain focal loss without class weights.
+    # With only heats of 0 and 1, Eq. 6 is the plain focal loss without class weights.
     total = losses.heatmap_loss(logits, labels, np.ones(10, bool), **FOCAL)
     assert float(total) == pytest.approx(oracle["focal"].sum(), rel=1e-5)

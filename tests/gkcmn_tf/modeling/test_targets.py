@@ -41,15 +41,15 @@ def test_gaussian_peak_at_a_pixel_centre_is_1():
     assert heatmap[4, 4] == pytest.approx(math.exp(-4 / 8))
 
 
-def test_every_box_has_a_positive_pixel_at_the_papers_gamma():
+def test_every_box_has_a_positive_pixel_at_the_gamma_of_the_paper():
     boxes = random_boxes((500,))
     for sigma, relative in ((2.0, 0.0), (1.1, 0.5)):
         peaks = np.asarray(targets.gaussian_heatmaps(boxes, 16, sigma, relative)).max(axis=(1, 2))
         assert peaks.min() > 0.8
 
 
-def test_kernels_grow_with_the_box_along_each_axis():
-    # 4 cells wide: 2 cells of deviation; 1 high: not less than the fixed 0.5. The centre is (4, 4).
+def test_relative_kernels_scale_with_the_box_along_each_axis():
+    # Width of 4 cells: sigma of 2; height of 1: at least the fixed sigma of 0.5. Centre (4, 4).
     box = np.array([2 / L, 3.5 / L, 6 / L, 4.5 / L], "float32")
     heatmap = np.asarray(targets.gaussian_heatmaps(box, L, 0.5, relative_sigma=0.5))
     assert heatmap[4, 6] == pytest.approx(math.exp(-(2.5**2) / 8) * math.exp(-(0.5**2) / 0.5))
@@ -70,7 +70,7 @@ def test_inside_box():
     boxes = np.array(
         [
             [0, 0, 0.25, 0.125],  # two pixels wide, one high
-            [0.19, 0.19, 0.2, 0.2],  # between pixel centres: the pixel that holds it
+            [0.19, 0.19, 0.2, 0.2],  # between pixel centres: the pixel that contains it
             [0.5, 0.5, 0.5, 0.5],  # no area, on a corner of four pixels
             [0, 0, 1, 1],
         ],

@@ -1,4 +1,4 @@
-"""Records of clips: round trips, whole sets of shards."""
+"""Records of clips: round trips, complete sets of shards."""
 
 import dataclasses
 import os
@@ -44,7 +44,7 @@ def make_clip(*sentences, **changes):
 
 
 def as_plain(clip):
-    """A clip that `==` can compare."""
+    """Returns a clip as plain values that `==` can compare."""
     plain = dataclasses.asdict(clip)
     for sentence in plain["sentences"]:
         sentence["boxes"] = sentence["boxes"].tolist()
@@ -72,7 +72,7 @@ CLIPS = st.builds(
 
 @settings(max_examples=25)
 @given(clips=st.lists(CLIPS, max_size=4), num_shards=st.integers(1, 3))
-def test_clips_come_back_whatever_the_number_of_shards(tmp_path_factory, clips, num_shards):
+def test_clips_are_read_as_written_for_any_number_of_shards(tmp_path_factory, clips, num_shards):
     folder = str(tmp_path_factory.mktemp("records"))
     paths = clip_records.write_clips(folder, "val", clips, num_shards)
     assert clip_records.clip_shards(folder, "val") == paths
@@ -83,7 +83,7 @@ def test_clips_come_back_whatever_the_number_of_shards(tmp_path_factory, clips, 
     ]
 
 
-def test_several_splits_are_read_one_after_the_other(tmp_path):
+def test_several_splits_are_read_in_order(tmp_path):
     for split, count in (("train", 2), ("val", 1)):
         clips = [make_clip(make_sentence(number)) for number in range(count)]
         clip_records.write_clips(str(tmp_path), split, clips, 1)
@@ -146,7 +146,7 @@ def test_a_split_without_records_is_an_error(tmp_path):
         (make_sentence(qtype="statement"), "qtype: expected one of .*, got 'statement'"),
     ],
 )
-def test_impossible_sentences_are_refused(tmp_path, sentence, message):
+def test_invalid_sentences_are_refused(tmp_path, sentence, message):
     with pytest.raises(ValueError, match=f"sentence val-00000-d0: .*{message}"):
         clip_records.write_clips(str(tmp_path), "val", [make_clip(sentence)], 1)
 

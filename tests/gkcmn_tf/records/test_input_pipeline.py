@@ -1,4 +1,4 @@
-"""The pipeline against a loop over sentences, and the promises about its order."""
+"""The pipeline compared with a loop over sentences, and its order."""
 
 import shutil
 
@@ -16,7 +16,7 @@ from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video.windows import count_windows
 
 T, N, S, C = 6, 4, 2, 3
-# Frames of each clip: shorter than T steps, as long, longer (thinned), and not from frame 0.
+# Frames of each clip: shorter than T steps, equal, longer (subsampled), begin after 0.
 CLIPS = (("a", 0, 14), ("b", 0, 24), ("c", 0, 95), ("c", 33, 60), ("d", 5, 6))
 FRAMES = {"a": 14, "b": 24, "c": 95, "d": 9}
 TEXTS = ("the dog runs.", "a cat", "", "what zebra runs past the dog there?")
@@ -31,7 +31,7 @@ def clips():
         for k in range(1 + len(made) % 4):
             first = int(rng.integers(begin, end))
             last = int(rng.integers(first + 1, end + 1))
-            corners = rng.uniform([0, 0], [70, 50], (last - first, 2, 2))  # beyond 64 x 48 too
+            corners = rng.uniform([0, 0], [70, 50], (last - first, 2, 2))  # also outside 64 x 48
             boxes = np.sort(corners, axis=1).reshape(-1, 4).astype("float32")
             sentences.append(
                 clip_records.Sentence(
@@ -87,7 +87,7 @@ def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train
 
 
 def naive_example(clip, sentence, videos, tokenizer):
-    """What the batch must hold for a sentence, by loops over steps."""
+    """Returns the expected batch entry of a sentence, computed by loops over steps."""
     frames = clip.end - clip.begin
     num_steps = min(-(-frames // 4), T)
     expected = {
@@ -115,7 +115,7 @@ def naive_example(clip, sentence, videos, tokenizer):
 
 @pytest.mark.parametrize("queries", [1, 2, 3])
 def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, tokenizer):
-    # In the order of the shards.
+    # In shard order.
     sentences = [(c, s) for shard in (clips[::2], clips[1::2]) for c in shard for s in c.sentences]
     seen = []
     for inputs, labels in batches(folder, tokenizer, queries=queries):
@@ -128,10 +128,10 @@ def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, 
             for name in ("boxes", "box_mask", "segment"):
                 np.testing.assert_allclose(labels[name][row, query], expected[name], atol=1e-6)
             seen.append(sentence.id)
-    assert seen == [sentence.id for _, sentence in sentences]  # each once
+    assert seen == [sentence.id for _, sentence in sentences]  # each one once
 
 
-def test_sentences_of_several_splits_are_told_apart(folder, clips, tokenizer):
+def test_sentences_of_several_splits_have_different_indices(folder, clips, tokenizer):
     total = sum(len(clip.sentences) for clip in clips)
     made = batches(folder, tokenizer, batch_size=1, split="train+train")
     assert [int(labels["index"][0, 0]) for _, labels in made] == list(range(2 * total))
@@ -139,7 +139,7 @@ def test_sentences_of_several_splits_are_told_apart(folder, clips, tokenizer):
         np.testing.assert_array_equal(inputs["tokens"], again["tokens"])
 
 
-def test_filler(folder, clips, tokenizer):
+def test_filler_queries(folder, clips, tokenizer):
     all_batches = batches(folder, tokenizer, queries=3, batch_size=4)
     total = sum(len(clip.sentences) for clip in clips)
     assert sum(labels["query_mask"].sum() for _, labels in all_batches) == total
@@ -171,15 +171,15 @@ def test_training_order(folder, clips, tokenizer):
     assert one != other
 
 
-def test_labels_are_those_that_the_model_and_evaluation_read(folder, tokenizer):
+def test_labels_contain_only_fields_that_the_model_or_evaluation_reads(folder, tokenizer):
     for training in (True, False):
         _, labels = batches(folder, tokenizer, 1, training=training)[0]
         assert set(labels) == {"boxes", "box_mask", "segment", "query_mask", "index"}
 
 
 @pytest.mark.parametrize("queries", [1, 2])
-def test_any_number_of_workers_reads_the_numbers_from_any_start(queries, folder, tokenizer):
-    """Example by example: workers and starts that end in the middle of an epoch."""
+def test_any_number_of_workers_reads_the_same_indices_from_any_start(queries, folder, tokenizer):
+    """Compares each index, for workers and starts in the middle of an epoch."""
     kwargs = {"queries": queries, "training": True, "seed": 7}
     whole = batches(folder, tokenizer, 40, batch_size=1, **kwargs)
     for workers, start in ((1, 3), (2, 1), (4, 2)):
@@ -224,24 +224,24 @@ def test_resuming_yields_the_same_batches(queries, folder, tokenizer):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_workers_and_replicas_share_the_same_global_batches(training, folder, tokenizer):
+def test_workers_and_replicas_split_the_same_global_batches(training, folder, tokenizer):
     whole = indices(batches(folder, tokenizer, 3, training=training))
     shares = []
     for worker in range(2):
         context = tf.distribute.InputContext(2, worker, num_replicas_in_sync=4)
         made = indices(batches(folder, tokenizer, 6, training=training, input_context=context))
-        # Two replicas a worker: two batches of one make up its share of a global batch.
+        # Two replicas per worker: its share of a global batch is two batches of one.
         shares.append([made[i] + made[i + 1] for i in range(0, 6, 2)])
     assert [a + b for a, b in zip(*shares, strict=True)] == whole
 
 
-def test_batch_size_must_suit_the_replicas(folder, tokenizer):
+def test_the_batch_size_must_be_divisible_by_the_replicas(folder, tokenizer):
     context = tf.distribute.InputContext(1, 0, num_replicas_in_sync=3)
     with pytest.raises(ValueError, match="4 is not a multiple of the 3 replicas"):
         batches(folder, tokenizer, input_context=context)
 
 
-def test_missing_files_are_named(folder, clips, tokenizer, tmp_path):
+def test_the_error_for_missing_files_names_them(folder, clips, tokenizer, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run data.prepare"):
         batches(str(tmp_path), tokenizer)
     clip_records.write_clips(str(tmp_path), "train", clips, 1)
@@ -249,7 +249,9 @@ def test_missing_files_are_named(folder, clips, tokenizer, tmp_path):
         batches(str(tmp_path), tokenizer)
 
 
-def test_features_that_end_before_the_clip_are_named(clips, videos, tokenizer, tmp_path):
+def test_the_error_for_features_that_end_before_the_clip_names_them(
+    clips, videos, tokenizer, tmp_path
+):
     short = feature_records.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
     feature_records.write_video_features(str(tmp_path), short)
     clip_records.write_clips(str(tmp_path), "train", clips[1:2], 1)
@@ -263,7 +265,7 @@ def test_a_split_without_sentences_is_an_error(tokenizer, tmp_path):
         batches(str(tmp_path), tokenizer)
 
 
-def test_groups_change_from_epoch_to_epoch(folder, clips, tokenizer):
+def test_groups_of_queries_change_between_epochs(folder, clips, tokenizer):
     groups = sum(-(-len(clip.sentences) // 2) for clip in clips)
     total = sum(len(clip.sentences) for clip in clips)
     made = indices(
@@ -290,7 +292,7 @@ def test_shapes_are_static(folder, tokenizer):
 
 
 def test_clip_inputs_equal_the_batch(folder, clips, videos, tokenizer):
-    """What `ground` feeds is what training fed."""
+    """Inputs of `ground` equal those of training."""
     inputs, _ = batches(folder, tokenizer)[0]
     clip = clips[0]
     features, mask = input_pipeline.clip_inputs(videos[clip.video_id], clip.begin, clip.end, T)

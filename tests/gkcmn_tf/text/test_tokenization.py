@@ -19,7 +19,7 @@ def tokenizer():
     )
 
 
-def test_vocabulary_is_in_order_of_count_then_alphabet(tokenizer):
+def test_the_vocabulary_is_sorted_by_count_then_alphabetically(tokenizer):
     assert tokenizer.vocabulary == ["", "[UNK]", "dog", "the", "a", "cat", "runs", "sits"]
     assert tokenizer.vocabulary_size == 8
     rare = tokenization.Tokenizer.from_sentences(["a a b"], max_words=4, min_count=2)
@@ -48,7 +48,7 @@ def test_tokens_of_any_shape_and_in_graph(tokenizer):
     assert tokenizer([]).shape == (0, 4)
 
 
-def test_the_graph_of_one_function_serves_the_next(tokenizer):
+def test_the_graph_of_one_function_is_reused_by_the_next(tokenizer):
     sentences = tf.data.Dataset.from_tensor_slices(["a cat", "the dog"])
     for _ in range(2):
         tokens = sentences.map(tokenizer.tokenize_tensor)
@@ -60,17 +60,17 @@ WORDS = ["the", "dog's", "élan", "runs"]
 
 @settings(max_examples=100)
 @given(st.lists(st.sampled_from([*WORDS, "cat", "Dog’s", "?", "The"]), max_size=8).map(" ".join))
-def test_tokens_are_those_of_the_graph(sentence):
+def test_tokens_equal_those_of_the_graph(sentence):
     tokenizer = tokenization.Tokenizer(WORDS, 5)
     graph = tokenizer.tokenize_tensor(tf.constant(sentence)).numpy()
     assert tokenizer(sentence).tolist() == graph.tolist()
 
 
-def test_ten_thousand_words_are_cut():
+def test_ten_thousand_words_are_cut_to_the_maximum():
     assert tokenization.Tokenizer(WORDS, 3)("the cat runs " * 10_000).tolist() == [2, 1, 5]
 
 
-def test_unknown_words_are_named_once(tokenizer):
+def test_each_unknown_word_is_reported_once(tokenizer):
     assert tokenizer.unknown_words("the zebra runs, and the zebra and I") == ["zebra", "and", "i"]
 
 
@@ -79,7 +79,7 @@ def test_the_share_of_unknown_words_counts_every_occurrence(tokenizer):
     assert tokenizer.unknown_share(["?", ""]) == 0
 
 
-def test_words_are_what_tokens_stand_for(tokenizer):
+def test_words_are_restored_from_tokens(tokenizer):
     tokens = tokenizer("The cat's dog/cat runs")
     assert [tokenizer.vocabulary[token] for token in tokens] == ["the", "[UNK]", "dog", "cat"]
 
@@ -93,7 +93,7 @@ def test_words_are_what_tokens_stand_for(tokenizer):
         (["a", "two words", "b\t"], r"got \['two words', 'b\\t'\]"),
     ],
 )
-def test_impossible_vocabularies_are_refused(words, message):
+def test_invalid_vocabularies_are_refused(words, message):
     with pytest.raises(ValueError, match=f"vocabulary: expected .*{message}"):
         tokenization.Tokenizer(words, 4)
 
@@ -121,7 +121,7 @@ def test_sentences_without_spaces_are_read_by_character():
     assert tokenizer.tokenize_tensor(tf.constant(sentences)).numpy().tolist() == expected
 
 
-def test_sentences_without_words_give_no_vocabulary():
+def test_sentences_without_words_are_an_error():
     for sentences in ([], ["", " ?"]):
         with pytest.raises(ValueError, match="got none"):
             tokenization.Tokenizer.from_sentences(sentences, max_words=4)

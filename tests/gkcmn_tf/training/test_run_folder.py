@@ -15,7 +15,7 @@ FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [2, 2, 3]}
 
 @pytest.fixture
 def experiment(tmp_path):
-    """The config of a run on records of one sentence."""
+    """Returns the config of a run on records of one sentence."""
     folder = tmp_path / "records"
     boxes = np.tile(np.float32([1, 2, 3, 4]), (4, 1))
     sentence = clip_records.Sentence(0, "s", "the dog runs.", "declarative", 0, 2, 6, boxes)
@@ -33,7 +33,7 @@ def experiment(tmp_path):
 
 
 def save(experiment, model_dir):
-    """A run whose weights are all different from a new model's."""
+    """Writes a run whose weights all differ from those of a new model."""
     tokenizer, _ = run_folder.start(experiment, model_dir)
     model = run_folder.build_model(experiment, tokenizer.vocabulary_size)
     rng = np.random.default_rng(0)
@@ -45,11 +45,14 @@ def save(experiment, model_dir):
     return model, optimizer
 
 
-def test_missing_records_say_how_to_make_them(experiment, tmp_path):
+def test_the_error_for_missing_records_says_how_to_make_them(experiment, tmp_path):
     model_dir = tmp_path / "run"
     for folder, message in (
-        ("", r"data\.records_dir: is empty; make records with `python -m data\.prepare"),
-        ("nowhere", r"data\.records_dir: there is no nowhere/manifest\.json; make records with"),
+        ("", r"data\.records_dir: is empty; create records with `python -m data\.prepare"),
+        (
+            "nowhere",
+            r"data\.records_dir: nowhere/manifest\.json does not exist; create records with",
+        ),
     ):
         experiment.data.records_dir = folder
         with pytest.raises(FileNotFoundError, match=message):
@@ -57,7 +60,7 @@ def test_missing_records_say_how_to_make_them(experiment, tmp_path):
     assert not model_dir.exists()
 
 
-def test_without_a_val_split_training_is_evaluated_on_its_own_split(experiment, caplog):
+def test_without_a_val_split_the_training_split_is_evaluated(experiment, caplog):
     logging.get_absl_logger().addHandler(caplog.handler)
     assert run_folder.evaluation_split(experiment.data) == "train"
     logging.get_absl_logger().removeHandler(caplog.handler)
@@ -65,34 +68,34 @@ def test_without_a_val_split_training_is_evaluated_on_its_own_split(experiment, 
     clips = list(clip_records.read_clips(experiment.data.records_dir, "train"))
     clip_records.write_clips(experiment.data.records_dir, "val", clips, 1)
     assert run_folder.evaluation_split(experiment.data) == "val"
-    experiment.data.eval_split = "test"  # asked for by name
+    experiment.data.eval_split = "test"  # requested by name
     with pytest.raises(FileNotFoundError, match="incomplete shards of split 'test'"):
         run_folder.evaluation_split(experiment.data)
 
 
-def test_a_run_without_sentences_leaves_nothing(experiment, tmp_path):
+def test_a_run_without_sentences_writes_no_files(experiment, tmp_path):
     clip_records.write_clips(experiment.data.records_dir, "train", [], 1)
-    with pytest.raises(ValueError, match=r"split 'train' holds no sentence; manifest\.json says"):
+    with pytest.raises(
+        ValueError, match=r"split 'train' contains no sentence; manifest\.json lists"
+    ):
         run_folder.start(experiment, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("weights", ["", "random:0", "a"])
-def test_the_i3d_weights_may_be_named_by_source_or_hash(experiment, weights):
+def test_i3d_weights_can_be_given_by_source_or_hash(experiment, weights):
     experiment.data.i3d_weights = weights
     assert run_folder.records_features(experiment) == FEATURES
 
 
-def test_features_of_other_i3d_weights_than_the_config_asks_for_are_refused(experiment, tmp_path):
+def test_features_of_other_i3d_weights_than_configured_are_refused(experiment, tmp_path):
     experiment.data.i3d_weights = "https://tfhub.dev/deepmind/i3d-kinetics-400/1"
     with pytest.raises(ValueError, match=r"made with the I3D weights random:0 .* asks for https"):
         run_folder.start(experiment, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
-def test_the_same_weights_under_another_name_are_those_that_the_config_asks_for(
-    experiment, tmp_path
-):
+def test_features_of_the_configured_weights_under_another_name_are_accepted(experiment, tmp_path):
     handle = "http://127.0.0.1:9/i3d/1"
     features = FEATURES | {"i3d_source": handle, "i3d_sha256": published_weights.FINGERPRINT}
     manifest = tmp_path / "records" / "manifest.json"
@@ -100,7 +103,7 @@ def test_the_same_weights_under_another_name_are_those_that_the_config_asks_for(
     model_dir = str(tmp_path / "run")
     for name in (handle, "kinetics400", published_weights.FINGERPRINT, ""):
         experiment.data.i3d_weights = name
-        run_folder.start(experiment, model_dir)  # the first begins a run, the others go on with it
+        run_folder.start(experiment, model_dir)  # the first starts a run, the others resume it
     manifest.write_text(json.dumps({"features": features | {"i3d_source": "kinetics400"}}))
     run_folder.start(experiment, model_dir)
     experiment.data.i3d_weights = "random:0"
@@ -134,7 +137,7 @@ def test_a_checkpoint_restores_the_optimizer(experiment, tmp_path):
         np.testing.assert_allclose(a, b.numpy(), atol=1e-6)
 
 
-def test_a_new_model_is_seeded(experiment):
+def test_the_weights_of_a_new_model_depend_on_the_seed(experiment):
     one, two = (run_folder.build_model(experiment, 5).get_weights() for _ in range(2))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -160,12 +163,12 @@ def test_a_new_model_is_seeded(experiment):
         ("model.type=bm", ["model.type: gkcmn -> bm"]),
     ],
 )
-def test_a_run_goes_on_with_its_own_settings_only(override, changes, experiment, tmp_path):
+def test_a_run_is_resumed_only_with_the_same_settings(override, changes, experiment, tmp_path):
     model_dir = str(tmp_path / "run")
     run_folder.start(experiment, model_dir)
     run_folder.start(experiment, model_dir)
     saved = f"{model_dir}/params.yaml"
-    with pytest.raises(ValueError, match="holds a run with other settings") as error:
+    with pytest.raises(ValueError, match="contains a run with other settings") as error:
         run_folder.start(config.load("gkcmn", [saved], override), model_dir)
     assert str(error.value).splitlines()[1:] == changes
     run_folder.start(config.load("gkcmn", [saved], "train.steps=60000"), model_dir)
@@ -181,18 +184,18 @@ def test_other_features_are_refused(experiment, tmp_path):
     with pytest.raises(ValueError, match=r"trained on .* i3d_sha256: a -> b$"):
         run_folder.check_features(run_folder.load(model_dir))
     manifest.write_text(json.dumps({"features": FEATURES | {"shape": [7, 7, 3]}}))
-    with pytest.raises(ValueError, match=r"data.grid_size and .* say"):
+    with pytest.raises(ValueError, match=r"data.grid_size and .* are"):
         run_folder.start(experiment, model_dir)
 
 
-def test_load_needs_a_checkpoint(experiment, tmp_path):
+def test_loading_a_run_without_a_checkpoint_is_an_error(experiment, tmp_path):
     model_dir = str(tmp_path / "run")
     run_folder.start(experiment, model_dir)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         run_folder.load(model_dir)
 
 
-def test_word_vectors_of_a_file(experiment, tmp_path, caplog):
+def test_word_vectors_are_read_from_a_file(experiment, tmp_path, caplog):
     logging.get_absl_logger().addHandler(caplog.handler)
     caplog.set_level("INFO", logger="absl")
     path = tmp_path / "glove.txt"
@@ -205,7 +208,9 @@ def test_word_vectors_of_a_file(experiment, tmp_path, caplog):
     assert f"2 of 3 words have a vector in {path}; missing: runs" in caplog.text
 
 
-def test_word_vectors_of_another_width_leave_no_run_behind(experiment, tmp_path):
+def test_word_vectors_of_another_width_are_an_error_before_anything_is_written(
+    experiment, tmp_path
+):
     path = tmp_path / "glove.txt"
     path.write_text("dog 1 2 3\n")
     experiment.data.word_vectors = str(path)
@@ -214,7 +219,7 @@ def test_word_vectors_of_another_width_leave_no_run_behind(experiment, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_load_takes_the_averaged_weights_of_a_run_that_averages(experiment, tmp_path):
+def test_load_restores_averaged_weights_if_the_run_has_them(experiment, tmp_path):
     experiment.train.ema_momentum = 0.9
     model, optimizer = save(experiment, str(tmp_path / "run"))
     trainer.use_averaged_weights(optimizer, model)
@@ -224,7 +229,7 @@ def test_load_takes_the_averaged_weights_of_a_run_that_averages(experiment, tmp_
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_damaged_checkpoint_is_passed_over(experiment, tmp_path, caplog):
+def test_a_damaged_checkpoint_is_skipped(experiment, tmp_path, caplog):
     model_dir = tmp_path / "run"
     model, optimizer = save(experiment, str(model_dir))
     step = tf.Variable(8, dtype=tf.int64)

@@ -30,7 +30,7 @@ def batches(batch, strategy):
 
 
 def sgd(model):
-    """Not Adam, which blows up the rounding errors of gradients that are 0 in theory."""
+    """Not Adam, which amplifies rounding errors of gradients that are 0 in theory."""
     optimizer = keras.optimizers.SGD(0.05)
     optimizer.build(model.trainable_variables)
     return optimizer
@@ -47,7 +47,7 @@ def create_trainer(batch, strategy=None, optimizer=sgd, **kwargs):
     )
 
 
-def test_schedule_rises_stays_and_falls():
+def test_the_schedule_rises_stays_constant_and_falls():
     schedule = trainer.WarmupThenLateDecay(0.1, 100, warmup_steps=9, decay_steps=40)
     rates = [float(schedule(step)) for step in (0, 4, 9, 59, 60, 80, 100, 120)]
     np.testing.assert_allclose(rates, [0.01, 0.05, 0.1, 0.1, 0.1, 0.05, 0, 0], atol=1e-7)
@@ -59,7 +59,7 @@ def test_schedule_rises_stays_and_falls():
 
 @pytest.fixture
 def uneven(batch):
-    """The clips differ in what they hold, so a mean of the parts' means would be another value."""
+    """A batch of different clips, so that a mean of the means of its parts would be wrong."""
     batch[1]["query_mask"] = np.array([[True, True], [True, False]])
     return batch
 
@@ -81,7 +81,7 @@ def assert_same_training(one, other, steps=4, tolerance=1e-5):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
-def test_two_replicas_train_as_one(clip_norm, uneven, two_replicas):
+def test_two_replicas_train_like_one(clip_norm, uneven, two_replicas):
     """Same losses, gradient norms and weights, whether or not the global gradient is clipped."""
     assert_same_training(
         create_trainer(uneven, clip_norm=clip_norm),
@@ -91,7 +91,7 @@ def test_two_replicas_train_as_one(clip_norm, uneven, two_replicas):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", [{"accumulation_steps": 2}, {"jit_compile": True}])
-def test_parts_and_xla_change_nothing(option, uneven):
+def test_gradient_accumulation_and_xla_do_not_change_the_training(option, uneven):
     assert_same_training(create_trainer(uneven), create_trainer(uneven, **option))
 
 
@@ -108,7 +108,7 @@ def scaled_sgd(scale):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_a_scaled_loss_trains_as_one_that_is_not(replicas, uneven, two_replicas):
+def test_loss_scaling_does_not_change_the_training(replicas, uneven, two_replicas):
     strategy = two_replicas if replicas == 2 else None
     scaled = create_trainer(uneven, strategy, scaled_sgd(1024.0), clip_norm=0.5)
     assert_same_training(create_trainer(uneven, clip_norm=0.5), scaled)
@@ -116,7 +116,7 @@ def test_a_scaled_loss_trains_as_one_that_is_not(replicas, uneven, two_replicas)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
-def test_a_scale_that_overflows_is_halved_and_the_step_skipped(clip_norm, batch):
+def test_an_overflow_halves_the_loss_scale_and_skips_the_step(clip_norm, batch):
     training = create_trainer(batch, optimizer=scaled_sgd(3e38), clip_norm=clip_norm)
     before = training.model.get_weights()
     training.train(tf.constant(1))
@@ -126,7 +126,7 @@ def test_a_scale_that_overflows_is_halved_and_the_step_skipped(clip_norm, batch)
     assert int(training.step.numpy()) == 1
 
 
-def test_the_first_loss_that_is_not_finite_is_reported(batch):
+def test_the_first_nonfinite_loss_is_reported(batch):
     training = create_trainer(batch)
     training.train(tf.constant(2))
     training.model.trainable_variables[0].assign(training.model.trainable_variables[0] * np.nan)
@@ -140,14 +140,14 @@ def averaging(model):
     return optimizer
 
 
-def test_averaged_weights_are_evaluated_and_training_goes_on_with_its_own(batch):
+def test_averaged_weights_are_evaluated_and_training_continues_with_the_original_ones(batch):
     training = create_trainer(batch, optimizer=averaging)
     model, strategy = training.model, training.strategy
     average = None
     for _ in range(3):
         training.train(tf.constant(1))
         now = [v.numpy() for v in model.trainable_variables]
-        # The average begins with the weights after the first step.
+        # The average starts with the weights after the first step.
         average = (
             now
             if average is None
@@ -165,7 +165,7 @@ def test_averaged_weights_are_evaluated_and_training_goes_on_with_its_own(batch)
 
 
 def one_real_example(batch):
-    """A batch as of a split with one sentence: its first query real, all others only fill it up."""
+    """Returns a batch of a split with one sentence: the first query is real, the others filler."""
     inputs, labels = ({name: np.array(value) for name, value in part.items()} for part in batch)
     for name, value in (inputs | labels).items():
         value[1:] = 0
@@ -176,7 +176,9 @@ def one_real_example(batch):
 
 
 @pytest.mark.parametrize("create_model", [create, create_gkcmn])
-def test_a_split_smaller_than_a_batch_shows_only_its_sentences(create_model, batch, tmp_path):
+def test_images_of_a_split_smaller_than_a_batch_show_only_its_sentences(
+    create_model, batch, tmp_path
+):
     batch = one_real_example(batch)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with strategy.scope():
@@ -193,7 +195,7 @@ def test_a_split_smaller_than_a_batch_shows_only_its_sentences(create_model, bat
     assert set(events.Tags()["tensors"]) == shown
 
 
-def test_evaluator_reports_losses_and_metrics(batch):
+def test_the_evaluator_reports_losses_and_metrics(batch):
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with strategy.scope():
         model = create(batch)

@@ -3,7 +3,7 @@ import numpy as np
 from gkcmn_tf.video.box_interpolation import interpolate_boxes
 
 
-def test_boxes_between_are_on_the_line_and_beyond_the_ends_held():
+def test_boxes_are_interpolated_linearly_and_constant_outside_the_ends():
     known = np.array([2.0, 4.0, 5.0])
     boxes = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [0, 5, 6, 17]], np.float32)
     found = interpolate_boxes(np.array([9, 1, 2, 3, 4.25]), known, boxes)
@@ -13,7 +13,7 @@ def test_boxes_between_are_on_the_line_and_beyond_the_ends_held():
     )
 
 
-def test_one_box_is_held_everywhere_and_no_time_gives_no_box():
+def test_one_box_is_used_at_all_times_and_no_times_give_no_boxes():
     box = np.array([[0.5, 1, 2, 3]])
     np.testing.assert_array_equal(
         interpolate_boxes(np.arange(3), np.array([1]), box), np.repeat(box, 3, axis=0)

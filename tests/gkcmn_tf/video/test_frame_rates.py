@@ -1,4 +1,4 @@
-"""The map between frame rates: by hand, against a naive reference, and there and back again."""
+"""Resampling: computed by hand, compared with a naive reference, and round trips."""
 
 import fractions
 
@@ -13,7 +13,7 @@ RATES = st.sampled_from([0.5, 1, 3, 5, 12, 24, 25, 29.97, 30, 60, 144])
 
 
 def naive_source_frames(times, fps):
-    """For every moment up to the last frame's, the last frame that has appeared by then."""
+    """Returns for every sample time up to the last frame the last frame shown by then."""
     rate, shown = frame_rates.as_rate(fps), []
     while fractions.Fraction(len(shown)) / rate <= times[-1] + frame_rates.ROUNDING:
         moment = fractions.Fraction(len(shown)) / rate + frame_rates.ROUNDING
@@ -22,7 +22,7 @@ def naive_source_frames(times, fps):
 
 
 def source_frames(times, fps):
-    """The same from the module's two functions, as `video.FrameStream` puts them together."""
+    """Returns the same from the two functions of the module, combined as in `FrameStream`."""
     rate = frame_rates.as_rate(fps)
     firsts = [frame_rates.first_sample(time, rate) for time in times[1:]]
     bounds = [0, *firsts, frame_rates.count_samples(times[-1], rate)]
@@ -43,7 +43,7 @@ def even(count, fps):
 
 @st.composite
 def frame_times(draw):
-    """Frames in milliseconds after the first, evenly or unevenly, some of them at once."""
+    """Frame times in milliseconds after the first, regular or irregular, with duplicates."""
     gaps = draw(st.lists(st.integers(0, 300), max_size=40))
     return [fractions.Fraction(int(t), 1000) for t in np.cumsum([0, *gaps])]
 
@@ -63,23 +63,23 @@ def frame_times(draw):
         (51, 25, 0.5, [0, 50]),
     ],
 )
-def test_by_hand(count, native, fps, expected):
+def test_resampling_by_hand(count, native, fps, expected):
     assert source_frames(even(count, native), fps).tolist() == expected
 
 
-def test_a_pause_repeats_the_frame_that_stays_on_the_screen():
+def test_a_pause_repeats_the_frame_shown_in_it():
     times = [fractions.Fraction(t, 10) for t in (0, 1, 2, 8, 9)]
     assert source_frames(times, 5).tolist() == [0, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize("native", [23.976, 25, 29.97, 30, 59.94])
-def test_times_rounded_to_milliseconds_change_nothing_at_the_same_rate(native):
+def test_times_rounded_to_milliseconds_keep_every_frame_at_the_same_rate(native):
     rounded = [fractions.Fraction(round(time * 1000), 1000) for time in even(300, native)]
     assert source_frames(rounded, native).tolist() == list(range(300))
 
 
 @given(frame_times(), RATES)
-def test_the_same_as_a_naive_reference(times, fps):
+def test_resampling_equals_a_naive_reference(times, fps):
     assert source_frames(times, fps).tolist() == naive_source_frames(times, fps)
 
 
@@ -89,21 +89,21 @@ def test_samples_of_a_segment_are_those_that_show_its_frames(times, fps, data):
     begin = data.draw(st.integers(0, len(times) - 1))
     end = data.draw(st.integers(begin + 1, len(times)))
     showing = [j for j, frame in enumerate(line.source_frames) if begin <= frame < end]
-    first, behind = line.to_samples(begin, end)
-    assert list(range(first, behind)) == showing
+    first, stop = line.to_samples(begin, end)
+    assert list(range(first, stop)) == showing
     assert line.to_samples(0, len(times)) == (0, len(line.source_frames))
 
 
 @given(frame_times(), RATES, st.data())
-def test_samples_there_and_back(times, fps, data):
+def test_samples_mapped_to_frames_and_back(times, fps, data):
     line = timeline(times, fps)
     samples = len(line.source_frames)
     begin = data.draw(st.integers(0, samples - 1))
     end = data.draw(st.integers(begin + 1, samples))
-    first, behind = line.to_frames(begin, end)
-    assert 0 <= first < behind <= len(times)
-    again = line.to_samples(first, behind)
-    # A frame is whole: the samples beside that show the same one come along.
+    first, stop = line.to_frames(begin, end)
+    assert 0 <= first < stop <= len(times)
+    again = line.to_samples(first, stop)
+    # Neighbouring samples that show the same frame are included.
     shown = line.source_frames
     assert again[0] <= begin and end <= again[1]
     assert (shown[again[0] : begin] == shown[begin]).all()
@@ -111,21 +111,21 @@ def test_samples_there_and_back(times, fps, data):
 
 
 @given(frame_times(), RATES, st.data())
-def test_frames_there_and_back_move_by_less_than_a_sample(times, fps, data):
+def test_frames_mapped_to_samples_and_back_move_by_less_than_a_sample(times, fps, data):
     line = timeline(times, fps)
     begin = data.draw(st.integers(0, len(times) - 1))
     end = data.draw(st.integers(begin + 1, len(times)))
     samples = line.to_samples(begin, end)
     if samples[0] == samples[1]:
-        # Only a segment between two samples, or behind the last, can vanish.
+        # Only a segment between two samples, or after the last one, can become empty.
         assert times[end - 1] - times[begin] < 1 / frame_rates.as_rate(fps)
         return
-    first, behind = line.to_frames(*samples)
-    assert first >= begin and behind >= end
+    first, stop = line.to_frames(*samples)
+    assert first >= begin and stop >= end
     period = float(1 / frame_rates.as_rate(fps)) + 2e-3
     bounds = np.append(line.times, line.times[-1])
     assert bounds[first] - bounds[begin] < period
-    assert bounds[behind] - bounds[end] < period
+    assert bounds[stop] - bounds[end] < period
 
 
 def test_without_resampling_samples_are_frames():
@@ -135,7 +135,7 @@ def test_without_resampling_samples_are_frames():
     assert line.boxes_in_frames(boxes, 2, 6) is boxes
 
 
-def test_boxes_between_samples_are_interpolated_in_time_and_held_at_the_end():
+def test_boxes_between_samples_are_interpolated_in_time_and_constant_at_the_end():
     times = [fractions.Fraction(t, 10) for t in (0, 1, 2, 5, 6, 10, 11, 12)]
     line = timeline(times, 2)
     assert line.source_frames.tolist() == [0, 3, 5]
@@ -159,7 +159,15 @@ def test_seconds_are_those_of_the_time_stamps():
     assert line.seconds(2, 4) == (0.9, 1.04)
 
 
+def test_the_nearest_frame_of_a_time():
+    # Bounds at 0.5, 0.6, 0.9, 1.0 s and the end at 1.3 s: four frames in 0.8 s.
+    line = frame_rates.Timeline(np.array([0.5, 0.6, 0.9, 1.0]), 1.3)
+    times = [0.5, 0.54, 0.56, 0.74, 0.76, 0.94, 0.96, 1.14, 1.16, 1.3]
+    assert [line.nearest_frame(time) for time in times] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert [line.nearest_frame(time) for time in (0.3, 0.1, 1.5, 2.3)] == [-1, -2, 5, 9]
+
+
 @pytest.mark.parametrize("fps", [0, -5, 1e-9, float("nan"), float("-inf")])
-def test_an_impossible_rate_is_an_error(fps):
+def test_an_invalid_rate_is_an_error(fps):
     with pytest.raises(ValueError, match="fps: expected a frame rate above 0, got"):
         frame_rates.as_rate(fps)

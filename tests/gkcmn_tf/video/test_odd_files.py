@@ -1,4 +1,4 @@
-"""Files with odd names, metadata and codecs, and files that are no videos."""
+"""Files with unusual metadata and codecs, and files that are not videos."""
 
 import os
 
@@ -33,13 +33,6 @@ def test_an_unknown_codec_is_named_as_the_reason(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz1"))
     with pytest.raises(reading.VideoError, match=r"a.mp4: cannot be decoded: unknown codec"):
         reading.probe(str(path))
-
-
-def test_a_name_with_colons_is_no_address(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    writing.write_video("12:30:05.mp4", FRAMES, 25)
-    assert reading.probe("12:30:05.mp4").declared_frames == 10
-    assert not sound.has_sound("12:30:05.mp4")
 
 
 def test_a_pipe_is_refused_at_once(tmp_path):

@@ -1,4 +1,4 @@
-"""Videos that are written here and read back: whole, turned, timed oddly, and broken."""
+"""Reading of videos: valid, rotated, with irregular times, and damaged."""
 
 import fractions
 import io
@@ -11,18 +11,27 @@ import numpy as np
 import pytest
 
 from gkcmn_tf.video import reading, writing
-from tests.gkcmn_tf.video.pictures import BLUE, GREEN, RED, WHITE, noise, quarters
+from tests.gkcmn_tf.video import ffmpeg
+from tests.gkcmn_tf.video.pictures import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    noise,
+    quarters,
+    write_timed,
+)
 
 
 def corner_colours(frame):
-    """The colour inside each quarter: upper left, upper right, lower left, lower right."""
+    """Returns the colour in each quarter: upper left, upper right, lower left, lower right."""
     height, width, _ = frame.shape
     rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
     return np.array([frame[row, column] for row in rows for column in columns], int)
 
 
 def numbered(number, height=64, width=96):
-    """A frame that says its number in binary: eight bars, the lowest bit to the left."""
+    """Returns a frame that shows its number in binary: eight bars, the lowest bit on the left."""
     bits = number >> np.arange(8) & 1
     columns = bits[np.arange(width) * 8 // width] * np.uint8(235)
     return np.broadcast_to(columns[:, None], (height, width, 3)).astype(np.uint8)
@@ -35,19 +44,27 @@ def read_number(frame):
 
 
 def read_numbers(path, fps=None):
-    """The numbers of a video's frames as they are decoded, and the stream."""
+    """Returns the numbers of the decoded frames and the stream."""
     stream = reading.decode_frames(str(path), None, fps=fps)
     return [read_number(frame) for frame in stream], stream
 
 
 def write_numbered(
-    path, codec="libx264", count=60, *, times=None, options=None, size=(64, 96), **container_options
+    path,
+    codec="libx264",
+    count=60,
+    *,
+    times=None,
+    rate=25,
+    options=None,
+    size=(64, 96),
+    **container_options,
 ):
-    """A video of numbered frames, 25 a second or at `times` in milliseconds."""
+    """Writes a video of numbered frames, at 25 per second or at `times` in milliseconds."""
     if codec not in av.codec.codecs_available:
         pytest.skip(f"PyAV {av.__version__} was built without the encoder {codec}")
     with av.open(str(path), "w", **container_options) as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p" if size[0] % 2 == 0 else "yuv444p"
         stream.codec_context.thread_count = 1
@@ -61,7 +78,7 @@ def write_numbered(
 
 
 def damage_packet(path, output_path, number, content):
-    """Copies a video, with the bytes of one packet, as stored, put through `content`."""
+    """Copies a video and replaces the bytes of one stored packet with `content` of them."""
     with av.open(str(path)) as source, av.open(str(output_path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for place, packet in enumerate(source.demux(source.streams.video[0])):
@@ -75,7 +92,7 @@ def damage_packet(path, output_path, number, content):
 
 
 def packets_in_order_of_storage(path):
-    """Whose turn to be shown each stored packet has: `[2, 0, 1]` is shown last, first, second."""
+    """Returns the display position of each stored packet; `[2, 0, 1]` is last, first, second."""
     with av.open(str(path)) as container:
         stamps = [p.pts for p in container.demux(container.streams.video[0]) if p.pts is not None]
     return np.argsort(np.argsort(stamps)).tolist()
@@ -94,7 +111,7 @@ def path(tmp_path):
     return tmp_path / "v.mp4"
 
 
-def test_every_frame_comes_back_in_order(path):
+def test_every_frame_is_read_in_order(path):
     levels = np.arange(30) * 8
     writing.write_video(str(path), [np.full((48, 64, 3), level, np.uint8) for level in levels], 25)
     stream = reading.decode_frames(str(path))
@@ -106,7 +123,7 @@ def test_every_frame_comes_back_in_order(path):
 
 
 @pytest.mark.parametrize("size", [224, None])
-def test_a_mirror_swaps_left_and_right(path, size):
+def test_mirroring_swaps_left_and_right(path, size):
     writing.write_video(str(path), [quarters()] * 2, 25)
     plain = np.stack(list(reading.decode_frames(str(path), size)))
     mirrored = np.stack(list(reading.decode_frames(str(path), size, mirrored=True)))
@@ -114,13 +131,13 @@ def test_a_mirror_swaps_left_and_right(path, size):
 
 
 @pytest.mark.parametrize("fps", [29.97, 30000 / 1001, 5])
-def test_frame_rates_come_back(path, fps):
+def test_frame_rates_are_read_as_written(path, fps):
     writing.write_video(str(path), [quarters()] * 3, fps)
     assert reading.probe(str(path)).fps == pytest.approx(fps, rel=1e-6)
 
 
 @pytest.mark.parametrize("size", [224, None])
-def test_the_whole_frame_is_seen(path, size):
+def test_frames_are_resized_without_cropping(path, size):
     writing.write_video(str(path), [quarters()] * 2, 25)
     frame = next(iter(reading.decode_frames(str(path), size)))
     assert frame.shape == ((48, 64, 3) if size is None else (size, size, 3))
@@ -134,7 +151,17 @@ def test_shrinking_does_not_alias(path):
     np.testing.assert_allclose(frame, 127, atol=12)
 
 
-# The matrix of the track header: none, a quarter turn clockwise, upside down, anticlockwise.
+def set_display_matrix(path, matrix):
+    """Sets `a, b, c, d` in the header of the track: `x' = a x + c y`, `y' = b x + d y`."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+# Identity, 90 degrees clockwise, 180 degrees, anticlockwise; then the same after a horizontal flip,
+# as front cameras write it.
 @pytest.mark.parametrize(
     ("matrix", "colours"),
     [
@@ -142,25 +169,28 @@ def test_shrinking_does_not_alias(path):
         ((0, 1, -1, 0), [BLUE, RED, WHITE, GREEN]),
         ((-1, 0, 0, -1), [WHITE, BLUE, GREEN, RED]),
         ((0, -1, 1, 0), [GREEN, WHITE, RED, BLUE]),
+        ((-1, 0, 0, 1), [GREEN, RED, WHITE, BLUE]),
+        ((0, -1, -1, 0), [WHITE, GREEN, BLUE, RED]),
+        ((1, 0, 0, -1), [BLUE, WHITE, RED, GREEN]),
+        ((0, 1, 1, 0), [RED, BLUE, GREEN, WHITE]),
     ],
 )
 @pytest.mark.parametrize("size", [224, None])
-def test_a_turned_camera_gives_upright_frames(path, matrix, colours, size):
+def test_a_rotated_video_gives_upright_frames(path, matrix, colours, size):
     writing.write_video(str(path), [quarters()] * 2, 25)
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 44
-    a, b, c, d = (value << 16 for value in matrix)
-    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
+    set_display_matrix(path, matrix)
     stream = reading.decode_frames(str(path), size)
     (frame, _) = stream
     upright = (64, 48) if matrix[0] else (48, 64)
     assert (stream.info.width, stream.info.height) == upright
     assert frame.shape == ((upright[1], upright[0], 3) if size is None else (size, size, 3))
     np.testing.assert_allclose(corner_colours(frame), colours, atol=12)
+    if size is None:
+        shown = ffmpeg.frames(path, upright[1], upright[0])[0]
+        np.testing.assert_allclose(corner_colours(shown), colours, atol=12)
 
 
-def test_frames_are_decoded_as_they_are_asked_for(path):
+def test_frames_are_decoded_lazily(path):
     writing.write_video(str(path), [quarters()] * 20, 25)
     stream = reading.decode_frames(str(path))
     iterator = iter(stream)
@@ -176,7 +206,7 @@ def test_decoding_twice_gives_the_same_bytes(path):
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_file_that_breaks_off_yields_its_beginning_and_says_so(path):
+def test_a_truncated_file_yields_its_beginning_and_reports_the_damage(path):
     writing.write_video(str(path), noise(40), 25)
     whole = np.stack(list(reading.decode_frames(str(path))))
     truncated(path, 0.6)
@@ -187,8 +217,8 @@ def test_a_file_that_breaks_off_yields_its_beginning_and_says_so(path):
     np.testing.assert_array_equal(frames[:-1], whole[: len(frames) - 1])
 
 
-def test_frames_behind_a_hole_keep_their_numbers(path):
-    # Key frames are 0, 10, 20, ...; packet 22 is frame 21, to which no other frame refers.
+def test_frames_after_a_gap_keep_their_numbers(path):
+    # Key frames are 0, 10, 20, ...; packet 22 is frame 21, which no other frame depends on.
     write_numbered(path, options={"g": "10", "bf": "2", "x264-params": "scenecut=0"})
     order = packets_in_order_of_storage(path)
     damaged = path.with_name("damaged.mp4")
@@ -202,7 +232,7 @@ def test_frames_behind_a_hole_keep_their_numbers(path):
         assert stream.damage == f"lost frames, each replaced by the previous frame: {lost}"
 
 
-def test_frames_behind_a_broken_beginning_keep_their_numbers(path):
+def test_frames_after_a_damaged_beginning_keep_their_numbers(path):
     write_numbered(path, options={"g": "10"})
     damaged = path.with_name("damaged.mp4")
     damage_packet(path, damaged, 0, lambda data: b"\xff" * len(data))
@@ -211,7 +241,7 @@ def test_frames_behind_a_broken_beginning_keep_their_numbers(path):
     assert "previous frame: 1; damaged frames: " in stream.damage
 
 
-def test_hevc_frames_behind_a_hole_keep_their_numbers(tmp_path):
+def test_hevc_frames_after_a_gap_keep_their_numbers(tmp_path):
     path, damaged = tmp_path / "v.mp4", tmp_path / "damaged.mp4"
     options = {"x265-params": "log-level=none:keyint=10:min-keyint=10:scenecut=0:pools=1"}
     write_numbered(path, "libx265", options=options)
@@ -222,7 +252,7 @@ def test_hevc_frames_behind_a_hole_keep_their_numbers(tmp_path):
     assert "lost frames" in stream.damage or "damaged frames" in stream.damage
 
 
-def test_vp9_frames_behind_a_hole_keep_their_numbers(tmp_path):
+def test_vp9_frames_after_a_gap_keep_their_numbers(tmp_path):
     path, damaged = tmp_path / "v.webm", tmp_path / "damaged.webm"
     write_numbered(path, "libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "10"})
     damage_packet(path, damaged, 20, lambda data: b"\xff" * len(data))
@@ -233,7 +263,7 @@ def test_vp9_frames_behind_a_hole_keep_their_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("place", [5, 20, 30])
-def test_av1_frames_behind_a_hole_keep_their_numbers(path, place):
+def test_av1_frames_after_a_gap_keep_their_numbers(path, place):
     write_numbered(path, "libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"})
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
@@ -247,12 +277,12 @@ def test_av1_frames_behind_a_hole_keep_their_numbers(path, place):
     assert "lost frames, each replaced by the previous frame: " in stream.damage
 
 
-def test_without_time_stamps_a_hole_ends_the_video_so_that_no_frame_is_misnumbered(tmp_path):
+def test_without_time_stamps_a_gap_ends_the_video_so_that_no_frame_is_misnumbered(tmp_path):
     path = tmp_path / "v.h264"
     write_numbered(path, options={"g": "10"}, format="h264")
     data = bytearray(path.read_bytes())
     starts = [i for i in range(len(data)) if data[i : i + 3] == b"\0\0\1" and data[i + 3] & 31 == 1]
-    # A slice whose header is not one.
+    # A slice with an invalid header.
     data[starts[30] + 4 : starts[31]] = b"\xff" * (starts[31] - starts[30] - 4)
     path.write_bytes(data)
     found, stream = read_numbers(path)
@@ -260,7 +290,7 @@ def test_without_time_stamps_a_hole_ends_the_video_so_that_no_frame_is_misnumber
     assert stream.damage.startswith(f"decoding stops after frame {len(found)}: Invalid data")
 
 
-def test_a_scratched_file_loses_frames_but_not_their_count(path):
+def test_a_damaged_file_loses_frames_but_keeps_the_frame_count(path):
     writing.write_video(str(path), noise(40), 25)
     whole = np.stack(list(reading.decode_frames(str(path))))
     data = bytearray(path.read_bytes())
@@ -275,10 +305,24 @@ def test_a_scratched_file_loses_frames_but_not_their_count(path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video" * 100])
-def test_a_file_that_is_no_video_is_an_error(path, content):
+def test_a_file_that_is_not_a_video_is_an_error(path, content):
     path.write_bytes(content)
     with pytest.raises(reading.VideoError, match=r"v\.mp4: cannot be opened as a video: Invalid"):
         reading.decode_frames(str(path))
+
+
+def test_a_text_file_is_not_drawn_as_a_video(tmp_path):
+    path = tmp_path / "queries.txt"
+    path.write_text("a dog runs.\n" * 50)
+    with pytest.raises(reading.VideoError, match=r"queries\.txt: is a text file, not a video"):
+        reading.probe(str(path))
+
+
+@pytest.mark.parametrize("name", ["12:30 park.mp4", "-park.mp4", "100%03d.mp4", "pipe:0"])
+def test_every_file_name_is_a_file_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writing.write_video(name, noise(3), 25)
+    assert len(list(reading.decode_frames(name))) == 3
 
 
 def test_a_file_cut_before_its_first_frame_is_an_error(path):
@@ -298,7 +342,7 @@ def test_a_missing_file_is_an_error(path):
         reading.probe(str(path))
 
 
-def test_sound_alone_is_an_error(tmp_path):
+def test_a_file_with_only_sound_is_an_error(tmp_path):
     path = str(tmp_path / "sound.wav")
     with av.open(path, "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -328,15 +372,13 @@ FAST_VP9 = {"deadline": "realtime", "cpu-used": "8"}
         ("v.avi", "libx264", {"bf": "2"}),
     ],
 )
-def test_every_codec_gives_each_frame_in_its_place_and_at_its_time(
-    tmp_path, name, codec, options, times
-):
+def test_every_codec_gives_frames_in_order_with_their_times(tmp_path, name, codec, options, times):
     path = tmp_path / name
     write_numbered(path, codec, options=options, times=times)
     numbers, stream = read_numbers(path)
     assert numbers == list(range(60)) and stream.count == 60
     expected = np.arange(60) / 25 if times is None else (times - times[0]) / 1000
-    # AVI stores no presentation times, only how long each packet lasts, in the order of storage.
+    # AVI stores no presentation times, only the duration of each packet in storage order.
     slack = 0.5 if name == "v.avi" and times is not None else 1e-3
     np.testing.assert_allclose(stream.timeline.times, expected, atol=slack)
     assert stream.fps == pytest.approx(59 / expected[-1], rel=0.1 if slack > 0.1 else 0.02)
@@ -345,25 +387,50 @@ def test_every_codec_gives_each_frame_in_its_place_and_at_its_time(
         assert stream.damage == ""
 
 
-def test_b_frames_are_stored_in_another_order_than_shown(path):
+def test_b_frames_are_stored_in_another_order_than_displayed(path):
     write_numbered(path, options={"bf": "3"})
     order = packets_in_order_of_storage(path)
     assert order != sorted(order) == list(range(60))
     assert read_numbers(path)[0] == list(range(60))
 
 
-@pytest.mark.parametrize(("codec", "form"), [("libx264", "h264"), ("libx265", "hevc")])
-def test_a_stream_without_time_stamps_is_timed_by_its_frame_rate(tmp_path, codec, form):
+@pytest.mark.parametrize("rate", [10, 25, 50, fractions.Fraction(30000, 1001)])
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("libx264", "h264"), ("libx265", "hevc"), ("mpeg4", "m4v"), ("mpeg2video", "mpeg2video")],
+)
+def test_a_stream_without_time_stamps_is_timed_by_the_rate_of_its_codec(
+    tmp_path, codec, form, rate
+):
+    if codec == "mpeg2video" and rate == 10:
+        pytest.skip("MPEG-2 has no such rate")
     path = tmp_path / f"v.{form}"
-    options = {"bf": "3"} if codec == "libx264" else {"x265-params": "log-level=none:pools=1"}
-    write_numbered(path, codec, options=options, format=form)
+    options = {"libx265": {"x265-params": "log-level=none:pools=1"}}.get(codec, {"bf": "2"})
+    write_numbered(path, codec, options=options, rate=rate, format=form)
     numbers, stream = read_numbers(path)
-    assert numbers == list(range(60)) and stream.damage == ""
+    assert numbers == list(range(60)) and stream.damage == "" and stream.notices == []
     assert stream.info.declared_frames == 0
-    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 25)
+    assert stream.fps == pytest.approx(float(rate), rel=1e-6)
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / float(rate))
 
 
-def test_a_video_of_one_frame(path):
+def test_a_stream_that_does_not_say_its_rate_is_timed_by_a_guess_which_is_told(tmp_path):
+    path = tmp_path / "v.mjpeg"
+    with av.open(str(path), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(30)) and stream.damage == ""
+    np.testing.assert_allclose(stream.timeline.times, np.arange(30) / 25)
+    (notice,) = stream.notices
+    assert notice.startswith("does not say its frame rate; 25 frames per second is a guess")
+
+
+def test_a_video_with_one_frame(path):
     write_numbered(path, count=1)
     numbers, stream = read_numbers(path)
     assert numbers == [0]
@@ -381,7 +448,7 @@ def test_odd_sizes_keep_every_column(tmp_path, name, codec):
     assert next(iter(reading.decode_frames(str(path)))).shape == (224, 224, 3)
 
 
-def test_sound_before_the_picture_does_not_disturb(path):
+def test_sound_that_begins_before_the_video_is_ignored(path):
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=8000)
         picture = container.add_stream("libx264", rate=25)
@@ -403,7 +470,7 @@ def test_sound_before_the_picture_does_not_disturb(path):
 
 
 def add_cover(container):
-    """Adds a picture that belongs to the file, not to its time, as music and phones do."""
+    """Adds a cover picture, which has no time, as music players and phones do."""
     picture = io.BytesIO()
     with av.open(picture, "w", format="image2pipe") as still:
         stream = still.add_stream("mjpeg", rate=1)
@@ -435,7 +502,7 @@ def test_a_cover_picture_is_not_the_video(tmp_path):
     assert (stream.info.width, stream.info.height) == (96, 64)
 
 
-def test_an_edit_list_cuts_frames_away(path):
+def test_an_edit_list_removes_frames(path):
     write_numbered(path, options={"bf": "3"})
     data = bytearray(path.read_bytes())
     place = data.index(b"elst") + 16
@@ -448,16 +515,111 @@ def test_an_edit_list_cuts_frames_away(path):
     np.testing.assert_allclose(stream.timeline.times, np.arange(50) / 25)
 
 
-def test_a_frame_rate_that_the_file_declares_is_believed_unless_the_times_say_otherwise(tmp_path):
+def test_the_declared_frame_rate_is_used_unless_the_times_contradict_it(tmp_path):
     path = tmp_path / "v.mkv"
     write_numbered(path, times=np.arange(60) * 1001 // 30)
     _, stream = read_numbers(path)
     assert stream.info.fps == 25 and stream.fps == pytest.approx(30 / 1.001, rel=1e-3)
 
 
+@pytest.mark.parametrize("declared", [60, 1000])
+@pytest.mark.parametrize(("name", "codec"), [("v.mkv", "libx264"), ("v.webm", "libvpx")])
+def test_time_stamps_decide_where_the_declared_rate_is_wrong(tmp_path, name, codec, declared):
+    path = tmp_path / name
+    times = np.arange(90) * 1000 // 30
+    write_timed(path, times, codec=codec, rate=declared)
+    stream = reading.decode_frames(str(path))
+    timeline = reading.read_timeline(str(path))
+    assert len(list(stream)) == timeline.frame_count == 90
+    np.testing.assert_array_equal(timeline.times, times / 1000)
+    np.testing.assert_array_equal(stream.timeline.times, times / 1000)
+    assert stream.info.fps == declared and stream.source.fps == pytest.approx(30, rel=1e-3)
+    # Half a second is frame 15, which begins just then; 1.5 s is frame 45.
+    assert [timeline.nearest_frame(time) for time in (0.5, 1.5)] == [15, 45]
+    assert stream.notices == [
+        f"declares {declared} frames per second, but its time stamps say 30.0067, which is used"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "name"),
+    [("smpte2084", "PQ"), ("arib-std-b67", "HLG"), ("bt709", ""), ("bt2020-10", "")],
+)
+def test_a_high_dynamic_range_is_told(path, transfer, name):
+    write_numbered(path, count=5, options={"x264-params": f"transfer={transfer}"})
+    stream = read_numbers(path)[1]
+    assert stream.is_hdr == bool(name)
+    assert len(stream.notices) == stream.is_hdr
+    assert f"is HDR ({name})" in "".join(stream.notices) or not name
+
+
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_an_edit_list_that_cuts_the_end_away_is_no_damage(path, b_frames):
+    write_numbered(path, count=100, options={"bf": b_frames, "g": "12"})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 12
+    struct.pack_into(">I", data, place, 2000)  # milliseconds
+    path.write_bytes(data)
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(50)) and len(ffmpeg.frame_times(path)) == 50
+    assert stream.info.declared_frames == 100 and stream.damage == ""
+
+
+@pytest.mark.parametrize("arguments", [["-ss", "1"], ["-ss", "1", "-t", "1.1"], ["-t", "2"]])
+def test_a_part_of_a_file_that_was_copied_is_no_damage(path, arguments):
+    write_numbered(path, count=100, options={"bf": "0", "g": "12"})
+    part = path.with_name("part.mp4")
+    ffmpeg.run(*arguments, "-i", path, "-c", "copy", part)
+    numbers, stream = read_numbers(part)
+    begin = 25 if "-ss" in arguments else 0
+    assert numbers == list(range(begin, begin + len(ffmpeg.frame_times(part))))
+    assert stream.damage == ""
+
+
+def test_empty_chunks_of_an_avi_file_are_no_damage(tmp_path):
+    # One chunk a millisecond, of which all but one in a hundred are empty.
+    path = tmp_path / "v.avi"
+    write_numbered(path, "mpeg4", times=100 * np.arange(60))
+    numbers, stream = read_numbers(path)
+    assert numbers == list(range(60)) and stream.damage == ""
+    assert stream.info.declared_frames > 5000
+    np.testing.assert_allclose(stream.timeline.times, np.arange(60) / 10, atol=1e-3)
+    np.testing.assert_allclose(stream.timeline.times, ffmpeg.frame_times(path), atol=1e-3)
+    # The last two thirds of the file are its index.
+    truncated(path, 0.2)
+    numbers, stream = read_numbers(path)
+    assert 10 < len(numbers) < 50
+    assert f"{len(numbers)} of {stream.info.declared_frames} frames can be decoded" in stream.damage
+
+
+def test_a_right_frame_rate_needs_no_notice(path):
+    write_numbered(path)
+    assert read_numbers(path)[1].notices == []
+
+
+@pytest.mark.parametrize("delay", [0, 600])
+@pytest.mark.parametrize(
+    ("name", "sound"), [("v.mp4", "aac"), ("v.mkv", "pcm_s16le"), ("v.ts", "mp2"), ("v.mov", "aac")]
+)
+def test_seconds_count_from_the_start_of_the_file(tmp_path, name, sound, delay):
+    path = tmp_path / name
+    write_timed(path, delay + 40 * np.arange(75), sound=sound)
+    timeline = reading.read_timeline(str(path))
+    np.testing.assert_allclose(timeline.times, ffmpeg.frame_times(path), atol=1e-4)
+    # MP2 begins 10 ms before its first sample.
+    np.testing.assert_allclose(timeline.times, delay / 1000 + np.arange(75) / 25, atol=0.011)
+    assert timeline.end_time == pytest.approx(delay / 1000 + 3, abs=0.011)
+    # What is shown first does not depend on the sound.
+    resampled = reading.decode_frames(str(path), fps=5)
+    assert len(list(resampled)) == 15
+    np.testing.assert_array_equal(resampled.timeline.source_frames, 5 * np.arange(15))
+    np.testing.assert_array_equal(resampled.timeline.times, timeline.times)
+    assert float(resampled.frame_time) == pytest.approx(timeline.times[70], abs=1e-6)
+
+
 @pytest.mark.parametrize("fps", [5, 10, 24, 25, 30, 29.97, 100, 0.5])
 @pytest.mark.parametrize("times", [None, UNEVEN], ids=["even", "uneven"])
-def test_resampled_frames_are_what_is_on_the_screen(tmp_path, fps, times):
+def test_resampled_frames_are_those_shown_at_each_time(tmp_path, fps, times):
     path = tmp_path / "v.mkv"
     write_numbered(path, times=times)
     numbers, stream = read_numbers(path, fps)
@@ -472,7 +634,7 @@ def test_resampled_frames_are_what_is_on_the_screen(tmp_path, fps, times):
     assert fps != 25 or times is not None or numbers == list(range(60))
 
 
-def test_resampled_frames_are_the_very_pictures_of_the_file(path):
+def test_resampled_frames_equal_frames_of_the_file(path):
     writing.write_video(str(path), noise(30), 25)
     whole = np.stack(list(reading.decode_frames(str(path))))
     stream = reading.decode_frames(str(path), fps=10)
@@ -482,7 +644,7 @@ def test_resampled_frames_are_the_very_pictures_of_the_file(path):
     np.testing.assert_array_equal(found, whole[stream.timeline.source_frames])
 
 
-def test_a_time_stamp_far_ahead_cannot_be_resampled(tmp_path):
+def test_a_time_stamp_far_in_the_future_is_an_error_when_resampling(tmp_path):
     path = tmp_path / "v.mkv"
     write_numbered(path, times=np.arange(60) * 40 + (np.arange(60) >= 30) * 10**7)
     assert read_numbers(path)[0] == list(range(60))
@@ -491,14 +653,14 @@ def test_a_time_stamp_far_ahead_cannot_be_resampled(tmp_path):
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
-def test_an_impossible_frame_rate_is_an_error(path, fps):
+def test_an_invalid_frame_rate_is_an_error(path, fps):
     writing.write_video(str(path), [quarters()] * 2, 25)
     with pytest.raises(ValueError, match="fps: expected a frame rate above 0"):
         reading.decode_frames(str(path), fps=fps)
 
 
 @pytest.mark.parametrize("fps", [None, 5, 60])
-def test_a_long_video_is_never_held_whole(path, monkeypatch, fps):
+def test_memory_never_contains_a_whole_long_video(path, monkeypatch, fps):
     frames = (numbered(number % 256) for number in range(3000))
     writing.write_video(str(path), frames, 25)
     alive = most = 0
@@ -522,7 +684,7 @@ def test_a_long_video_is_never_held_whole(path, monkeypatch, fps):
     assert most <= 2
 
 
-def test_a_disk_that_fails_ends_the_video(path, monkeypatch):
+def test_a_read_error_ends_the_video(path, monkeypatch):
     write_numbered(path)
     original = av.container.InputContainer.demux
 
@@ -538,7 +700,13 @@ def test_a_disk_that_fails_ends_the_video(path, monkeypatch):
             raise av.error.OSError(5, "Input/output error")
 
     opened = av.open
-    monkeypatch.setattr(av, "open", lambda *args: FailingContainer(opened(*args)))
+    monkeypatch.setattr(
+        av,
+        "open",
+        lambda file, *mode, **options: (
+            opened(file, *mode, **options) if mode else FailingContainer(opened(file))
+        ),
+    )
     numbers, stream = read_numbers(path)
     assert 5 < len(numbers) <= 30 and numbers == list(range(len(numbers)))
     assert stream.damage == f"decoding stops after frame {len(numbers)}: Input/output error"

@@ -1,4 +1,4 @@
-"""The map between frames and steps, against naive references."""
+"""Conversion between frames and steps, compared with naive references."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LENGTHS = st.integers(1, 3000)
 CLIPS = st.tuples(st.integers(0, 5000), LENGTHS).map(lambda clip: (clip[0], sum(clip)))
 
 
-def test_clips_longer_than_the_limit_are_thinned():
+def test_clips_longer_than_the_limit_are_subsampled():
     assert steps.count_steps(10, 50, max_steps=200) == 10
     assert steps.count_steps(10, 51, max_steps=200) == 11
     assert steps.count_steps(0, 5000, max_steps=200) == 200
@@ -26,7 +26,7 @@ def test_an_empty_clip_is_an_error(end):
         steps.count_steps(3, end, max_steps=200)
 
 
-def test_the_ends_of_the_clip_are_the_ends_of_the_steps():
+def test_the_ends_of_the_clip_map_to_the_ends_of_the_steps():
     np.testing.assert_array_equal(
         steps.steps_to_frames(np.array([0, 5, 10]), 20, 60, 10), [20, 40, 60]
     )
@@ -36,7 +36,7 @@ def test_the_ends_of_the_clip_are_the_ends_of_the_steps():
 
 
 @given(CLIPS, st.integers(1, 200), st.floats(0, 1))
-def test_steps_and_frames_are_inverse(clip, max_steps, share):
+def test_mapping_steps_to_frames_is_the_inverse_of_frames_to_steps(clip, max_steps, share):
     begin, end = clip
     num_steps = steps.count_steps(begin, end, max_steps)
     u = share * num_steps
@@ -46,7 +46,7 @@ def test_steps_and_frames_are_inverse(clip, max_steps, share):
 
 
 @given(CLIPS, st.integers(1, 200))
-def test_a_step_takes_the_frame_and_the_window_whose_cells_hold_its_centre(clip, max_steps):
+def test_a_step_uses_the_frame_and_the_window_whose_cells_contain_its_centre(clip, max_steps):
     begin, end = clip
     num_steps = steps.count_steps(begin, end, max_steps)
     frames = steps.step_frames(begin, end, num_steps)
@@ -60,5 +60,5 @@ def test_a_step_takes_the_frame_and_the_window_whose_cells_hold_its_centre(clip,
     assert ((4 * windows <= frames) & (frames < 4 * windows + 4)).all()
 
 
-def test_steps_of_an_unthinned_clip_are_its_windows():
+def test_steps_of_a_clip_that_is_not_subsampled_are_its_windows():
     np.testing.assert_array_equal(frame_windows(steps.step_frames(40, 80, 10)), np.arange(10, 20))

@@ -1,4 +1,4 @@
-"""Windows against their definition, and those of a stream against those of the whole video."""
+"""Windows compared with their definition, and those of a stream with those of the video."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ LENGTHS = st.integers(1, 3000)
 
 
 @pytest.mark.parametrize(("frames", "windows"), [(1, 1), (4, 1), (5, 2), (8, 2), (800, 200)])
-def test_one_window_for_every_four_frames(frames, windows):
+def test_there_is_one_window_for_every_four_frames(frames, windows):
     assert count_windows(frames) == windows
 
 
-def test_windows_of_a_nine_frame_video_repeat_the_edges():
+def test_windows_of_a_nine_frame_video_repeat_the_edge_frames():
     np.testing.assert_array_equal(
         window_frames(9),
         [
@@ -42,7 +42,7 @@ def test_a_video_without_frames_is_an_error(call):
 
 
 @given(st.integers(1, 90), st.integers(1, 6))
-def test_batches_put_together_are_the_windows_of_the_video(num_frames, batch_size):
+def test_concatenated_batches_are_the_windows_of_the_video(num_frames, batch_size):
     frames = [np.full((1, 1, 3), number, np.uint8) for number in range(num_frames)]
     found = []
     for rows, windows, real in window_batches(iter(frames), batch_size):
@@ -55,7 +55,7 @@ def test_batches_put_together_are_the_windows_of_the_video(num_frames, batch_siz
     np.testing.assert_array_equal(np.concatenate(found), window_frames(num_frames))
 
 
-def test_no_frame_is_taken_before_it_is_needed():
+def test_no_frame_is_read_before_it_is_needed():
     taken = []
 
     def frames():

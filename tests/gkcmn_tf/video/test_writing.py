@@ -1,4 +1,4 @@
-"""Videos whose frames have times of their own."""
+"""Videos with a variable frame rate."""
 
 import fractions
 import os
@@ -16,13 +16,13 @@ GREY = np.full((48, 64, 3), 128, np.uint8)
 
 
 def stamps(path):
-    """In ticks, the unit of the file, and for how long the last frame is shown."""
+    """Returns time stamps in ticks of the file and the duration of the last frame."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         return [f.pts for f in frames], container.streams.video[0].time_base, frames[-1].duration
 
 
-def test_times_that_are_multiples_of_the_time_base_are_kept(tmp_path):
+def test_times_that_are_multiples_of_the_time_base_are_exact(tmp_path):
     path = tmp_path / "v.mp4"
     times = [fractions.Fraction(n * 1001, 30000) for n in (0, 1, 2, 10, 11, 500)]
     frames = [TimedFrame(GREY, time, SECOND / 4) for time in times]
@@ -33,7 +33,7 @@ def test_times_that_are_multiples_of_the_time_base_are_kept(tmp_path):
     assert last * unit == SECOND / 4
 
 
-def test_frames_of_one_time_come_a_tick_after_each_other(tmp_path):
+def test_frames_with_equal_times_are_one_tick_apart(tmp_path):
     path = tmp_path / "v.mp4"
     frames = [TimedFrame(GREY, time * SECOND, SECOND) for time in (0, 0, 0, 1, 1)]
     writing.write_timed_video(str(path), frames, 25)
@@ -43,7 +43,7 @@ def test_frames_of_one_time_come_a_tick_after_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("denominator", [25, 1000, 10**6, 10**9])
-def test_long_frames_of_any_time_base(tmp_path, denominator):
+def test_long_frames_with_any_time_base(tmp_path, denominator):
     path = tmp_path / "v.mp4"
     frames = [TimedFrame(GREY, time * SECOND, SECOND) for time in (0, 1, 2000)]
     base = fractions.Fraction(1, denominator)
@@ -61,7 +61,7 @@ def test_the_same_frames_give_the_same_file(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_an_error_while_frames_are_made_leaves_no_file(tmp_path):
+def test_an_error_in_the_frame_iterator_leaves_no_file(tmp_path):
     source = tmp_path / "source.mp4"
     writing.write_video(str(source), [GREY] * 3, 25)
 
@@ -76,7 +76,7 @@ def test_an_error_while_frames_are_made_leaves_no_file(tmp_path):
     assert os.listdir(tmp_path) == ["source.mp4"]
 
 
-def test_the_time_of_each_yielded_frame_is_known(tmp_path):
+def test_the_time_of_each_yielded_frame_is_recorded(tmp_path):
     path = tmp_path / "v.mkv"
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25)
@@ -109,7 +109,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
 
 
-def test_odd_sizes_are_padded_by_their_edge(path):
+def test_odd_sizes_are_padded_by_repeating_the_edge(path):
     writing.write_video(str(path), [np.full((47, 63, 3), 200, np.uint8)] * 2, 25)
     stream = reading.decode_frames(str(path), None)
     np.testing.assert_allclose(next(iter(stream)), 200, atol=4)

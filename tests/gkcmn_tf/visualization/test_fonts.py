@@ -1,4 +1,4 @@
-"""Fonts made here: which one a text is drawn with, and what is left out."""
+"""Choice of fonts, with generated fonts, and omitted characters."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gkcmn_tf.visualization import drawing, fonts
 
 
 def write_font(path, characters, style="Regular"):
-    """A font in which every character is a full square, an unknown one an empty frame."""
+    """Writes a font with a full square for each character and an outline for unknown ones."""
     frame, square = TTGlyphPen(None), TTGlyphPen(None)
     for pen, inner in ((frame, True), (square, False)):
         corners = [[(0, 0), (0, 900), (900, 900), (900, 0)]]
@@ -35,20 +35,20 @@ def write_font(path, characters, style="Regular"):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The only folder of fonts that the system has; empty."""
+    """The only font folder of the system, empty."""
     monkeypatch.setattr(fonts, "FONT_FOLDERS", [tmp_path, tmp_path / "not there"])
     fonts._font_and_missing.cache_clear()
     yield tmp_path
     fonts._font_and_missing.cache_clear()
 
 
-def test_latin_text_takes_pillows_own_font(folder):
+def test_latin_text_is_drawn_with_pillows_default_font(folder):
     write_font(folder / "squares.ttf", "abc")
     font, text = fonts.font_for("a b c!", 20)
     assert text == "a b c!" and font.getname()[0] != "Squares"
 
 
-def test_other_text_takes_a_font_that_has_it(folder):
+def test_other_text_is_drawn_with_a_font_that_contains_it(folder):
     write_font(folder / "deep" / "one.ttf", "红")
     write_font(folder / "deep" / "two.OTF", "红色 abc")
     font, text = fonts.font_for("红色 abc", 20)
@@ -59,7 +59,7 @@ def test_other_text_takes_a_font_that_has_it(folder):
     assert np.asarray(image).astype(bool).sum() == 2 * 18 * 18
 
 
-def test_what_no_font_has_is_left_out_and_logged_once(folder, caplog):
+def test_characters_missing_in_all_fonts_are_omitted_and_logged_once(folder, caplog):
     for _ in range(3):
         font, text = fonts.font_for("a 红色 square", 20)
     assert text == "a  square" and font.getlength(text) > 0
@@ -67,7 +67,7 @@ def test_what_no_font_has_is_left_out_and_logged_once(folder, caplog):
     assert "红 色" in caplog.text
 
 
-def test_the_font_that_has_most_is_taken(folder, caplog):
+def test_the_font_with_most_of_the_characters_is_used(folder, caplog):
     write_font(folder / "a.ttf", "abcd 红")
     write_font(folder / "b.ttf", "abcd 红色")
     font, text = fonts.font_for("abcd 红色方", 20)
@@ -82,13 +82,13 @@ def test_a_plain_style_is_preferred(folder):
     assert fonts.font_for("红", 20)[0].path.endswith("b.ttf")
 
 
-def test_a_font_that_has_no_more_than_pillows_is_not_taken(folder, caplog):
+def test_a_font_without_additional_characters_is_not_used(folder, caplog):
     write_font(folder / "a.ttf", "ab")
     font, text = fonts.font_for("ab 红", 20)
     assert text == "ab " and font.getname()[0] != "Squares"
 
 
-def test_a_broken_font_is_passed_over(folder):
+def test_a_damaged_font_is_skipped(folder):
     (folder / "a.ttf").write_bytes(b"no font")
     write_font(folder / "b.ttf", "红")
     assert fonts.font_for("红", 20)[1] == "红"
@@ -106,7 +106,7 @@ def test_text_is_drawn_without_boxes_for_unknown_characters(folder):
     np.testing.assert_array_equal(*map(np.asarray, pictures))
 
 
-def test_a_line_without_any_known_character_takes_no_room(folder):
+def test_a_line_without_any_known_character_takes_no_space(folder):
     pictures = [Image.new("RGB", (200, 120), (9, 9, 9)) for _ in range(2)]
     drawing.draw_text(pictures[0], [("红色", drawing.TEXT), ("frame 3", drawing.TEXT)])
     drawing.draw_text(pictures[1], [("frame 3", drawing.TEXT)])

@@ -1,4 +1,4 @@
-"""Tubes that draw themselves: into a file, and into a notebook."""
+"""Tubes drawn into a file and in a notebook."""
 
 import base64
 import html.parser
@@ -27,7 +27,7 @@ def tube(tmp_path):
 
 
 def read_html(text, path):
-    """The attributes of the one element, and the frames of the video that it holds."""
+    """Returns the attributes of the only element and the frames of the video in it."""
     elements = []
 
     class Parser(html.parser.HTMLParser):
@@ -73,25 +73,25 @@ def test_a_notebook_shows_the_drawn_video(tube, tmp_path):
     assert [orange(frame) for frame in frames] == [6 <= number < 14 for number in range(20)]
 
 
-def test_a_large_video_is_shown_small(tmp_path):
+def test_a_large_video_is_scaled_down(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (4, 540, 960, 3), np.uint8)
     tube = make_tube(tmp_path / "v.mp4", frames, 1, 3)
     _, frames = read_html(tube._repr_html_(), tmp_path / "shown.mp4")
     assert len(frames) == 4 and frames[0].shape == (270, 480, 3)
 
 
-def test_what_compresses_badly_is_compressed_more(tmp_path, monkeypatch):
+def test_a_video_that_compresses_badly_is_compressed_more(tmp_path, monkeypatch):
     frames = np.random.default_rng(0).integers(0, 256, (50, 180, 240, 3), np.uint8)
     tube = make_tube(tmp_path / "v.mp4", frames, 6, 14, fps=25)
     whole = len(tube._repr_html_())
     monkeypatch.setattr(inline, "MAX_BYTES", 100_000)
-    # Base64 takes four characters for three bytes; the encoder may begin with a full buffer.
+    # Base64 has four characters for three bytes; the encoder may start with a full buffer.
     assert len(tube._repr_html_()) < 2 * 100_000 * 4 / 3 < whole / 2
 
 
-def test_of_a_long_video_what_is_around_the_tube_is_shown(tmp_path):
+def test_only_the_part_around_the_tube_is_shown_of_a_long_video(tmp_path):
     frames = (np.full((180, 240, 3), 128, np.uint8) for _ in range(70))
     tube = make_tube(tmp_path / "v.mp4", frames, 20, 22, fps=1)
     _, frames = read_html(tube._repr_html_(), tmp_path / "shown.mp4")
-    # Frames 15 to 26, a second each: five seconds before and after.
+    # Frames 15 to 26 of one second each: five seconds before and after.
     assert [orange(frame) for frame in frames] == [number in (20, 21) for number in range(15, 27)]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gkcmn_tf.visualization.output_names import output_name
 
-# Any text that may be part of a path; also undecodable bytes, as Python has them.
+# Any text that may be part of a path, also undecodable bytes as Python represents them.
 file_names = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]) | st.just("\udcff"),
     min_size=1,
@@ -26,21 +26,21 @@ def name_of(case):
 
 
 @given(st.lists(cases, min_size=2, max_size=20, unique=True))
-def test_names_differ_where_video_or_query_do(drawn):
+def test_names_differ_if_the_video_or_query_differs(drawn):
     names = [name_of(case).lower() for case in drawn]
     assert len(set(names)) == len(names)
 
 
 @given(cases)
-def test_a_name_fits_any_file_system(case):
+def test_a_name_is_valid_on_any_file_system(case):
     name = name_of(case)
-    # With a suffix and a temporary name; 143 bytes are what encrypted folders take.
+    # With a suffix and a temporary name; encrypted folders allow 143 bytes.
     assert len(os.fsencode(f"{name}.mp4.tmp-{2**22}")) <= 143
     assert name and not name.startswith((".", "-")) and "/" not in name and "\0" not in name
     name.encode("utf-8")
 
 
-def test_a_name_says_what_it_is_about():
+def test_a_name_contains_the_video_and_the_query():
     name = output_name("/videos/Park 01.mp4", "The red square, moving left.")
     words, digits = name.rsplit("-", 1)
     assert words == "Park-01-the-red-square-moving-left"
@@ -55,7 +55,7 @@ def test_a_name_is_the_same_in_another_run_and_folder(tmp_path, monkeypatch):
     assert output_name("a.mp4", "a dog") == output_name(str(tmp_path / "a.mp4"), "a dog")
 
 
-def test_the_cases_that_used_to_collide():
+def test_names_that_collided_in_earlier_versions_differ():
     long = "the red square that moves from the left to the right of the picture and then "
     pairs = [
         (("a/01.mp4", "a dog"), ("b/01.mp4", "a dog")),

@@ -1,4 +1,4 @@
-"""Drawn tubes: where the colours are, how many frames and stills there are."""
+"""Drawn tubes: positions of colours, numbers of frames and stills, times and sound."""
 
 import fractions
 import os
@@ -12,6 +12,8 @@ from PIL import Image
 from gkcmn_tf import tubes
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.visualization import drawing, overlays
+from tests.gkcmn_tf.video import ffmpeg
+from tests.gkcmn_tf.video.pictures import write_timed
 
 GREY = 128
 
@@ -33,11 +35,11 @@ def grey_video(tmp_path):
 
 
 def shows(picture, color):
-    """Whether a picture has a pixel of about that colour, which codecs change in thin lines."""
+    """Whether a picture has a pixel of approximately that colour; codecs change thin lines."""
     return bool((np.abs(picture.astype(int) - color).max(axis=-1) < 60).any())
 
 
-def test_the_overlay_draws_boxes_in_their_frames_only(grey_video, tmp_path):
+def test_the_overlay_draws_boxes_only_in_their_frames(grey_video, tmp_path):
     path = str(tmp_path / "pictures" / "overlay.mp4")
     overlays.draw_tubes(
         grey_video, PREDICTED, query="a box", num_frames=20, true_tube=TRUE, overlay_path=path
@@ -62,7 +64,7 @@ def test_the_overlay_without_truth_has_one_lane_and_one_box(grey_video, tmp_path
     np.testing.assert_allclose([colored[0], colored[-1]], [72, 167], atol=3)
 
 
-def test_a_true_tube_alone_is_drawn_as_such(grey_video, tmp_path):
+def test_a_true_tube_without_a_prediction_is_drawn_in_the_colour_of_the_truth(grey_video, tmp_path):
     overlays.draw_tubes(
         grey_video,
         [],
@@ -75,14 +77,14 @@ def test_a_true_tube_alone_is_drawn_as_such(grey_video, tmp_path):
     frames = list(reading.decode_frames(str(tmp_path / "overlay.mp4"), size=None))
     true = [shows(frame[76:144, 116:184], drawing.TRUE) for frame in frames]
     assert true == [4 <= number < 10 for number in range(20)]
-    # Frames 3 to 10, a still each.
+    # Frames 3 to 10, one still each.
     strip = np.asarray(Image.open(tmp_path / "strip.png"))[-2 * 244 :]
     stills = strip.reshape(2, 244, 4, 324, 3).swapaxes(1, 2).reshape(8, 244, 324, 3)
     assert [shows(s, drawing.TRUE) for s in stills] == [4 <= f < 10 for f in range(3, 11)]
     assert not any(shows(picture, drawing.PREDICTED) for picture in (strip, *frames))
 
 
-def test_no_tube_at_all_is_an_error(grey_video, tmp_path):
+def test_drawing_without_tubes_is_an_error(grey_video, tmp_path):
     with pytest.raises(ValueError, match="expected a predicted tube, a true tube, or both"):
         overlays.draw_tubes(grey_video, [], num_frames=20, overlay_path=str(tmp_path / "o.mp4"))
     assert os.listdir(tmp_path) == ["grey.mp4"]
@@ -98,7 +100,7 @@ def test_the_query_is_written_at_the_top(grey_video, tmp_path):
     assert np.abs(frame[70:150].astype(int) - GREY).max() < 12
 
 
-def test_an_overlay_of_a_tube_that_outlasts_the_video(grey_video, tmp_path):
+def test_an_overlay_of_a_tube_longer_than_the_video(grey_video, tmp_path):
     path = str(tmp_path / "overlay.mp4")
     late = tube(15, 30, (0, 0, 240, 180))
     overlays.draw_tubes(grey_video, late, num_frames=20, overlay_path=path)
@@ -133,7 +135,7 @@ def test_a_strip_of_fewer_frames_has_fewer_stills(grey_video, tmp_path):
     ],
 )
 @pytest.mark.parametrize("overlay", ["overlay.mp4", None])
-def test_a_strip_of_frames_that_are_not_there_is_an_error(
+def test_a_strip_of_missing_frames_is_an_error(
     grey_video, tmp_path, begin, num_frames, message, overlay
 ):
     late = tube(begin, begin + 5, (0, 0, 9, 9))
@@ -148,7 +150,7 @@ def test_a_strip_of_frames_that_are_not_there_is_an_error(
     assert os.listdir(tmp_path) == ["grey.mp4"]
 
 
-def test_overlay_and_strip_take_one_pass_over_the_file(grey_video, tmp_path, monkeypatch):
+def test_overlay_and_strip_decode_the_file_once(grey_video, tmp_path, monkeypatch):
     opened = []
     original = reading.decode_frames
 
@@ -160,20 +162,20 @@ def test_overlay_and_strip_take_one_pass_over_the_file(grey_video, tmp_path, mon
     paths = {"overlay_path": str(tmp_path / "o.mp4"), "strip_path": str(tmp_path / "s.png")}
     overlays.draw_tubes(grey_video, PREDICTED, query="a box", num_frames=20, **paths)
     assert opened == [grey_video]
-    # Each is as it is when drawn alone.
+    # Each equals the one that is drawn alone.
     together = {kind: pathlib.Path(path).read_bytes() for kind, path in paths.items()}
     for kind, path in paths.items():
         overlays.draw_tubes(grey_video, PREDICTED, query="a box", num_frames=20, **{kind: path})
         assert pathlib.Path(path).read_bytes() == together[kind]
 
 
-def test_the_progress_is_called_drawing(grey_video, tmp_path, capsys):
+def test_the_progress_bar_is_labelled_drawing(grey_video, tmp_path, capsys):
     overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=str(tmp_path / "o.mp4"))
     progress = capsys.readouterr().err
     assert "drawing: 100%" in progress and "20/20" in progress
 
 
-def test_several_tubes_have_a_colour_a_lane_and_a_line_each(grey_video, tmp_path):
+def test_several_tubes_each_have_a_colour_a_lane_and_a_line(grey_video, tmp_path):
     first = tubes.Tube(6, 14, PREDICTED.boxes, sentence="an orange box")
     second = tubes.Tube(4, 10, TRUE.boxes, sentence="a pink box")
     path = str(tmp_path / "overlay.mp4")
@@ -186,12 +188,12 @@ def test_several_tubes_have_a_colour_a_lane_and_a_line_each(grey_video, tmp_path
     assert [shows(f[76:144, 116:184], pink) for f in frames] == [
         4 <= number < 10 for number in range(20)
     ]
-    # Outside of the tubes too, the sentences and the lanes are in the tubes' colours.
+    # The sentences and the lanes have the colours of the tubes in all frames.
     for color in (drawing.PREDICTED, pink):
         assert shows(frames[0][:40], color) and shows(frames[0][-10:], color)
 
 
-def test_the_strip_is_titled_by_the_sentences(grey_video, tmp_path):
+def test_the_title_of_the_strip_contains_the_sentences(grey_video, tmp_path):
     path = tmp_path / "strip.png"
     heights = []
     for sentence in ("", "a box", "a box " * 100):
@@ -217,7 +219,7 @@ def test_a_copy_is_scaled_down_with_its_boxes(grey_video, tmp_path):
     overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=path, max_side=120)
     frame = list(reading.decode_frames(path, size=None))[10]
     assert frame.shape == (90, 120, 3)
-    # Halved, the box is from 20 to 50 across; the text and the bar are elsewhere.
+    # At half size, the box is from 20 to 50; the text and the bar are elsewhere.
     near = np.abs(frame[35:75].astype(int) - drawing.PREDICTED).max(axis=-1) < 80
     columns = np.flatnonzero(near.any(axis=0))
     np.testing.assert_allclose([columns[0], columns[-1]], [20, 49], atol=2)
@@ -225,11 +227,33 @@ def test_a_copy_is_scaled_down_with_its_boxes(grey_video, tmp_path):
     assert reading.probe(path).width == 240
 
 
-def test_the_video_itself_is_never_replaced(grey_video):
+@pytest.mark.parametrize("output", ["overlay_path", "strip_path"])
+def test_the_video_itself_is_never_replaced(grey_video, output):
     before = pathlib.Path(grey_video).read_bytes()
     with pytest.raises(ValueError, match="is the video itself; choose another path"):
-        overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=grey_video)
+        overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, **{output: grey_video})
     assert pathlib.Path(grey_video).read_bytes() == before
+
+
+def test_paths_that_cannot_be_written_are_told_before_drawing(grey_video, tmp_path, capsys):
+    with pytest.raises(ValueError, match="is a folder; expected the path of a file to write"):
+        overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, overlay_path=str(tmp_path))
+    same = str(tmp_path / "same.mp4")
+    with pytest.raises(ValueError, match="choose two paths"):
+        overlays.draw_tubes(
+            grey_video, PREDICTED, num_frames=20, overlay_path=same, strip_path=same
+        )
+    assert capsys.readouterr().err == ""
+    assert os.listdir(tmp_path) == ["grey.mp4"]
+
+
+@pytest.mark.parametrize("sound", [None, "aac"])
+def test_names_with_colons_are_drawn_to(tmp_path, monkeypatch, sound):
+    monkeypatch.chdir(tmp_path)
+    write_source("source.mp4", sound=sound)
+    os.rename("source.mp4", "12:30.mp4")
+    overlays.draw_tubes("12:30.mp4", tube(1, 3, (1, 2, 30, 40)), num_frames=8, overlay_path="1:2")
+    assert len(list(reading.decode_frames("1:2"))) == 8
 
 
 def test_nothing_to_write_is_an_error(grey_video):
@@ -241,7 +265,7 @@ UNEVEN = [0, 40, 50, 350, 360, 1000, 1033, 1300]  # milliseconds
 
 
 def write_source(path, *, codec="libx264", times=UNEVEN, aspect=None, rotation=0, sound=None):
-    """Grey frames at their times, and with `sound`, the codec of a tone of two seconds."""
+    """Writes grey frames at given times and a tone of two seconds in the codec `sound`."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -281,7 +305,7 @@ def drawn_copy(path, output_path, **options):
 
 
 def read_stamps(path):
-    """Presentation times of the shown pictures in seconds, as FFmpeg gives them."""
+    """Returns the presentation times of the displayed frames in seconds, as FFmpeg does."""
     with av.open(str(path)) as container:
         return [frame.time for frame in container.decode(video=0)]
 
@@ -312,12 +336,24 @@ def test_resampled_frames_are_evenly_spaced(tmp_path):
     np.testing.assert_allclose(read_stamps(output), np.arange(14) / 10, atol=1e-9)
 
 
-@pytest.mark.parametrize(("rotation", "aspect"), [(0, (4, 3)), (90, (3, 4)), (180, (4, 3))])
-def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, rotation, aspect):
-    write_source(tmp_path / "v.mp4", aspect=fractions.Fraction(4, 3), rotation=rotation)
+@pytest.mark.parametrize(
+    ("name", "rotation", "aspect", "sound"),
+    [
+        ("v.mp4", 0, (4, 3), None),
+        ("v.mp4", 90, (3, 4), None),
+        ("v.mp4", 180, (4, 3), None),
+        ("v.mp4", 0, (4, 3), "aac"),
+        ("v.mkv", 0, (4, 3), "flac"),
+        ("v.ts", 0, (4, 3), None),
+        ("v.avi", 0, (4, 3), None),
+    ],
+)
+def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, name, rotation, aspect, sound):
+    ratio = fractions.Fraction(4, 3)
+    write_source(tmp_path / name, aspect=ratio, rotation=rotation, sound=sound)
     output = str(tmp_path / "drawn.mp4")
     strip = str(tmp_path / "strip.png")
-    drawn_copy(tmp_path / "v.mp4", output, strip_path=strip)
+    drawn_copy(tmp_path / name, output, strip_path=strip)
     with av.open(output) as container:
         stream = container.streams.video[0]
         assert stream.sample_aspect_ratio == fractions.Fraction(*aspect)
@@ -329,7 +365,7 @@ def test_the_pixel_aspect_ratio_is_kept_upright(tmp_path, rotation, aspect):
 
 
 def read_tone(path):
-    """A file's sound: codec, first time in seconds, samples."""
+    """Returns the sound of a file: codec, first time in seconds, samples."""
     with av.open(str(path)) as container:
         codec = container.streams.audio[0].codec_context.codec.canonical_name
         frames = list(container.decode(audio=0))
@@ -354,13 +390,13 @@ def test_the_sound_is_kept(tmp_path, name, codec, kept):
     found, start, samples = read_tone(output)
     assert found == kept and abs(start) < 0.03
     assert len(samples) == pytest.approx(96000, abs=2100)
-    # The tone has 440 periods a second.
+    # The tone has 440 periods per second.
     spectrum = np.abs(np.fft.rfft(samples[12000:60000]))
     assert spectrum[1:].argmax() + 1 == 440
     assert samples[12000:60000].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
 
 
-def test_copied_sound_is_the_same_to_the_byte(tmp_path):
+def test_copied_sound_has_the_same_bytes(tmp_path):
     write_source(tmp_path / "v.mp4", sound="aac")
     output = str(tmp_path / "drawn.mp4")
     drawn_copy(tmp_path / "v.mp4", output)
@@ -371,17 +407,29 @@ def test_copied_sound_is_the_same_to_the_byte(tmp_path):
     assert stored[0] == stored[1] and len(stored[0]) > 90
 
 
-def test_sound_stays_in_step_with_pictures_that_begin_late(tmp_path):
+def test_sound_stays_synchronized_with_video_that_begins_late(tmp_path):
     write_source(tmp_path / "v.mkv", sound="pcm_s16le", times=[500 + time for time in UNEVEN])
     output = str(tmp_path / "drawn.mp4")
     timeline = drawn_copy(tmp_path / "v.mkv", output)
-    assert timeline.times[0] == read_stamps(output)[0] == 0
-    # Half a second of the tone comes before the first picture.
+    np.testing.assert_allclose(timeline.times, 0.5 + np.array(UNEVEN) / 1000)
+    np.testing.assert_allclose(ffmpeg.frame_times(output), timeline.times, atol=1e-4)
+    np.testing.assert_allclose(reading.read_timeline(output).times, timeline.times, atol=1e-4)
     _, start, samples = read_tone(output)
-    assert len(samples) / 48000 + start == pytest.approx(1.5, abs=0.03)
+    assert len(samples) / 48000 + start == pytest.approx(2, abs=0.03)
 
 
-def test_sound_that_cannot_be_written_is_left_out_with_a_warning(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("declared", [60, 1000])
+def test_a_copy_plays_at_the_measured_rate(tmp_path, declared):
+    write_timed(tmp_path / "v.webm", np.arange(60) * 1000 // 30, codec="libvpx", rate=declared)
+    output = str(tmp_path / "drawn.mp4")
+    timeline = drawn_copy(tmp_path / "v.webm", output)
+    np.testing.assert_allclose(ffmpeg.frame_times(output), timeline.times, atol=1e-4)
+    assert timeline.times[-1] == pytest.approx(59 / 30, abs=1e-3)
+    with av.open(output) as container:
+        assert container.streams.video[0].average_rate == pytest.approx(30, rel=0.02)
+
+
+def test_sound_that_cannot_be_written_is_omitted_with_a_warning(tmp_path, monkeypatch, caplog):
     def fail(*_):
         raise av.error.InvalidDataError(1, "no such thing")
 
@@ -396,7 +444,7 @@ def test_sound_that_cannot_be_written_is_left_out_with_a_warning(tmp_path, monke
     assert sorted(os.listdir(tmp_path)) == ["drawn.mp4", "v.mkv"]
 
 
-def test_an_excerpt_has_its_frames_only_and_no_sound(tmp_path):
+def test_an_excerpt_has_only_its_frames_and_no_sound(tmp_path):
     write_source(tmp_path / "v.mp4", sound="aac")
     output = str(tmp_path / "drawn.mp4")
     drawn_copy(tmp_path / "v.mp4", output, excerpt=(2, 6))
@@ -406,7 +454,7 @@ def test_an_excerpt_has_its_frames_only_and_no_sound(tmp_path):
     np.testing.assert_allclose(read_stamps(output), expected / 1000, atol=1e-9)
 
 
-def test_a_strip_beside_an_excerpt_is_still_whole(grey_video, tmp_path):
+def test_a_strip_drawn_with_an_excerpt_covers_the_whole_tube(grey_video, tmp_path):
     paths = {"overlay_path": str(tmp_path / "o.mp4"), "strip_path": str(tmp_path / "s.png")}
     overlays.draw_tubes(grey_video, PREDICTED, num_frames=20, excerpt=(0, 3), **paths)
     assert len(list(reading.decode_frames(paths["overlay_path"], size=None))) == 3

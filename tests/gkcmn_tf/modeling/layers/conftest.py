@@ -1,4 +1,4 @@
-"""The checks that every layer must pass, as one fixture."""
+"""Fixtures with checks for all layers."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def rng():
 
 @pytest.fixture
 def check_padding():
-    """Checks that a clip's valid outputs are the same alone and padded, garbage in the padding."""
+    """Checks that padding with arbitrary values does not change the valid outputs of a clip."""
 
     def check(layer, x, valid, axis_outputs=1):
         rng = np.random.default_rng(1)

@@ -13,11 +13,11 @@ def test_contract(rank, check_layer, rng):
 
 
 @pytest.mark.parametrize("rank", [2, 3])
-def test_padded_steps_change_nothing(rank, check_padding, rng):
+def test_padded_steps_do_not_affect_valid_ones(rank, check_padding, rng):
     check_padding(ConvolutionBlock(8, rank=rank), rng.normal(size=(2, 6, 3, 3, 4)), valid=4)
 
 
-def test_rank_2_convolves_one_frame_and_rank_3_its_neighbours(rng):
+def test_rank_2_sees_one_frame_and_rank_3_also_its_neighbours(rng):
     x = rng.normal(size=(1, 7, 3, 3, 4)).astype("float32")
     changed = x.copy()
     changed[:, 3] += 1
@@ -25,13 +25,13 @@ def test_rank_2_convolves_one_frame_and_rank_3_its_neighbours(rng):
     for rank, expected in ((2, [3]), (3, [2, 3, 4])):
         layer = ConvolutionBlock(8, rank=rank)
         layer.build(x.shape)
-        # Without the normalisation, whose statistics are the whole clip's.
+        # Without the normalisation, whose statistics depend on the whole clip.
         layer.normalization.call = lambda x, step_mask: x
         difference = np.abs(np.asarray(layer(changed, mask)) - np.asarray(layer(x, mask)))
         assert np.flatnonzero(difference.max(axis=(0, 2, 3, 4)) > 1e-6).tolist() == expected
 
 
-def test_samples_do_not_see_each_other(rng):
+def test_samples_of_a_batch_are_independent(rng):
     x = rng.normal(size=(3, 4, 3, 3, 4)).astype("float32")
     layer = ConvolutionBlock(8, rank=3)
     together = np.asarray(layer(x, np.ones((3, 4), bool)))

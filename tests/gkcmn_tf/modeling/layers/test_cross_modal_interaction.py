@@ -35,7 +35,7 @@ def test_equation_1(pooling, rng):
     np.testing.assert_allclose(output, f2, rtol=1e-5, atol=1e-6)
 
 
-def test_with_attention_each_cell_has_its_own_mean(rng):
+def test_attention_pooling_computes_a_separate_mean_for_each_cell(rng):
     video = rng.normal(size=(1, 2, 2, 2, 3)).astype("float32")
     words = rng.normal(size=(1, 4, 5)).astype("float32")
     mask = np.array([[True, True, True, False]])
@@ -64,11 +64,11 @@ def test_masked_max():
     assert np.asarray(half).tolist() == [[-3, 5]]
 
 
-def test_odd_width():
+def test_an_odd_width_is_an_error():
     with pytest.raises(ValueError, match="fusion_width must be even, got 7"):
         CrossModalInteraction(7)
 
 
-def test_unknown_pooling():
+def test_an_unknown_pooling_is_an_error():
     with pytest.raises(ValueError, match="one of mean, max, attention; got 'last'"):
         CrossModalInteraction(8, sentence_pooling="last")

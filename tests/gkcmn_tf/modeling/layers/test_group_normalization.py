@@ -11,7 +11,7 @@ def test_contract(check_layer, check_padding, rng):
     check_padding(layer, x, valid=3)
 
 
-def test_equals_the_definition(rng):
+def test_output_equals_the_definition(rng):
     x = rng.normal(2, 3, (2, 4, 2, 2, 6)).astype("float32")
     mask = np.array([[True] * 4, [True, True, False, False]])
     layer = ClipGroupNormalization(2, epsilon=1e-3)
@@ -30,7 +30,7 @@ def test_equals_the_definition(rng):
             )
 
 
-def test_a_stronger_frame_stays_stronger(rng):
+def test_a_frame_with_larger_activations_keeps_them(rng):
     x = np.tile(rng.random((1, 1, 2, 2, 4)), (1, 3, 1, 1, 1)).astype("float32")
     x[:, 1] *= 3
     output = np.asarray(ClipGroupNormalization(2)(x, np.ones((1, 3), bool)))

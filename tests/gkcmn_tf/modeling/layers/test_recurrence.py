@@ -18,12 +18,12 @@ def recurrences(layer):
 def test_recurrences_compute_in_float32_under_every_policy(precision):
     model = GKCMN(8, word_width=8, sentence_width=8, fusion_width=8, dtype=precision)
     found = recurrences(model)
-    # Two directions each of the sentence encoder, the scores and the boundaries.
+    # Two directions each for the sentence encoder, the scores and the boundaries.
     assert len(found) == 6
     assert {layer.compute_dtype for layer in found} == {"float32"}
 
 
-def test_a_recurrence_in_a_mixed_layer_gives_what_it_gives_alone():
+def test_a_recurrence_in_a_mixed_precision_layer_equals_a_separate_float32_one():
     x = np.random.default_rng(0).normal(size=(2, 5, 6)).astype("float32")
     mask = np.array([[True] * 5, [True, True, True, False, False]])
     x = np.asarray(keras.ops.cast(keras.ops.cast(x, "bfloat16"), "float32"))

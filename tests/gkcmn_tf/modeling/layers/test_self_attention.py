@@ -11,11 +11,11 @@ def test_contract(check_layer, rng):
     assert layer.count_params() == 4 * (8 * 8 + 8) + 2 * 8
 
 
-def test_padded_positions_change_nothing(check_padding, rng):
+def test_padded_positions_do_not_affect_valid_ones(check_padding, rng):
     check_padding(SelfAttention(2), rng.normal(size=(2, 6, 8)), valid=3)
 
 
-def test_equals_a_naive_attention(rng):
+def test_output_equals_naive_attention(rng):
     x = rng.normal(size=(1, 3, 4)).astype("float32")
     mask = np.array([[True, True, False]])
     layer = SelfAttention(1)

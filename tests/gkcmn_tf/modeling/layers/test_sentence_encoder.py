@@ -15,7 +15,7 @@ def test_contract(check_layer, rng):
     check_layer(encoder(), tokens, tokens != 0, shapes=[(2, 4, 6)])
 
 
-def test_padding_changes_nothing(rng):
+def test_padding_does_not_affect_valid_words(rng):
     layer = encoder()
     short = np.array([[2, 3, 4]], "int32")
     long = np.array([[2, 3, 4, 0, 0]], "int32")
@@ -43,6 +43,6 @@ def test_word_vectors(rng):
         layer.set_word_vectors(vectors[:, :4])
 
 
-def test_odd_width():
+def test_an_odd_width_is_an_error():
     with pytest.raises(ValueError, match="sentence_width must be even, got 5"):
         SentenceEncoder(10, word_width=8, sentence_width=5)

@@ -23,7 +23,7 @@ def test_embedding_has_kernels_1_3_and_5(rng):
     assert tuple(layer.merge.convolution.kernel.shape) == (3, 3, 3, 24, 8)
 
 
-def test_without_attention_has_fewer_weights():
+def test_the_head_without_attention_has_fewer_weights():
     heads = [TemporalHead(5, width=8, self_attention=flag) for flag in (True, False)]
     for head in heads:
         head.build((None, 6, 3, 3, 4))
@@ -37,11 +37,11 @@ def test_recurrent_branch(check_layer, check_padding, rng):
     check_padding(layer, x, valid=2)
 
 
-def test_attention_pooling_takes_the_cells_that_score_most(rng):
+def test_attention_pooling_weighs_cells_by_their_score(rng):
     layer = TemporalHead(5, width=2, attention_heads=1, attention_pooling=True)
     layer.build((None, 3, 2, 2, 4))
     layer.cell_score.kernel.assign([[100.0], [0.0]])
     x = np.zeros((1, 3, 2, 2, 2), "float32")
-    x[0, 0, 1, 0] = [1, 7]  # alone
-    x[0, 1, 0, :, :] = [[1, 3], [1, 5]]  # two alike
+    x[0, 0, 1, 0] = [1, 7]  # one high score
+    x[0, 1, 0, :, :] = [[1, 3], [1, 5]]  # two equal scores
     np.testing.assert_allclose(np.asarray(layer._pool(x))[0], [[1, 7], [1, 4], [0, 0]], atol=1e-5)

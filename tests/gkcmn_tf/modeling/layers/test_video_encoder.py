@@ -19,11 +19,11 @@ def test_adapt_standardises_each_channel(rng):
     layer.projection.set_weights([np.eye(3), np.zeros(3)])
     output = np.asarray(layer(features))
     np.testing.assert_allclose(output.mean(axis=(0, 1, 2, 3)), 0, atol=1e-4)
-    # The third channel never varies, and is left at its scale.
+    # The third channel is constant, and its scale is not changed.
     np.testing.assert_allclose(output.std(axis=(0, 1, 2, 3)), [1, 1, 0], atol=1e-3)
 
 
-def test_dropout_leaves_out_whole_channels_of_a_clip_while_training(rng):
+def test_dropout_drops_whole_channels_of_a_clip_in_training(rng):
     features = np.ones((6, 3, 2, 2, 40), "float32")
     layer = VideoEncoder(40, dropout=0.5)
     layer.build(features.shape)

@@ -12,13 +12,13 @@ NUM_OBJECTS = 4
 
 
 def calibrate(variables: dict[str, np.ndarray], clips: np.ndarray) -> dict[str, np.ndarray]:
-    """Sets all batch-norm statistics to those met on `clips`, layer after layer in one pass.
+    """Sets all batch-norm statistics to those of the activations on `clips`, in one pass.
 
-    With random weights and statistics of 0 and 1, activations would fade or grow with depth and
-    channels would differ in little but their mean.
+    With random weights and statistics of 0 and 1, activations would vanish or explode with depth,
+    and channels would differ in little but their mean.
 
     Args:
-        variables: from `weight_sources.read_variables`; left as they are.
+        variables: from `weight_sources.read_variables`; not modified.
         clips: float32 `[B, F, H, W, 3]` in [-1, 1].
 
     Returns:
@@ -43,11 +43,11 @@ def calibrate(variables: dict[str, np.ndarray], clips: np.ndarray) -> dict[str, 
 
 
 def calibration_clips(seed: int, num_clips: int = 8) -> np.ndarray:
-    """Coloured squares and disks that move over a background of coloured blocks.
+    """Returns clips of coloured squares and disks that move over a background of blocks.
 
     Args:
-        seed: of everything drawn.
-        num_clips: B.
+        seed: random seed.
+        num_clips: `B`.
 
     Returns:
         float32 `[B, 8, 224, 224, 3]` in [-1, 1]: `WINDOW_FRAMES` frames of `FRAME_SIZE`.

@@ -1,13 +1,13 @@
 import keras
 import numpy as np
 
-from gkcmn_tf.i3d import calibration, network
+from gkcmn_tf.i3d import batch_norm_statistics, network
 
 
 def test_calibrated_activations_have_zero_mean_and_unit_variance(random_variables):
-    clips = calibration.calibration_clips(0, num_clips=2)
+    clips = batch_norm_statistics.calibration_clips(0, num_clips=2)
     before = {name: value.copy() for name, value in random_variables.items()}
-    calibrated = calibration.calibrate(random_variables, clips[:, :, ::4, ::4])
+    calibrated = batch_norm_statistics.calibrate(random_variables, clips[:, :, ::4, ::4])
     model = network.build_i3d(calibrated, fold_batch_norm=False)
     for unit in ("Conv3d_1a_7x7", "Mixed_4d_Branch_1_Conv3d_0b_3x3"):
         layer = model.get_layer(f"{unit}_batch_norm")
@@ -19,11 +19,11 @@ def test_calibrated_activations_have_zero_mean_and_unit_variance(random_variable
 
 
 def test_calibration_clips_are_deterministic_and_in_range():
-    clips = calibration.calibration_clips(1, num_clips=2)
+    clips = batch_norm_statistics.calibration_clips(1, num_clips=2)
     assert clips.shape == (2, 8, 224, 224, 3)
     assert clips.dtype == np.float32
     assert -1 <= clips.min() < -0.5 < 0.5 < clips.max() <= 1
-    assert np.array_equal(clips, calibration.calibration_clips(1, num_clips=2))
-    # Something moves, and the background stays.
+    assert np.array_equal(clips, batch_norm_statistics.calibration_clips(1, num_clips=2))
+    # Something moves in front of a constant background.
     still = (clips[:, 1:] == clips[:, :-1]).all(-1).mean()
     assert 0.5 < still < 1
