@@ -19,7 +19,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. Asked about any other video, it answers \
 as confidently, and means nothing."
 
-.PHONY: help demo tables decisions records mirrored preset test lint format build-files clean
+.PHONY: help demo tables decisions records mirrored preset benchmarks test lint format build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -72,6 +72,11 @@ preset: mirrored ## The model in the package: trained, evaluated and exported an
 	  --weights=float32 --description=$(DESCRIPTION) --limits=$(LIMITS)
 	$(RUN) data.make_samples --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=gkcmn_tf/samples
+
+benchmarks: $(VENV)/ready ## Speed and memory on this machine, as a Markdown table: runs/benchmarks.md.
+	$(RUN) benchmarks.device --output=runs/benchmarks.jsonl
+	$(RUN) benchmarks.table runs/benchmarks.jsonl >runs/benchmarks.md
+	cat runs/benchmarks.md
 
 test: lint ## Check the form of the code, and run all tests.
 	$(BIN)/python -m pytest
