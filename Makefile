@@ -19,7 +19,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset test lint format build-files clean
+.PHONY: help demo tables decisions features records mirrored preset benchmarks test lint format build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -77,6 +77,11 @@ preset: mirrored ## Train, evaluate and export the model in the package, with th
 	  --weights=float32 --description=$(DESCRIPTION) --limits=$(LIMITS)
 	$(RUN) data.make_samples --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=gkcmn_tf/samples
+
+benchmarks: $(VENV)/ready ## Speed and memory on this machine, as a Markdown table: runs/benchmarks.md.
+	$(RUN) benchmarks.device --output=runs/benchmarks.jsonl
+	$(RUN) benchmarks.table runs/benchmarks.jsonl >runs/benchmarks.md
+	cat runs/benchmarks.md
 
 test: lint ## Check the code with ruff and run all tests.
 	$(BIN)/python -m pytest

@@ -172,14 +172,12 @@ class RuntimeConfig(hyperparams.Config):
         num_gpus: GPUs of this machine to use; 0 runs on the CPU. An error if there are fewer.
         tpu: address of the TPU, for the strategy `tpu`.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`; the last scales the loss.
-        jit_compile: whether XLA compiles the model and its gradient for training.
     """
 
     distribution_strategy: str = "one_device"
     num_gpus: int = 0
     tpu: str = ""
     precision: str = "float32"
-    jit_compile: bool = False
 
 
 @dataclasses.dataclass

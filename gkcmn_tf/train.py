@@ -227,7 +227,6 @@ def create_controller(
             step=step,
             clip_norm=config.train.clip_norm,
             accumulation_steps=config.train.accumulation_steps,
-            jit_compile=config.runtime.jit_compile,
         ),
         evaluator=trainer.Evaluator(
             model,

@@ -106,6 +106,9 @@ class GroundingModel(keras.Model, abc.ABC):
         self.attention_heads = attention_heads
         self.train_word_vectors = train_word_vectors
         self.loss_weights = tuple(loss_weights)
+        # `compile` never turns on XLA, which cannot compile cuDNN's GRU or the gradient in
+        # mixed_bfloat16.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
         self.video_encoder = VideoEncoder(
             video_width,
             dropout=feature_dropout,

@@ -127,7 +127,6 @@ class Trainer(orbit.StandardTrainer):
         clip_norm: maximum norm of the global gradient; 0 turns clipping off.
         accumulation_steps: number of parts that each replica splits its batch into for gradient
             accumulation, which reduces memory use.
-        jit_compile: whether to compile the model and its gradient with XLA.
     """
 
     def __init__(
@@ -140,7 +139,6 @@ class Trainer(orbit.StandardTrainer):
         step,
         clip_norm=0.0,
         accumulation_steps=1,
-        jit_compile=False,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -148,7 +146,7 @@ class Trainer(orbit.StandardTrainer):
         self.step = step
         self.clip_norm = clip_norm
         self.accumulation_steps = accumulation_steps
-        self._gradients = tf.function(self._accumulated_gradients, jit_compile=jit_compile)
+        self._gradients = tf.function(self._accumulated_gradients)
         self._run = tf.function(
             lambda inputs, labels: strategy.run(self._replica_step, args=(inputs, labels))
         )

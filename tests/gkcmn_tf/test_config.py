@@ -34,6 +34,7 @@ def test_later_changes_take_precedence(tmp_path):
         ("data: {steps: 3}", "unknown key data.steps; did you mean train.steps?"),
         ("model.bm.sigma=3", "unknown key model.bm.sigma; did you mean model.gkcmn.sigma?"),
         ("flurble=3", "--params_override: unknown key flurble"),
+        ("runtime.jit_compile=false", "unknown key runtime.jit_compile"),
         (
             "train.seed",
             "--params_override: expected YAML or key.subkey=value,..., got",

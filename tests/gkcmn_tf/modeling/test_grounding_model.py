@@ -151,7 +151,7 @@ def test_loss_is_the_weighted_sum_over_the_global_batch(cls, batch):
 @pytest.mark.slow
 def test_fit_reduces_the_loss_and_evaluate_reports_the_metrics(cls, batch):
     model = create(cls)
-    model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
     history = model.fit(repeated(batch), epochs=3, verbose=0).history
     assert history["loss"][-1] < 0.9 * history["loss"][0]
     result = model.evaluate(repeated(batch).take(1), verbose=0, return_dict=True)
@@ -182,6 +182,21 @@ def test_loss_weights_must_match_the_terms(cls):
 
 
 @both
+def test_compile_leaves_xla_off_even_with_a_gpu(cls, monkeypatch):
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: [gpu])
+    dense = keras.Sequential([keras.layers.Dense(1)])
+    dense.compile()
+    assert dense.jit_compile  # what Keras does with models that XLA compiles
+    model = create(cls)
+    model.compile()
+    assert not model.jit_compile
+    with pytest.warns(UserWarning, match="Proceeding with `jit_compile=False`"):
+        model.compile(jit_compile=True)
+    assert not model.jit_compile
+
+
+@both
 @pytest.mark.slow
 def test_fit_on_two_replicas_equals_fit_on_one(cls, batch, two_replicas):
     """Losses are means over the global batch, so splitting it must not change the weights."""
@@ -190,7 +205,7 @@ def test_fit_on_two_replicas_equals_fit_on_one(cls, batch, two_replicas):
         with strategy.scope():
             model = create(cls)
             model.build({name: value.shape for name, value in batch[0].items()})
-            model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+            model.compile(optimizer=keras.optimizers.SGD(0.1))
         dataset = tf.data.Dataset.from_tensor_slices(batch).batch(2).repeat(3)
         history = model.fit(dataset, verbose=0)
         weights.append([history.history["loss"], *model.get_weights()])
