@@ -243,7 +243,7 @@ FRACTIONS = (
 BELOW_ONE = ("feature_dropout", "ema_momentum")
 # A clip of 10,000 steps has 1 GB of features. Random generators take 32 bits.
 MOST = {"max_steps": 10_000, "max_words": 10_000, "seed": 2**32 - 1}
-MOST_OTHERS = 10**9
+MOST_OTHER_INTEGERS = 10**9
 EVEN = ("sentence_width", "fusion_width", "temporal_width")
 
 
@@ -276,8 +276,8 @@ def _check(key, value):
             raise ValueError(f"{key}: expected at most 1, got {value!r}")
         if name in BELOW_ONE and number == 1:
             raise ValueError(f"{key}: expected less than 1, got {value!r}")
-        if number > MOST.get(name, MOST_OTHERS):
-            most = MOST.get(name, MOST_OTHERS)
+        most = MOST.get(name, MOST_OTHER_INTEGERS)
+        if isinstance(number, int) and number > most:
             raise ValueError(f"{key}: expected at most {most}, got {value!r}")
         if name in EVEN and number % 2:
             raise ValueError(f"{key}: expected an even number, got {value!r}")

@@ -25,7 +25,12 @@ from gkcmn_tf.training import checkpoints, run_folder, statistics
 
 ROOT = pathlib.Path(__file__).parents[2]
 FRAMES, SIZE, CHANNELS = 24, 2, 3
-FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [SIZE, SIZE, CHANNELS]}
+FEATURES = {
+    "i3d_source": "random:0",
+    "i3d_sha256": "a",
+    "compute_dtype": "float32",
+    "shape": [SIZE, SIZE, CHANNELS],
+}
 STEPS = 50
 SETTINGS = """
 model:

@@ -10,7 +10,12 @@ from gkcmn_tf.i3d import published_weights
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.training import checkpoints, run_folder, trainer
 
-FEATURES = {"i3d_source": "random:0", "i3d_sha256": "a", "shape": [2, 2, 3]}
+FEATURES = {
+    "i3d_source": "random:0",
+    "i3d_sha256": "a",
+    "compute_dtype": "float32",
+    "shape": [2, 2, 3],
+}
 
 
 @pytest.fixture
