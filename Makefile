@@ -16,7 +16,6 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
 WORKERS ?= 2
 LOCK = $(BIN)/uv --quiet pip compile --universal --python-version=3.11 --generate-hashes --no-annotate \
   --custom-compile-command="make lock" $(UPGRADE)
-LICENCES := $(BIN)/pip-licenses --format=markdown --with-urls --ignore-packages gkcmn-tf
 
 # What the card of the model in the package says.
 DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
@@ -100,8 +99,10 @@ lock: $(VENV)/ready ## Write the lock files anew from requirements.txt; UPGRADE=
 	$(LOCK) --output-file=requirements.lock requirements.txt
 	grep '^setuptools' requirements.txt | $(LOCK) --constraint=requirements.lock --output-file=requirements-build.lock -
 
+# Where a package gives a whole text for its licence, its first line remains.
 licences: $(VENV)/ready ## List the licences of all installed packages in docs/licences.md.
-	$(LICENCES) --output-file=docs/licences.md
+	$(BIN)/pip-licenses --format=markdown --with-system --ignore-packages gkcmn-tf \
+	  | awk -F'|' '$$2 ~ /[^ ]/' | sed -E 's/ +/ /g; s/-{2,}/---/g' >docs/licences.md
 
 build-files: $(VENV)/ready ## Write Bazel's BUILD files anew.
 	$(RUN) bazel.write_build_files

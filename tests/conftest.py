@@ -1,4 +1,4 @@
-"""Shared fixtures and settings: threads, order, global state, two logical CPUs, Hypothesis profile."""
+"""Shared fixtures and settings: threads, order, global state, two CPUs, Hypothesis profile."""
 
 import csv
 import os
