@@ -7,7 +7,7 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     # Workers share the cores, and so do the programs that tests start, which inherit this. Read
     # when TensorFlow and NumPy are imported.
-    threads = str(max(1, len(os.sched_getaffinity(0)) // WORKERS))
+    threads = str(max(1, os.cpu_count() // WORKERS))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(name, threads)
 
