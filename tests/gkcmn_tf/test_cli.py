@@ -100,7 +100,7 @@ HELP_OF_ALL = """
 import os, sys
 from gkcmn_tf import cli, program
 program.start()
-import tensorflow
+import keras, tensorflow
 folder, *names = sys.argv[1:]
 for name in names:
     if not os.fork():
