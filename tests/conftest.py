@@ -1,8 +1,20 @@
-"""Shared fixtures and settings: two logical CPUs, two replicas, Hypothesis profile."""
+"""Shared fixtures and settings: threads, order, global state, two CPUs, Hypothesis profile."""
 
-import hypothesis
-import pytest
-import tensorflow as tf
+import csv
+import os
+
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    # Workers share the cores, and so do the programs that tests start, which inherit this. Read
+    # when TensorFlow and NumPy are imported.
+    threads = str(max(1, os.cpu_count() // WORKERS))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, threads)
+
+import hypothesis  # noqa: E402
+import keras  # noqa: E402
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 # No deadline on slow machines; deterministic examples.
 hypothesis.settings.register_profile("reproducible", deadline=None, derandomize=True)
@@ -11,6 +23,23 @@ hypothesis.settings.load_profile("reproducible")
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+DTYPE_POLICY = keras.config.dtype_policy()
+CELL_LIMIT = csv.field_size_limit()
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no worker is left with a long file at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _global_settings():
+    """No test finds the settings of the process that another one left behind."""
+    yield
+    keras.config.set_dtype_policy(DTYPE_POLICY)
+    csv.field_size_limit(CELL_LIMIT)
 
 
 @pytest.fixture(scope="session")

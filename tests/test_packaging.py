@@ -15,7 +15,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 OWN_NAME = "gkcmn-tf"
 # Pinned because other packages do not restrict their versions.
-PINNED_FOR_OTHERS = {"protobuf"}
+PINNED_FOR_OTHERS = {"protobuf", "backports-strenum"}
+PINNED_FOR_MAKE = {"uv", "pip-licenses", "setuptools-scm"}
+OF_OTHER_PLATFORMS = {"httpx2-jsfetch"}  # of Python in a browser
 
 
 def requirements(lines):
@@ -39,6 +41,26 @@ PINS = requirements(
 )
 
 
+def read_lock(name):
+    """Versions and hashes by canonical name; a package may have a version for each Python."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            requirement, *hashes = line.split(" --hash=")
+            requirement = Requirement(requirement)
+            (pin,) = requirement.specifier
+            assert pin.operator == "=="
+            found.setdefault(canonicalize_name(requirement.name), {})[pin.version] = [
+                each.strip() for each in hashes
+            ]
+    return found
+
+
+LOCK = read_lock("requirements.lock")
+BUILD_LOCK = read_lock("requirements-build.lock")
+
+
 def test_every_folder_of_the_source_is_installed_under_one_name():
     folders = PYPROJECT["tool"]["setuptools"]["package-dir"]
     expected = {"gkcmn_tf.configs"}
@@ -50,7 +72,7 @@ def test_every_folder_of_the_source_is_installed_under_one_name():
 
 
 def test_requirements_pin_every_dependency():
-    assert PINS.keys() - PINNED_FOR_OTHERS == WANTED.keys()
+    assert PINS.keys() - PINNED_FOR_OTHERS - PINNED_FOR_MAKE == WANTED.keys()
 
 
 @pytest.mark.parametrize("name", WANTED)
@@ -59,6 +81,49 @@ def test_pinned_versions_satisfy_the_dependencies(name):
     assert pin.operator == "=="
     for requirement in WANTED[name]:
         assert requirement.specifier.contains(pin.version), requirement
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_the_lock_has_the_pinned_version(name):
+    # Fails when requirements.txt is newer than the lock: `make lock`.
+    ((pin,),) = (list(requirement.specifier) for requirement in PINS[name])
+    assert LOCK[name].keys() == {pin.version}
+
+
+@pytest.mark.parametrize("lock", [LOCK, BUILD_LOCK], ids=["all", "build"])
+def test_every_locked_package_has_hashes(lock):
+    assert lock
+    for name, versions in lock.items():
+        for version, hashes in versions.items():
+            assert hashes, f"{name} {version}"
+            for each in hashes:
+                algorithm, _, digest = each.partition(":")
+                assert (algorithm, len(bytes.fromhex(digest))) == ("sha256", 32)
+
+
+def test_build_tools_are_those_of_the_lock():
+    assert {"setuptools", "setuptools-scm"} <= BUILD_LOCK.keys()
+    assert {name: LOCK[name] for name in BUILD_LOCK} == BUILD_LOCK
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
+def test_no_lock_says_where_packages_are_downloaded(name):
+    # That is a setting of pip, such as a mirror.
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "://" not in text and "--index" not in text and "--find-links" not in text
+
+
+def test_every_locked_package_has_its_licence_listed():
+    # As installed with Python 3.11 on Linux: `make licences`.
+    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines()]
+    listed = {canonicalize_name(name): (version, licence) for name, version, licence in rows[2:]}
+    for name in LOCK.keys() - OF_OTHER_PLATFORMS:
+        version, licence = listed[name]
+        assert version in LOCK[name], name
+        assert licence
+        assert licence != "UNKNOWN" or name in notice, name
 
 
 @pytest.mark.parametrize("package", extras.PACKAGES)

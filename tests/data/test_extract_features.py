@@ -17,7 +17,7 @@ from gkcmn_tf.features import extraction, feature_records
 from tests.data.mean_extractor import make_extractor
 
 ROOT = pathlib.Path(__file__).parents[2]
-KILLS = 5
+KILLS = 3
 
 
 def contents(root):

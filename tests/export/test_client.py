@@ -20,7 +20,7 @@ def connect(request):
     """Makes a client of either protocol, for the server in this process or another address."""
     address = request.getfixturevalue(f"{request.param}_address")
 
-    def connect(address=address, model="gkcmn", timeout=60.0, retries=2):
+    def connect(address=address, model="gkcmn", timeout=600.0, retries=2):
         made = client.SERVERS[request.param]
         return made(address, model=model, timeout=timeout, retries=retries)
 
@@ -56,7 +56,7 @@ def test_the_result_equals_that_of_ground(connect, gkcmn, video_path, queries):
 
 
 def test_several_queries_encode_the_video_once(grpc_address, service, video_path):
-    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=600, retries=0)
     client.ground_video(server, video_path, QUERIES)
     assert service.called == ["encode_video", "ground_features"]
     client.ground_video(server, video_path, QUERIES[:1])
@@ -69,7 +69,7 @@ def test_errors_of_the_graph_are_reported(connect, video_path):
 
 
 def test_an_input_of_another_type_is_refused(grpc_address):
-    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=60, retries=0)
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=600, retries=0)
     frames = np.zeros((1, 4, 8, 8, 3), np.float32)
     with pytest.raises(client.ServingError, match=r"INVALID_ARGUMENT.*uint8.*float"):
         server.predict("encode_video", {"frames": frames, "frame_count": np.int32([4])})

@@ -18,7 +18,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL
 
 def call(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
@@ -28,7 +28,7 @@ def call(*arguments):
 
 
 def gkcmn(*arguments):
-    return call("gkcmn_tf.cli", *arguments)
+    return call("-m", "gkcmn_tf.cli", *arguments)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -95,14 +95,42 @@ def test_every_program_starts_through_the_wrapper():
                 assert last in {"program.run(main, define_flags)", "program.run(main)"}, path
 
 
+# Each command in a process of its own, forked when what takes seconds has been imported.
+HELP_OF_ALL = """
+import os, sys
+from gkcmn_tf import cli, program
+program.start()
+import keras, tensorflow
+folder, *names = sys.argv[1:]
+for name in names:
+    if not os.fork():
+        for stream in ("stdout", "stderr"):
+            file = os.open(f"{folder}/{name}.{stream}", os.O_CREAT | os.O_WRONLY)
+            os.dup2(file, getattr(sys, stream).fileno())
+        sys.argv[1:] = [*name.split(), "--help"]
+        cli.main()
+    if os.wait()[1]:
+        sys.exit(f"{name} failed")
+"""
+
+
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory):
+    """What each command prints with `--help`: a folder of files NAME.stdout and NAME.stderr."""
+    folder = tmp_path_factory.mktemp("helps")
+    done = call("-c", HELP_OF_ALL, str(folder), *cli.COMMANDS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_help_of_a_command_logs_nothing_and_contains_its_example(name):
-    done = gkcmn(*name.split(), "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(rf"^    gkcmn {name}( |$)", done.stdout, re.MULTILINE)
-    assert "python -m" not in done.stdout
-    assert "Flags of every program:" in done.stdout
+def test_help_of_a_command_logs_nothing_and_contains_its_example(name, helps):
+    assert (helps / f"{name}.stderr").read_text() == ""
+    shown = (helps / f"{name}.stdout").read_text()
+    assert re.search(rf"^    gkcmn {name}( |$)", shown, re.MULTILINE)
+    assert "python -m" not in shown
+    assert "Flags of every program:" in shown
 
 
 @pytest.mark.slow
@@ -130,7 +158,7 @@ def test_help_of_a_command_logs_nothing_and_contains_its_example(name):
     ],
 )
 def test_a_user_error_is_one_line_in_each_program(module, arguments, message):
-    done = call(module, *arguments)
+    done = call("-m", module, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {message}") and done.stderr.count("\n") == 1
 

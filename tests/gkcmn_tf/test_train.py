@@ -116,7 +116,7 @@ class Process:
         return self._output.read()
 
     def finish(self, code=0):
-        assert self._process.wait(timeout=600) == code, self.output()
+        assert self._process.wait(timeout=3600) == code, self.output()
         return self.output()
 
     def kill_after(self, model_dir, step):
