@@ -17,7 +17,7 @@ from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.records import clip_records
 from tests.data.mean_extractor import make_extractor
-from tests.gkcmn_tf.video.pictures import write_timed
+from tests.gkcmn_tf.video.pictures import set_display_matrix, write_timed
 
 ARGUMENTS = {"dataset": "vidstg"}
 
@@ -224,6 +224,19 @@ def test_a_video_with_width_and_height_swapped_is_left_out(folder, steady, outpu
         }
     ]
     assert [clip.video_id for clip in clip_records.read_clips(output_dir, "val")] == ["b"]
+
+
+def test_annotated_sizes_are_those_of_the_upright_frame(folder, steady, output_dir):
+    for vid, size in (("a", {"width": 48, "height": 64}), ("b", {})):
+        folder.add_vidor(vid, {0: steady}, **size)
+        folder.add_record(vid, questions=())
+        folder.add_video(vid)
+        # Stored as 64x48, shown as 48x64.
+        set_display_matrix(folder.video_dir / "g0" / f"{vid}.mp4", (0, 1, -1, 0))
+    (skipped,) = run(folder, output_dir)["splits"]["val"]["skipped"]
+    assert skipped["reason"].startswith("video b: is 48x64, annotated as 64x48: width and height")
+    (clip,) = clip_records.read_clips(output_dir, "val")
+    assert (clip.video_id, clip.width, clip.height) == ("a", 48, 64)
 
 
 @pytest.mark.parametrize(

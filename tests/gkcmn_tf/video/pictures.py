@@ -1,6 +1,7 @@
 """Frames for videos written by tests; no tests."""
 
 import fractions
+import struct
 
 import av
 import numpy as np
@@ -45,3 +46,12 @@ def write_timed(path, times, *, codec="libx264", rate=25, options=None, sound=No
             frame.pts, frame.time_base = int(time), unit
             container.mux(video.encode(frame))
         container.mux(video.encode())
+
+
+def set_display_matrix(path, matrix):
+    """Sets `a, b, c, d` in the header of the track: `x' = a x + c y`, `y' = b x + d y`."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)

@@ -19,6 +19,7 @@ from tests.gkcmn_tf.video.pictures import (
     WHITE,
     noise,
     quarters,
+    set_display_matrix,
     write_timed,
 )
 
@@ -149,15 +150,6 @@ def test_shrinking_does_not_alias(path):
     writing.write_video(str(path), [np.stack([checkered] * 3, axis=-1)] * 2, 25)
     frame = next(iter(reading.decode_frames(str(path))))
     np.testing.assert_allclose(frame, 127, atol=12)
-
-
-def set_display_matrix(path, matrix):
-    """Sets `a, b, c, d` in the header of the track: `x' = a x + c y`, `y' = b x + d y`."""
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 44
-    a, b, c, d = (value << 16 for value in matrix)
-    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
 
 
 # Identity, 90 degrees clockwise, 180 degrees, anticlockwise; then the same after a horizontal flip,
