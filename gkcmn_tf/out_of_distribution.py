@@ -10,6 +10,7 @@ from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.video import steps
 
 MAX_SECONDS_PER_STEP = 1.0
+DISTANCE_TOLERANCE = 1.1  # factor by which a clip may be further away than training clips
 LENGTH_TOLERANCE = 1.5  # factor by which a clip may be longer or shorter than training clips
 
 
@@ -72,7 +73,7 @@ def differences_from_training(
         )
     distance = feature_distance(video.features, training)
     usual_distance = training["features"]["distance"]["p99"]
-    if distance > usual_distance:
+    if distance > usual_distance * DISTANCE_TOLERANCE:
         found.append(
             f"its features are {distance:.2f} standard deviations from the training mean; 99 % of "
             f"training clips are within {usual_distance:.2f}"

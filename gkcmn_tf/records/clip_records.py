@@ -155,6 +155,13 @@ def _found_shards(folder, split):
     return sorted(glob.glob(pattern))
 
 
+def _splits(folder):
+    names = os.listdir(clips) if os.path.isdir(clips := os.path.join(folder, "clips")) else []
+    return sorted(
+        {name[: -len("-00000-of-00000.tfrecord")] for name in names if name.endswith(".tfrecord")}
+    )
+
+
 def _shard_paths(folder, split, num_shards):
     names = [f"{split}-{i:05d}-of-{num_shards:05d}.tfrecord" for i in range(num_shards)]
     return [os.path.join(folder, "clips", name) for name in names]
@@ -180,7 +187,13 @@ def clip_shards(folder: str, split: str) -> list[str]:
 
 def _complete_shards(folder, split):
     found = _found_shards(folder, split)
-    if found != _shard_paths(folder, split, len(found)) or not found:
+    if not found:
+        existing = ", ".join(_splits(folder)) or "none"
+        raise FileNotFoundError(
+            f"{folder}: has no split {split!r} (existing splits: {existing}); run "
+            "data.prepare for it"
+        )
+    if found != _shard_paths(folder, split, len(found)):
         raise FileNotFoundError(
             f"{os.path.join(folder, 'clips')}: incomplete shards of split {split!r}, found "
             f"{[os.path.basename(path) for path in found]}; run data.prepare for this split"

@@ -33,6 +33,8 @@ def encoded(seconds, mean=(1.0, 2.0)):
         (encoded(6.1), ["it lasts 6.1 s"]),
         # (0.75 / 0.5, 3 / 4): the root mean square is sqrt((2.25 + 0.5625) / 2) = 1.19.
         (encoded(3, (1.75, 5.0)), ["its features are 1.19 standard deviations from"]),
+        # (0.75 / 0.5, 0): sqrt(2.25 / 2) = 1.06 is within the tolerance.
+        (encoded(3, (1.75, 2.0)), []),
         # 12 s in 8 steps.
         (
             encoded(12),

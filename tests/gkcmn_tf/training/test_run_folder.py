@@ -74,7 +74,9 @@ def test_without_a_val_split_the_training_split_is_evaluated(experiment, caplog)
     clip_records.write_clips(experiment.data.records_dir, "val", clips, 1)
     assert run_folder.evaluation_split(experiment.data) == "val"
     experiment.data.eval_split = "test"  # requested by name
-    with pytest.raises(FileNotFoundError, match="incomplete shards of split 'test'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"has no split 'test' \(existing splits: train, val\)"
+    ):
         run_folder.evaluation_split(experiment.data)
 
 
