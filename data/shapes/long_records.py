@@ -19,17 +19,18 @@ from .scene import Event, Scene
 PAIRS = 4  # of records in the whole video, if there are enough events
 MOVED = 2  # sentences that are asked about two parts of a long video
 PART_STEPS = 48  # minimum length of a part
-PART_DRAWS = 8  # divisions of a long video that are compared
+PART_DRAWS = 16  # divisions of a long video that are compared
 KIND_SHARES = {  # how often each kind of sentence is tried first
-    "plain": 0.18,
-    "relation": 0.12,
-    "first": 0.16,
-    "second": 0.1,
-    "after": 0.17,
-    "before": 0.17,
-    "while": 0.1,
+    "plain": 0.12,
+    "relation": 0.2,
+    "first": 0.12,
+    "second": 0.06,
+    "after": 0.2,
+    "before": 0.22,
+    "while": 0.08,
 }
-MAX_EXCESS = 2.4  # see `Balance.excess`; the sentence is left out if it exceeds
+MAX_EXCESS = 1.6  # see `Balance.excess`; a sentence above is left out
+MAX_MOVED_EXCESS = 2.6  # for the rarer sentences about two parts, which others make up for
 CONSIDERED = 200  # pairs that are compared at a time
 ABSENT_SHARE = 0.5  # of records with an absent sentence besides
 
@@ -44,6 +45,7 @@ class Described:
         event: event that the sentences describe.
         statement: statement.
         question: question; None if there is none that fits.
+        properties: the `balance.PROPERTIES` of the event's tube, float `[5]`.
     """
 
     begin: int
@@ -51,6 +53,7 @@ class Described:
     event: Event
     statement: str
     question: str | None
+    properties: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,21 +110,11 @@ class Candidates:
             x, y = (box[:, :2] + box[:, 2:]).mean(axis=0) / 2 / [scene.width, scene.height]
             side = np.sqrt(np.prod(box[:, 2:] - box[:, :2], axis=1)).mean()
             size = side / min(scene.width, scene.height)
-            self._tubes[id(event)] = [event.begin, event.end - event.begin, x, y, size]
-
-    def __getstate__(self):
-        """Replaces the ids of events by their order; see `__setstate__`."""
-        events = {id(e): e for clip in self.clips for e in clip.events}
-        tubes = [(events[key], tube) for key, tube in self._tubes.items() if key in events]
-        return self.__dict__ | {"_tubes": tubes}
-
-    def __setstate__(self, state):
-        """Restores the ids of events."""
-        self.__dict__ = state | {"_tubes": {id(event): tube for event, tube in state["_tubes"]}}
+            self._tubes[event.tube] = [event.begin, event.end - event.begin, x, y, size]
 
     def properties(self, event: Event, clip: Clip) -> np.ndarray:
         """Returns the `balance.PROPERTIES` of an event's tube in a clip, float `[5]`."""
-        begin, *others = self._tubes[id(event)]
+        begin, *others = self._tubes[event.tube]
         return np.array([(begin - clip.begin) / (clip.end - clip.begin), *others])
 
 
@@ -147,7 +140,7 @@ def _moved(found, later):
     return [
         (query, event, then[query])
         for query, event in found
-        if query.subject and query in then and then[query] is not event
+        if query.subject and query in then and then[query].tube != event.tube
     ]
 
 
@@ -185,13 +178,13 @@ class Selection:
                 free = [
                     (query, event)
                     for query, event in found
-                    if _kind(query) == kind and query.subject and id(event) not in used
+                    if _kind(query) == kind and query.subject and event.tube not in used
                 ]
                 chosen, phrasing = self._best(rng, free, candidates, whole)
                 if chosen:
                     break
             for query, event in chosen:
-                used.add(id(event))
+                used.add(event.tube)
                 one, asked = self._describe(rng, query, event, phrasing, candidates, 0)
                 described.append(one)
                 if rng.random() < ABSENT_SHARE:
@@ -211,10 +204,10 @@ class Selection:
 
         def score(entry):
             query, event = entry
-            if (query, id(event)) not in excess:
+            if (query, event.tube) not in excess:
                 text = long_sentences.declarative(query, phrasing)
-                excess[query, id(event)] = self._excess(text, event, candidates, clip)
-            return excess[query, id(event)]
+                excess[query, event.tube] = self._excess(text, event, candidates, clip)
+            return excess[query, event.tube]
 
         pairs = _one_word_apart(free)
         if len(pairs) > CONSIDERED:
@@ -232,24 +225,25 @@ class Selection:
         """Returns an event with its statement and the best question, and counts their words."""
         clip = candidates.clips[place]
         statement = long_sentences.declarative(query, phrasing)
-        asked = []
+        asked = collections.defaultdict(list)
         for other, same in candidates.found[place]:
             named = dict(other.subject)
             if same is event and len(named) <= 1 and "size" not in named:
                 index = int(rng.integers(self._phrasings))
                 text = long_sentences.interrogative(other, index)
                 excess = self._excess(text, event, candidates, clip)
-                asked.append((excess, text, other, index))
+                asked[_kind(other)].append((excess, text, other, index))
+        kind = rng.choice(sorted(asked)) if asked else None
         excess, question, other, index = min(
-            asked, key=lambda one: one[:2], default=(np.inf, None, None, 0)
+            asked[kind], key=lambda one: one[:2], default=(np.inf, None, None, 0)
         )
         if excess > MAX_EXCESS:
             question = other = None
-        places = bins(candidates.properties(event, clip))
+        properties = candidates.properties(event, clip)
         for text in (statement, question):
             if text:
-                self._balance.add(words(text), places)
-        one = Described(clip.begin, clip.end, event, statement, question)
+                self._balance.add(words(text), bins(properties))
+        one = Described(clip.begin, clip.end, event, statement, question, properties)
         return one, (other, index)
 
     def _moved(self, rng, candidates):
@@ -271,12 +265,16 @@ class Selection:
                     )
                 )
             place = int(np.argmin(scores))
-            if scores[place] > MAX_EXCESS:
+            if scores[place] > MAX_MOVED_EXCESS:
                 break
             query, event, other = both[place]
             described.append(self._describe(rng, query, event, phrasing, candidates, 1)[0])
             described.append(self._describe(rng, query, other, phrasing, candidates, 2)[0])
-            both = [entry for entry in both if entry[1] is not event and entry[2] is not other]
+            both = [
+                entry
+                for entry in both
+                if entry[1].tube != event.tube and entry[2].tube != other.tube
+            ]
         return described
 
     def _absent(self, rng, one, query, asked, phrasing, clip, reader):
@@ -333,12 +331,11 @@ def _one_word_apart(found: Sequence[tuple[Query, Event]]) -> list[tuple]:
         for same in groups.values()
         for i, first in enumerate(same)
         for second in same[i + 1 :]
-        if first[1] is not second[1]
+        if first[1].tube != second[1].tube
     ]
 
 
 def _check(reader, text, one):
     seen = reader.read(text, one.begin, one.end).only
-    truth = one.event.subject.tid, one.event.begin, one.event.end
-    if seen is None or (seen.tid, seen.begin, seen.end) != truth:
-        raise RuntimeError(f"{text!r}: expected {truth}, the reader finds {seen}")
+    if seen is None or (seen.tid, seen.begin, seen.end) != one.event.tube:
+        raise RuntimeError(f"{text!r}: expected {one.event.tube}, the reader finds {seen}")

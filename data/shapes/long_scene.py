@@ -30,6 +30,7 @@ TURNS = tuple(f"turn_{colour}" for colour in COLOURS)
 RELATIONS = ("approach", "leave")
 KINDS = (*MOVES, *SOLOS, "turn")
 
+ATTEMPTS = 5  # scenes that are begun before the objects are said not to fit
 MARGIN = 4  # frames at rest at the begin and the end of a video
 LONG_REST = 4.0  # weight of the rest before or after all events of an object
 GAP = 12  # minimum number of frames between two actions of an object
@@ -41,8 +42,8 @@ PERIOD = 8  # frames of a pulse or a shake
 FLICKER = 3  # frames of a phase of blinking or turning
 PULSE = 0.22  # change of the radius, to both sides
 SHAKE = 0.04  # amplitude, as a share of the shorter side
-CLEARLY_NEARER = 0.75  # ratio of the distances after and before approaching
-CLEAR_DISTANCE = 0.1  # change of the distance, as a share of the shorter side
+CLEARLY_NEARER = 0.8  # ratio of the distances after and before approaching
+CLEAR_DISTANCE = 0.09  # change of the distance, as a share of the shorter side
 SLOWEST, FASTEST = 0.6, 3.5  # pixels per frame, for a shorter side of 224 pixels
 SHORTEST_WAY, LONGEST_WAY = 24, 110  # pixels, for a shorter side of 224 pixels
 
@@ -116,7 +117,7 @@ def sample_scene(rng: np.random.Generator, knobs: Knobs) -> Scene:
     num_frames = STEP * steps
     width, height = FRAME_SIZES[rng.integers(len(FRAME_SIZES))]
     wanted = int(rng.integers(knobs.min_objects, knobs.max_objects + 1))
-    for _ in range(20):
+    for _ in range(ATTEMPTS):
         objects = []
         for _ in range(80 * wanted):
             if len(objects) == wanted:

@@ -31,7 +31,7 @@ _LIMIT = re.compile(
 )
 _STILL = 2  # frames of rest that do not end an observed event
 _EDGE = 2  # frames between a described event and the edges of its clip
-_CLEAR_RATIO, _CLEAR_CHANGE = 0.75, 0.1  # of distances, see `_relates`
+_CLEAR_RATIO, _CLEAR_CHANGE = 0.8, 0.09  # of distances, see `_relates`
 
 
 @dataclasses.dataclass(frozen=True)

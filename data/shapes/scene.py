@@ -292,6 +292,11 @@ class Event:
     end: int
     clear: bool = True
 
+    @property
+    def tube(self) -> tuple[int, int, int]:
+        """Trajectory id, first frame and end frame."""
+        return self.subject.tid, self.begin, self.end
+
 
 def events(scene: Scene) -> list[Event]:
     """Returns all events of a scene: actions, passings and near misses."""
