@@ -137,6 +137,7 @@ def test_a_knob_out_of_range_is_refused(wrong):
         Knobs(**wrong)
 
 
-def test_more_objects_than_fit_are_refused():
+def test_more_objects_than_fit_are_refused(monkeypatch):
+    monkeypatch.setattr(long_scene, "ATTEMPTS", 1)
     with pytest.raises(ValueError, match="6 objects do not fit"):
         sample(0, min_objects=6, min_size=0.5, max_size=0.5)

@@ -35,8 +35,8 @@ class Thing:
     def turn(self, begin, end, colour):
         old = self.tints[begin]
         for frame in range(begin, FRAMES):
-            self.tints[frame] = colour
-        self.tints[end - 2] = old
+            flickers = frame < end - 1 and (frame - begin) // 4 % 2
+            self.tints[frame] = old if flickers or frame == end - 2 else colour
         return self
 
     def build(self):
