@@ -53,7 +53,7 @@ def test_every_sentence_has_one_answer_the_true_one(scenes, annotations):
                     truth["end_fid"],
                 )
                 count += 1
-    assert count > 4 * VIDEOS
+    assert count > 2 * VIDEOS
 
 
 def test_a_sentence_with_a_word_less_is_not_always_enough(scenes, annotations):
@@ -65,7 +65,7 @@ def test_a_sentence_with_a_word_less_is_not_always_enough(scenes, annotations):
         for text in texts(record)
         if re.search(r" (after|before|while|for) ", text)
     ]
-    assert len(limited) > VIDEOS / 2
+    assert len(limited) > VIDEOS / 3
     for record, text in limited:
         short = re.sub(r" (after|before|while|for) .*(?=[.?])", "", text)
         found = by_vid[record["vid"]].read(short, *clip_of(record))
