@@ -83,7 +83,8 @@ CROSS = Thing(1, "cross", "red", x=150).blink(95, 130).spin(150, 180)
         ("the star spins while the cross blinks.", (0, 90, 120)),  # 25 of 30 frames
         ("the cross is blinking while the star spins.", None),  # the star spins twice
         ("the red cross spins.", (1, 150, 180)),
-        ("the red star spins for the second time.", None),  # the star is blue later on
+        ("the red star spins for the second time.", (0, 90, 120)),  # it turns blue only later
+        ("the blue star spins for the second time.", None),  # it is not blue yet
         ("the green star blinks.", None),
         ("what trembles?", None),
     ],
@@ -107,7 +108,7 @@ def test_directions():
         "the square moves right.": (0, 20, 40),
         "what travels left?": (0, 60, 80),
         "which white object is moving down?": (0, 100, 120),
-        "the green circle shakes.": (1, 30, 53),
+        "the green circle shakes.": (1, 30, 54),
         "the square moves up.": None,
     }.items():
         assert read(sentence, mover, shaker) == tube, sentence
