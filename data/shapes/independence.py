@@ -70,10 +70,11 @@ def _information(present, one_hot):
     """Returns the mutual information of each word's presence with the bins, in bits `[words]`."""
     number = len(present)
     shares = one_hot.mean(axis=0)
+    frequency = present.mean(axis=0)
+    with_word = present.T @ one_hot / number
     bits = np.zeros(present.shape[1])
-    for chosen in (present, 1 - present):
-        joint = chosen.T @ one_hot / number
-        expected = chosen.mean(axis=0)[:, None] * shares
-        ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 0)
+    for joint, share in ((with_word, frequency), (shares - with_word, 1 - frequency)):
+        expected = share[:, None] * shares
+        ratio = np.divide(joint, expected, out=np.ones_like(joint), where=joint > 1e-12)
         bits += (joint * np.log2(ratio)).sum(axis=1)
     return bits

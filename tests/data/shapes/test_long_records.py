@@ -150,6 +150,11 @@ def test_sentences_that_would_fill_a_full_bin_have_an_excess():
     assert counts.excess(["new"], places) < long_records.MAX_EXCESS
 
 
+def test_words_have_a_fixed_order():
+    found = balance.words("the star spins after the red star blinks.")
+    assert found == ["after", "blinks", "red", "spins", "star", "the"]
+
+
 def test_a_larger_set_contains_a_smaller(scenes, annotations):
     found = {split: make_shapes.LongAnnotations() for split in make_shapes.SPLITS}
     make_shapes.choose_long_sentences(scenes[:20], 3, KNOBS, found)
