@@ -2,16 +2,30 @@ r"""Generates the shapes data set: videos, and annotations in the formats of Vid
 
 Example:
     python -m data.make_shapes --output_dir=runs/demo/shapes --num_videos=200 --seed=0
+    python -m data.make_shapes --setting=long --output_dir=runs/long/shapes --num_videos=1400 \
+        --processes=2
 
 Writes videos/GROUP/VIDEO.mp4, vidor/{training,validation}/GROUP/VIDEO.json and
 annotations/{train,val,test}_{annotations,files}.json. Of every ten videos, seven are for training,
 one is for validation and two are for testing. A video depends only on its number and the seed, so
 a larger data set contains a smaller one, and existing videos are kept. The README of data.shapes
 describes the content.
+
+The long setting, described in long.md there, is for comparing models. Of every twenty videos, ten
+are for training, one is for validation and nine are for testing. It also writes
+annotations/{train,val,test}_{pairs,absent}.json and release.json.
 """
 
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
 import json
+import multiprocessing
 import os
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -22,6 +36,7 @@ from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.video.writing import write_video
 
 from .shapes import contact_sheet as shapes_contact_sheet
+from .shapes import contrasts, long_records, long_scene
 from .shapes import render as shapes_render
 from .shapes import scene as shapes_scene
 from .shapes import sentences as shapes_sentences
@@ -29,10 +44,14 @@ from .shapes import sentences as shapes_sentences
 FLAGS = flags.FLAGS
 FPS = 25
 SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
+LONG_SPLIT_OF_TWENTY = ("train",) * 10 + ("val",) + ("test",) * 9
+SETTINGS = ("default", "long")
+LONG_VERSION = "1.0"
 SPLITS = ("train", "val", "test")
 VIDOR_FOLDERS = {"train": "training", "val": "training", "test": "validation"}
 SHORT_CLIP = 0.25  # share of records whose clip is a part of the video
 MIN_CLIP = 36  # frames
+DEFAULT_KNOBS = long_scene.Knobs()
 
 
 def define_flags() -> None:
@@ -47,6 +66,22 @@ def define_flags() -> None:
         "min_objects", 2, "Minimum number of objects per video, if they fit.", lower_bound=1
     )
     flags.DEFINE_integer("max_objects", 3, "Maximum number of objects per video.", lower_bound=1)
+    flags.DEFINE_enum(
+        "setting",
+        "default",
+        SETTINGS,
+        "Default: short videos for the demo. Long: videos of 48 to 100 steps for comparing models.",
+    )
+    flags.DEFINE_list(
+        "knobs",
+        [],
+        "Changes of the long setting, as NAME=VALUE: "
+        + ", ".join(f"{name}={value}" for name, value in vars(long_scene.Knobs()).items())
+        + ".",
+    )
+    flags.DEFINE_integer(
+        "processes", 1, "Processes that draw videos (long setting).", lower_bound=1
+    )
     flags.DEFINE_string(
         "contact_sheet", None, "PNG file for an overview of some test sentences and their tubes."
     )
@@ -58,14 +93,28 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if FLAGS.max_objects < FLAGS.min_objects:
         raise app.UsageError("--max_objects is less than --min_objects")
-    counts = make_shapes(
-        FLAGS.output_dir,
-        num_videos=FLAGS.num_videos,
-        seed=FLAGS.seed,
-        num_frames=FLAGS.num_frames,
-        min_objects=FLAGS.min_objects,
-        max_objects=FLAGS.max_objects,
-    )
+    if FLAGS.setting == "long":
+        for name in ("num_frames", "min_objects", "max_objects"):
+            if FLAGS[name].present:
+                raise app.UsageError(f"--{name}: with --setting=long, use --knobs")
+        counts = make_long_shapes(
+            FLAGS.output_dir,
+            num_videos=FLAGS.num_videos,
+            seed=FLAGS.seed,
+            knobs=parse_knobs(FLAGS.knobs),
+            processes=FLAGS.processes,
+        )
+    elif FLAGS.knobs:
+        raise app.UsageError("--knobs needs --setting=long")
+    else:
+        counts = make_shapes(
+            FLAGS.output_dir,
+            num_videos=FLAGS.num_videos,
+            seed=FLAGS.seed,
+            num_frames=FLAGS.num_frames,
+            min_objects=FLAGS.min_objects,
+            max_objects=FLAGS.max_objects,
+        )
     if FLAGS.contact_sheet:
         shapes_contact_sheet.write_contact_sheet(FLAGS.contact_sheet, FLAGS.output_dir)
     print(json.dumps(counts))
@@ -115,30 +164,194 @@ def make_shapes(
         )
         vid = str(1_000_000_000 + seed * 1_000_000 + number)
         path = f"{1000 + number // 100}/{vid}"
-        vidor_path = os.path.join(output_dir, "vidor", VIDOR_FOLDERS[split], f"{path}.json")
-        video_path = os.path.join(output_dir, "videos", f"{path}.mp4")
-        vidor = vidor_annotation(scene, vid, f"{path}.mp4")
-        if not (os.path.exists(video_path) and os.path.exists(vidor_path)):
-            write_video(video_path, shapes_render.frames(scene), FPS)
-            write_json(vidor_path, vidor)
-        elif read_json(vidor_path) != vidor:
-            # Drawn by another version of the program; new sentences would not match the video.
-            raise ValueError(f"{vidor_path}: contains another scene; use an empty --output_dir")
+        _write_files(output_dir, split, path, scene, vid, indent=1)
         annotations[split] += vidstg_records(wording, scene, vid)
         files[split].append(vid)
     for split in SPLITS:
         folder = os.path.join(output_dir, "annotations")
         write_json(os.path.join(folder, f"{split}_annotations.json"), annotations[split])
         write_json(os.path.join(folder, f"{split}_files.json"), files[split])
-    return {
-        split: {
-            "videos": len(files[split]),
-            "records": len(annotations[split]),
-            "declarative": sum(len(record["captions"]) for record in annotations[split]),
-            "interrogative": sum(len(record["questions"]) for record in annotations[split]),
-        }
-        for split in SPLITS
+    return {split: _count(annotations[split], files[split]) for split in SPLITS}
+
+
+def make_long_shapes(
+    output_dir: str,
+    *,
+    num_videos: int,
+    seed: int = 0,
+    knobs: long_scene.Knobs = DEFAULT_KNOBS,
+    processes: int = 1,
+) -> dict:
+    """Generates the data set in the long setting, or completes an interrupted one.
+
+    Args:
+        output_dir: output folder.
+        num_videos: total number of videos of all three splits.
+        seed: random seed.
+        knobs: difficulty of the scenes.
+        processes: number of processes that draw videos.
+
+    Returns:
+        Content of `release.json`: version, seed, knobs, counts by split, SHA-256 of the test split.
+
+    Raises:
+        ValueError: `output_dir` contains shapes with another seed or other settings, or from
+            another version of this program; or the objects do not fit into the frame.
+    """
+    settings = {
+        "setting": "long",
+        "version": LONG_VERSION,
+        "seed": seed,
+        "knobs": dataclasses.asdict(knobs),
     }
+    _claim_folder(output_dir, settings)
+    make = functools.partial(_make_long_video, output_dir, seed, knobs)
+    with contextlib.ExitStack() as stack:
+        made = map(make, range(num_videos))
+        if processes > 1:
+            context = multiprocessing.get_context("spawn")
+            pool = concurrent.futures.ProcessPoolExecutor(processes, mp_context=context)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            made = pool.map(make, range(num_videos))
+        line = tqdm.tqdm(made, desc="shapes", unit="video", total=num_videos)
+        annotations = {split: LongAnnotations() for split in SPLITS}
+        choose_long_sentences(line, seed, knobs, annotations)
+    for split, of_split in annotations.items():
+        for name, content in of_split.files(split).items():
+            write_json(os.path.join(output_dir, "annotations", f"{split}_{name}.json"), content)
+    release = settings | {
+        "splits": {split: of_split.counts(split) for split, of_split in annotations.items()},
+        "test_sha256": annotations["test"].sha256("test"),
+    }
+    write_json(os.path.join(output_dir, "release.json"), release)
+    return release
+
+
+@dataclasses.dataclass
+class LongAnnotations:
+    """Annotations of a split of the long setting.
+
+    Attributes:
+        vids: ids of the videos.
+        records: VidSTG records.
+        properties: `balance.PROPERTIES` of the tube of each record.
+        absent: sentences that describe nothing.
+        tracks: SHA-256 of the VidOR annotation of each video.
+    """
+
+    vids: list[str] = dataclasses.field(default_factory=list)
+    records: list[dict] = dataclasses.field(default_factory=list)
+    properties: list[np.ndarray] = dataclasses.field(default_factory=list)
+    absent: list[dict] = dataclasses.field(default_factory=list)
+    tracks: list[str] = dataclasses.field(default_factory=list)
+
+    def files(self, split: str) -> dict[str, list]:
+        """Returns the content of the annotation files by name, such as `pairs`."""
+        return {
+            "annotations": self.records,
+            "files": self.vids,
+            "pairs": contrasts.minimal_pairs(self.records, split),
+            "absent": self.absent,
+        }
+
+    def sha256(self, split: str) -> str:
+        """Returns the SHA-256 of all annotations of the split, without the encoded videos."""
+        content = json.dumps([self.files(split), self.tracks])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def counts(self, split: str) -> dict[str, int]:
+        """Returns the numbers of videos, records, sentences, pairs and absent sentences."""
+        kinds = collections.Counter(pair["kind"] for pair in self.files(split)["pairs"])
+        return _count(self.records, self.vids) | {
+            "pairs_of_one_word": kinds["word"],
+            "moved_pairs": kinds["moved"],
+            "absent": len(self.absent),
+        }
+
+
+def choose_long_sentences(
+    candidates: Iterable[long_records.Candidates],
+    seed: int,
+    knobs: long_scene.Knobs,
+    annotations: Mapping[str, LongAnnotations],
+) -> None:
+    """Chooses the sentences of videos 0, 1, 2, ... and adds them to the annotations by split."""
+    selections = {split: long_records.Selection(knobs.words) for split in SPLITS}
+    for number, found in enumerate(candidates):
+        split, vid, path = _long_video(seed, number)
+        wording = np.random.default_rng([seed, number, 1])
+        described, absent = selections[split].choose(wording, found)
+        there = annotations[split]
+        there.vids.append(vid)
+        vidor = json.dumps(vidor_annotation(found.scene, vid, f"{path}.mp4"))
+        there.tracks.append(hashlib.sha256(vidor.encode()).hexdigest())
+        there.properties += [one.properties for one in described]
+        there.records += [
+            _record(found.scene, vid, one.begin, one.end, one.event, one.statement, one.question)
+            for one in described
+        ]
+        there.absent += [_absent_entry(one, vid) for one in absent]
+
+
+def long_candidates(seed: int, knobs: long_scene.Knobs, number: int) -> long_records.Candidates:
+    """Returns a scene of the long setting and all that can be said about it."""
+    scene = long_scene.sample_scene(np.random.default_rng([seed, number, 0]), knobs)
+    return long_records.Candidates(scene, np.random.default_rng([seed, number, 2]))
+
+
+def parse_knobs(assignments: Sequence[str]) -> long_scene.Knobs:
+    """Returns the knobs of the long setting with the given `NAME=VALUE` changes.
+
+    Raises:
+        ValueError: there is no such knob, or the value is not a number in its range.
+    """
+    values = {}
+    fields = {field.name: type(field.default) for field in dataclasses.fields(long_scene.Knobs)}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        if name not in fields:
+            raise ValueError(f"--knobs: no knob {name!r}; there are {', '.join(fields)}")
+        try:
+            values[name] = fields[name](value)
+        except ValueError as error:
+            raise ValueError(f"--knobs: {name}: {error}") from error
+    return long_scene.Knobs(**values)
+
+
+def _count(annotations, files):
+    return {
+        "videos": len(files),
+        "records": len(annotations),
+        "declarative": sum(len(record["captions"]) for record in annotations),
+        "interrogative": sum(len(record["questions"]) for record in annotations),
+    }
+
+
+def _long_video(seed, number):
+    """Returns split, id and path (without suffix) of a video of the long setting."""
+    vid = str(2_000_000_000 + seed * 1_000_000 + number)
+    return LONG_SPLIT_OF_TWENTY[number % 20], vid, f"{2000 + number // 100}/{vid}"
+
+
+def _make_long_video(output_dir, seed, knobs, number):
+    """Writes a video and its VidOR annotation; returns what can be said about it."""
+    split, vid, path = _long_video(seed, number)
+    candidates = long_candidates(seed, knobs, number)
+    _write_files(output_dir, split, path, candidates.scene, vid, indent=None)
+    return candidates
+
+
+def _write_files(output_dir, split, path, scene, vid, indent):
+    """Writes a video and its VidOR annotation, unless they exist."""
+    vidor_path = os.path.join(output_dir, "vidor", VIDOR_FOLDERS[split], f"{path}.json")
+    video_path = os.path.join(output_dir, "videos", f"{path}.mp4")
+    vidor = vidor_annotation(scene, vid, f"{path}.mp4")
+    if not (os.path.exists(video_path) and os.path.exists(vidor_path)):
+        write_video(video_path, shapes_render.frames(scene), FPS)
+        write_json(vidor_path, vidor, indent=indent)
+    elif read_json(vidor_path) != vidor:
+        # Drawn by another version of the program; new sentences would not match the video.
+        raise ValueError(f"{vidor_path}: contains another scene; use an empty --output_dir")
 
 
 def _claim_folder(output_dir, settings):
@@ -188,10 +401,12 @@ def vidor_annotation(scene: shapes_scene.Scene, vid: str, video_path: str) -> di
             ]
             for frame in range(scene.num_frames)
         ],
-        "relation_instances": [
-            _relation(event) for event in shapes_scene.events(scene) if event.clear
-        ],
+        "relation_instances": [_relation(event) for event in _events(scene) if event.clear],
     }
+
+
+def _events(scene):
+    return (shapes_scene if scene.drift is None else long_scene).events(scene)
 
 
 def _relation(event):
@@ -217,27 +432,41 @@ def vidstg_records(rng: np.random.Generator, scene: shapes_scene.Scene, vid: str
         question = shapes_sentences.interrogative(rng, event, events, begin, end)
         if caption is None:
             continue
-        sentences = [
-            [{"description": text, "type": "shape", "target_id": event.subject.tid}] if text else []
-            for text in (caption, question)
-        ]
-        found.append(
-            {
-                "vid": vid,
-                "fps": FPS,
-                "frame_count": scene.num_frames,
-                # As in VidSTG, the clip's end is inclusive and the ground truth's is exclusive.
-                "used_segment": {"begin_fid": begin, "end_fid": end - 1},
-                "width": scene.width,
-                "height": scene.height,
-                "subject/objects": _categories(scene),
-                "used_relation": _relation(event),
-                "temporal_gt": {"begin_fid": event.begin, "end_fid": event.end},
-                "captions": sentences[0],
-                "questions": sentences[1],
-            }
-        )
+        found.append(_record(scene, vid, begin, end, event, caption, question))
     return found
+
+
+def _absent_entry(one, vid):
+    return {
+        "vid": vid,
+        "used_segment": {"begin_fid": one.begin, "end_fid": one.end - 1},
+        "description": one.text,
+        "qtype": one.qtype,
+        "absent": one.reason,
+        "like": one.like,
+    }
+
+
+def _record(scene, vid, begin, end, event, caption, question):
+    """Returns the VidSTG record of an event in clip `[begin, end)`."""
+    sentences = [
+        [{"description": text, "type": "shape", "target_id": event.subject.tid}] if text else []
+        for text in (caption, question)
+    ]
+    return {
+        "vid": vid,
+        "fps": FPS,
+        "frame_count": scene.num_frames,
+        # As in VidSTG, the clip's end is inclusive and the ground truth's is exclusive.
+        "used_segment": {"begin_fid": begin, "end_fid": end - 1},
+        "width": scene.width,
+        "height": scene.height,
+        "subject/objects": _categories(scene),
+        "used_relation": _relation(event),
+        "temporal_gt": {"begin_fid": event.begin, "end_fid": event.end},
+        "captions": sentences[0],
+        "questions": sentences[1],
+    }
 
 
 def _sample_clip(rng, event, num_frames):

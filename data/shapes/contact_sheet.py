@@ -10,6 +10,7 @@ from gkcmn_tf.files import read_json, whole_file
 from gkcmn_tf.video.reading import decode_frames
 
 STILLS = 8
+LONG_CLIP = 100  # frames; in longer clips, some stills are taken from the segment alone
 STILL_HEIGHT = 96
 LINE_HEIGHT = 20
 GUTTER = 3
@@ -64,7 +65,7 @@ def _row(frames, trajectories, record, asked):
     true_begin, true_end = (record["temporal_gt"][name] for name in ("begin_fid", "end_fid"))
     text = f"{asked['description']}  [{true_begin}, {true_end}) of [{begin}, {end})"
     draw.text((0, 2), text, INK, ImageFont.load_default(13))
-    for place, number in enumerate(np.linspace(begin, end - 1, STILLS).round().astype(int)):
+    for place, number in enumerate(_numbers(begin, end, true_begin, true_end)):
         left = place * pitch
         still = Image.fromarray(frames[number]).resize((pitch - GUTTER, STILL_HEIGHT))
         row.paste(still, (left, LINE_HEIGHT))
@@ -76,6 +77,15 @@ def _row(frames, trajectories, record, asked):
             draw.rectangle(tuple(box.round() + margin), outline=BOX_COLOUR, width=2)
         draw.text((left, LINE_HEIGHT + STILL_HEIGHT + 2), str(number), INK)
     return row
+
+
+def _numbers(begin, end, true_begin, true_end):
+    """Returns the frames to show, int `[STILLS]`."""
+    if end - begin <= LONG_CLIP:
+        return np.linspace(begin, end - 1, STILLS).round().astype(int)
+    inside = np.linspace(true_begin, true_end - 1, STILLS // 2)
+    around = [begin, (begin + true_begin) / 2, (true_end + end) / 2, end - 1]
+    return np.sort([*inside, *around]).round().astype(int)
 
 
 def _save(path, rows):

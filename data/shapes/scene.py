@@ -62,6 +62,7 @@ class SceneObject:
             frame's shorter side.
         angle: float `[frames]`, rotation in radians.
         bright: bool `[frames]`, False in the dim phase of blinking.
+        tints: colour at each frame, if it changes; `colour` is the first.
     """
 
     tid: int
@@ -74,6 +75,7 @@ class SceneObject:
     extent: np.ndarray
     angle: np.ndarray
     bright: np.ndarray
+    tints: tuple[str, ...] | None = None
 
     @property
     def sizes_always(self) -> tuple[str, ...]:
@@ -93,19 +95,29 @@ class SceneObject:
 
     def boxes(self) -> np.ndarray:
         """Returns the tight boxes, float `[frames, 4]`, in pixels."""
-        corners = np.stack([self.outline(frame) for frame in range(len(self.center))])
+        corners = outline(self.shape, self.center[:, None], self.radius[:, None, None], self.angle)
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Content of a video; `objects` are in drawing order, from back to front."""
+    """Content of a video.
+
+    Attributes:
+        width: frame width in pixels.
+        height: frame height in pixels.
+        num_frames: number of frames.
+        objects: objects in drawing order, from back to front.
+        background_seed: seed of the background.
+        drift: float `[frames, 2]`, way of the background in pixels; None if it does not move.
+    """
 
     width: int
     height: int
     num_frames: int
     objects: tuple[SceneObject, ...]
     background_seed: int
+    drift: np.ndarray | None = None
 
 
 def _polar(angles, radii):
@@ -132,11 +144,17 @@ UNIT_EXTENTS = {
 }
 
 
-def outline(shape: str, center: np.ndarray, radius: float, angle: float) -> np.ndarray:
-    """Returns the polygon of a shape, float `[corners, 2]`."""
+def outline(
+    shape: str, center: np.ndarray, radius: float | np.ndarray, angle: float | np.ndarray
+) -> np.ndarray:
+    """Returns the polygon of a shape, float `[corners, 2]`.
+
+    With `angle` as `[frames]`, `radius` as `[frames, 1, 1]` and `center` as `[frames, 1, 2]`, it
+    returns the polygon at every frame, `[frames, corners, 2]`.
+    """
     cos, sin = np.cos(angle), np.sin(angle)
-    turned = UNIT_OUTLINES[shape] @ np.array([[cos, sin], [-sin, cos]])
-    return center + radius * turned
+    turn = np.moveaxis(np.array([[cos, sin], [-sin, cos]]), (0, 1), (-2, -1))
+    return center + radius * (UNIT_OUTLINES[shape] @ turn)
 
 
 def sample_scene(
@@ -150,7 +168,7 @@ def sample_scene(
         if len(objects) == wanted:
             break
         candidate = _sample_object(rng, objects, width, height, num_frames)
-        if candidate and not any(_hides(candidate, other) for other in objects):
+        if candidate and not any(overlap_share(candidate, other) > MAX_HIDDEN for other in objects):
             objects.append(candidate)
     return Scene(width, height, num_frames, tuple(objects), int(rng.integers(2**31)))
 
@@ -241,8 +259,8 @@ def _animate(rng, tid, shape, colour, size, actions, width, height, num_frames):
     return SceneObject(tid, shape, colour, size, actions, center, radius, extent, angle, bright)
 
 
-def _hides(a, b):
-    """Returns whether two boxes overlap by more than `MAX_HIDDEN` of the smaller at any frame."""
+def overlap_share(a: SceneObject, b: SceneObject) -> float:
+    """Returns the maximum overlap of two objects' boxes, as a share of the smaller box."""
     first, second = a.boxes(), b.boxes()
     shared = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     area = np.prod(np.maximum(shared, 0), axis=1)
@@ -250,7 +268,7 @@ def _hides(a, b):
         np.prod(first[:, 2:] - first[:, :2], axis=1),
         np.prod(second[:, 2:] - second[:, :2], axis=1),
     )
-    return bool((area > MAX_HIDDEN * smaller).any())
+    return float((area / smaller).max())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,6 +291,11 @@ class Event:
     begin: int
     end: int
     clear: bool = True
+
+    @property
+    def tube(self) -> tuple[int, int, int]:
+        """Trajectory id, first frame and end frame."""
+        return self.subject.tid, self.begin, self.end
 
 
 def events(scene: Scene) -> list[Event]:
