@@ -148,7 +148,11 @@ def test_help_of_a_command_logs_nothing_and_contains_its_example(name, helps):
         ("export.saved_model", ["--model_dir=none", "--output_dir=none/1"], "none/params.yaml: "),
         ("export.tflite", ["--model_dir=none", "--output=none"], "none/params.yaml: "),
         ("export.onnx", ["--model_dir=none", "--output=none"], "none/params.yaml: "),
-        ("export.client", ["--server=localhost:8500", "--video=none.mp4", "--query=a"], "none.mp4: no such fi"),
+        (
+            "export.client",
+            ["--server=localhost:8500", "--video=none.mp4", "--query=a"],
+            "none.mp4: no such fi",
+        ),
         (
             "export.run_tflite",
             ["--model=none.tflite", "--i3d=none.tflite", "--video=none.mp4", "--query=a"],
