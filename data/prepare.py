@@ -159,57 +159,35 @@ def prepare(
             folder, or is in use by another process; or no video can be read.
     """
     with folder_lock(output_dir):
-        return _prepare_locked(
-            annotations,
-            make_extractor,
-            fingerprint,
-            dataset,
-            video_dir,
-            output_dir,
-            arguments,
-            beam_options,
+        settings = {
+            "schema_version": clip_records.SCHEMA_VERSION,
+            "dataset": dataset,
+            "features": fingerprint,
+        }
+        _claim_folder(output_dir, settings)
+        paths = {
+            vid: os.path.join(video_dir, path)
+            for split in annotations.values()
+            for vid, path in split.videos.items()
+        }
+        videos, failures = extract_features.extract_videos(
+            make_extractor, paths, output_dir, beam_options
         )
-
-
-def _prepare_locked(
-    annotations,
-    make_extractor,
-    fingerprint,
-    dataset,
-    video_dir,
-    output_dir,
-    arguments,
-    beam_options,
-):
-    settings = {
-        "schema_version": clip_records.SCHEMA_VERSION,
-        "dataset": dataset,
-        "features": fingerprint,
-    }
-    _claim_folder(output_dir, settings)
-    paths = {
-        vid: os.path.join(video_dir, path)
-        for split in annotations.values()
-        for vid, path in split.videos.items()
-    }
-    videos, failures = extract_features.extract_videos(
-        make_extractor, paths, output_dir, beam_options
-    )
-    if paths and not videos:
-        raise ValueError(
-            f"not one of {len(paths)} videos can be read; is --video_dir={video_dir} right? "
-            f"The first: {next(iter(failures.values()))}"
-        )
-    manifest_path = os.path.join(output_dir, clip_records.MANIFEST)
-    done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
-    written = {
-        split: _write_split(split, found, videos, failures, output_dir, fingerprint["fps"])
-        | {"arguments": arguments}
-        for split, found in annotations.items()
-    }
-    manifest = settings | {"splits": done | written}
-    write_json(manifest_path, manifest)
-    return manifest
+        if paths and not videos:
+            raise ValueError(
+                f"not one of {len(paths)} videos can be read; is --video_dir={video_dir} right? "
+                f"The first: {next(iter(failures.values()))}"
+            )
+        manifest_path = os.path.join(output_dir, clip_records.MANIFEST)
+        done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
+        written = {
+            split: _write_split(split, found, videos, failures, output_dir, fingerprint["fps"])
+            | {"arguments": arguments}
+            for split, found in annotations.items()
+        }
+        manifest = settings | {"splits": done | written}
+        write_json(manifest_path, manifest)
+        return manifest
 
 
 def summarise(manifest: dict, output_dir: str) -> dict:

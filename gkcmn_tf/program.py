@@ -178,7 +178,7 @@ def _is_mistake_of_system(error):
 
 
 def _choose_backend() -> None:
-    """Programs need TensorFlow, whatever the environment or keras.json say."""
+    """Selects TensorFlow as the Keras backend; overrides KERAS_BACKEND and keras.json."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         print(f"KERAS_BACKEND={backend} is ignored: programs use TensorFlow", file=sys.stderr)

@@ -93,7 +93,7 @@ def _repair_state(folder):
     except (ValueError, tf.errors.OpError):
         state = None
     if found and (state is None or found != list(state.all_model_checkpoint_paths)):
-        logging.warning("%s: the file `checkpoint` is damaged and is written anew", folder)
+        logging.warning("%s: the file `checkpoint` is damaged and is written again", folder)
         times = [os.path.getmtime(f"{path}.index") for path in found]
         tf.compat.v1.train.update_checkpoint_state(
             folder,
