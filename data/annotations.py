@@ -6,6 +6,7 @@ The readers (`data.vidstg`, `data.hcstvg`, `data.custom`) return `SplitAnnotatio
 
 import collections
 import dataclasses
+import functools
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -146,25 +147,14 @@ def resample_clip(
         segments contain no resampled frame.
     """
     shown = np.asarray(source_frames)
-    kept, skipped = [], []
-    for sentence in clip.sentences:
-        begin, end = segment_in_samples(shown, sentence.begin, sentence.end)
-        if begin == end:
-            reason = (
-                f"video {clip.video_id}: segment [{sentence.begin}, {sentence.end}) contains no "
-                f"frame at {fps:g} frames per second"
-            )
-            skipped.append(Skipped(sentence.id, reason))
-            continue
-        boxes = sentence.boxes[shown[begin:end] - sentence.begin]
-        kept.append(dataclasses.replace(sentence, begin=begin, end=end, boxes=boxes))
-    if not kept:
-        return None, skipped
-    begin, end = segment_in_samples(shown, clip.begin, clip.end)
-    resampled = dataclasses.replace(
-        clip, begin=begin, end=end, fps=fps, frame_count=len(shown), sentences=tuple(kept)
+    return _map_clip(
+        clip,
+        functools.partial(segment_in_samples, shown),
+        lambda sentence, begin, end: sentence.boxes[shown[begin:end] - sentence.begin],
+        f" contains no frame at {fps:g} frames per second",
+        fps=fps,
+        frame_count=len(shown),
     )
-    return resampled, skipped
 
 
 def retime_clip(clip: Clip, timeline: Timeline, fps: float) -> tuple[Clip | None, list[Skipped]]:
@@ -183,35 +173,43 @@ def retime_clip(clip: Clip, timeline: Timeline, fps: float) -> tuple[Clip | None
         sentences, whose segments contain no frame of the file.
     """
 
-    def in_file(frame):
-        nearest = timeline.nearest_frame(timeline.times[0] + frame / clip.fps)
-        return min(nearest, timeline.frame_count)
+    def segment_in_file(*frames):
+        nearest = (timeline.nearest_frame(timeline.times[0] + f / clip.fps) for f in frames)
+        return tuple(min(frame, timeline.frame_count) for frame in nearest)
 
-    kept, skipped = [], []
-    for sentence in clip.sentences:
-        begin, end = in_file(sentence.begin), in_file(sentence.end)
-        if begin == end:
-            reason = (
-                f"video {clip.video_id}: segment [{sentence.begin}, {sentence.end}), annotated at "
-                f"{clip.fps:g} frames per second, contains no frame of the file at {fps:g}"
-            )
-            skipped.append(Skipped(sentence.id, reason))
-            continue
+    def boxes_in_file(sentence, begin, end):
         wanted = (timeline.times[begin:end] - timeline.times[0]) * clip.fps
         known = np.arange(sentence.begin, sentence.end)
-        boxes = interpolate_boxes(wanted, known, sentence.boxes).astype(np.float32)
+        return interpolate_boxes(wanted, known, sentence.boxes).astype(np.float32)
+
+    return _map_clip(
+        clip,
+        segment_in_file,
+        boxes_in_file,
+        f", annotated at {clip.fps:g} frames per second, contains no frame of the file at {fps:g}",
+        fps=fps,
+        frame_count=timeline.frame_count,
+    )
+
+
+def _map_clip(clip, map_segment, map_boxes, reason, *, fps, frame_count):
+    """Maps a clip and its sentences to other frames; skips sentences without a frame."""
+    kept, skipped = [], []
+    for sentence in clip.sentences:
+        begin, end = map_segment(sentence.begin, sentence.end)
+        if begin == end:
+            segment = f"segment [{sentence.begin}, {sentence.end})"
+            skipped.append(Skipped(sentence.id, f"video {clip.video_id}: {segment}{reason}"))
+            continue
+        boxes = map_boxes(sentence, begin, end)
         kept.append(dataclasses.replace(sentence, begin=begin, end=end, boxes=boxes))
     if not kept:
         return None, skipped
-    retimed = dataclasses.replace(
-        clip,
-        begin=in_file(clip.begin),
-        end=in_file(clip.end),
-        fps=fps,
-        frame_count=timeline.frame_count,
-        sentences=tuple(kept),
+    begin, end = map_segment(clip.begin, clip.end)
+    mapped = dataclasses.replace(
+        clip, begin=begin, end=end, fps=fps, frame_count=frame_count, sentences=tuple(kept)
     )
-    return retimed, skipped
+    return mapped, skipped
 
 
 def clean_text(text: str) -> str:
