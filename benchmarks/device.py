@@ -244,7 +244,14 @@ def i3d_batches(config, sizes, precisions):
 def training_steps(config, sizes, precisions):
     """Training steps, with the batch copied from the host each time."""
     clips, data = sizes["batch_size"], config.data
-    batch = random_batch(clips, data)
+    with tf.device("CPU"):
+        batch = tf.nest.map_structure(tf.constant, random_batch(clips, data))
+    examples = tf.data.Dataset.range(clips).repeat()
+    examples = examples.map(
+        lambda clip: tf.nest.map_structure(lambda x: x[clip], batch),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    batches = examples.batch(clips, drop_remainder=True).prefetch(2)
     for precision in precisions:
         config.runtime.precision = precision
         keras.config.set_dtype_policy(precision)
@@ -252,7 +259,6 @@ def training_steps(config, sizes, precisions):
         with strategy.scope():
             model = run_folder.build_model(config, len(VOCABULARY))
             optimizer = trainer.create_optimizer(config, model)
-        batches = tf.data.Dataset.from_tensors(batch).repeat()
         training_run = trainer.Trainer(
             model,
             optimizer,

@@ -1,9 +1,8 @@
-"""Converts 3D convolution and pooling layers to 2D operations, for TensorFlow Lite.
+"""Converts 3D convolution layers to 2D operations, for TensorFlow Lite.
 
-TensorFlow Lite has no 3D pooling, and its 3D convolution is float-only and single-threaded. A 3D
-convolution equals a 2D convolution over frames with their neighbouring frames concatenated as
-channels. 3D max pooling equals spatial max pooling followed by temporal max pooling. Results are
-the same up to the order of summation.
+TensorFlow Lite's 3D convolution is float-only and single-threaded. A 3D convolution equals a 2D
+convolution over frames with their neighbouring frames concatenated as channels. Results are the
+same up to the order of summation.
 """
 
 import functools
@@ -12,9 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from gkcmn_tf.i3d.layers import frames_seen
+
 
 def flatten_convolutions(model: keras.Model) -> keras.Model:
-    """Replaces the computation of every `Conv3D` and `MaxPooling3D` by 2D operations.
+    """Replaces the computation of every `Conv3D` by 2D operations.
 
     The weights are unchanged. Inputs `[B, F, H, W, C]` must have a static number of frames. Layers
     must have SAME padding, no dilation and one group.
@@ -28,29 +29,11 @@ def flatten_convolutions(model: keras.Model) -> keras.Model:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Conv3D):
             layer.call = functools.partial(_convolve, layer)
-        elif isinstance(layer, keras.layers.MaxPooling3D):
-            layer.call = functools.partial(_pool, layer)
     return model
 
 
-def frames_seen(num_frames: int, size: int, stride: int) -> np.ndarray:
-    """Returns the input frame of each tap of a temporal kernel with SAME padding.
-
-    Args:
-        num_frames: number of input frames.
-        size: kernel size.
-        stride: temporal stride.
-
-    Returns:
-        int `[size, ceil(num_frames / stride)]`; numbers outside `[0, num_frames)` are padding.
-    """
-    out = -(-num_frames // stride)
-    padding = max((out - 1) * stride + size - num_frames, 0)
-    return np.arange(size)[:, None] - padding // 2 + stride * np.arange(out)
-
-
 def _convolve(layer, clips):
-    _check(layer, layer.kernel_size, layer.strides)
+    _check(layer)
     num_frames = clips.shape[1]
     seen = frames_seen(num_frames, layer.kernel_size[0], layer.strides[0])
     # Taps that only cover padding contribute nothing.
@@ -73,27 +56,11 @@ def _convolve(layer, clips):
     return _as_clips(x if layer.activation is None else layer.activation(x), out)
 
 
-def _pool(layer, clips):
-    _check(layer, layer.pool_size, layer.strides)
-    num_frames = clips.shape[1]
-    pooled = ops.max_pool(
-        _as_pictures(clips), layer.pool_size[1:], layer.strides[1:], "same", "channels_last"
-    )
-    pooled = _as_clips(pooled, num_frames)
-    # The kernel also covers the frame next to the padding, which can therefore replace it.
-    seen = frames_seen(num_frames, layer.pool_size[0], layer.strides[0]).clip(0, num_frames - 1)
-    if layer.pool_size[0] == 1 and layer.strides[0] == 1:
-        return pooled
-    taps = np.unique(seen, axis=0)
-    return functools.reduce(ops.maximum, [ops.take(pooled, tap, axis=1) for tap in taps])
-
-
-def _check(layer, size, strides):
-    dilation = getattr(layer, "dilation_rate", (1, 1, 1))
-    if layer.padding != "same" or set(dilation) != {1} or getattr(layer, "groups", 1) != 1:
+def _check(layer):
+    if layer.padding != "same" or set(layer.dilation_rate) != {1} or layer.groups != 1:
         raise ValueError(
-            f"{layer.name}: expected SAME padding, no dilation and one group, got kernel {size}, "
-            f"strides {strides}, padding {layer.padding!r}, dilation {dilation}"
+            f"{layer.name}: expected SAME padding, no dilation and one group, got padding "
+            f"{layer.padding!r}, dilation {layer.dilation_rate} and {layer.groups} groups"
         )
 
 

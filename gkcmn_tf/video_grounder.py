@@ -1,5 +1,6 @@
 """High-level API: grounds sentences in video files with a trained model."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,6 +69,8 @@ class VideoGrounder:
         # A graph, like evaluation and the SavedModel: eager execution rounds differently in
         # reduced precision.
         self._find = tf.function(self._find_tubes, reduce_retracing=True)
+        # Further sentences are mostly about the same part of the same video.
+        self._clip_inputs = functools.lru_cache(maxsize=1)(self._read_clip)
 
     @classmethod
     def from_preset(
@@ -226,21 +229,15 @@ class VideoGrounder:
     def _ground_batch(self, video, sentences, clip, top_k) -> list[list[Tube]]:
         source = video.source
         begin, end = source.timeline.to_samples(*clip)
-        features, step_mask = input_pipeline.clip_inputs(video.features, begin, end, self.max_steps)
-        outputs = self._find(
-            {
-                "features": features[None],
-                "step_mask": step_mask[None],
-                "tokens": self.tokenizer(sentences)[None],
-            }
-        )
+        inputs, num_steps = self._clip_inputs(video, begin, end)
+        outputs = self._find(inputs | {"tokens": self.tokenizer(sentences)[None]})
         segments, scores, boxes = (value[0].numpy() for value in outputs)
-        num_steps = int(np.sum(step_mask))
         # Compared in frames, since different segments may be rounded to the same frames.
         frames = nearest_frames(segments, begin, end, num_steps)
-        frames, scores = decoding.distinct_segments(
-            frames.astype(np.float32), scores, count=top_k, max_iou=decoding.MAX_TUBE_IOU
-        )
+        with tf.device("CPU"):  # small arrays, already copied from the model's device
+            frames, scores = decoding.distinct_segments(
+                frames.astype(np.float32), scores, count=top_k, max_iou=decoding.MAX_TUBE_IOU
+            )
         frames, scores = np.asarray(frames).astype(int), np.asarray(scores)
         return [
             [
@@ -264,6 +261,15 @@ class VideoGrounder:
             ]
             for row, sentence in enumerate(sentences)
         ]
+
+    def _read_clip(self, video, begin, end):
+        """Features and step mask of a clip, on the device of the model, and its number of steps."""
+        with tf.device("CPU"):
+            features, step_mask = input_pipeline.clip_inputs(
+                video.features, begin, end, self.max_steps
+            )
+        inputs = {"features": tf.identity(features[None]), "step_mask": step_mask[None]}
+        return inputs, int(np.sum(step_mask))
 
     def _find_tubes(self, inputs):
         """Returns all segments `[1, Q, M, 2]`, scores `[1, Q, M]` and boxes `[1, Q, T, 4]`."""

@@ -9,6 +9,7 @@ TensorFlow's SAME padding, as in DeepMind's Sonnet code.
 import keras
 import numpy as np
 
+from gkcmn_tf.i3d.layers import HeadPooling, MaxPooling, StemConvolution
 from gkcmn_tf.i3d.variables import SCOPE, mixed_units
 
 ENDPOINTS = (
@@ -79,10 +80,10 @@ def build_i3d(
         if fold_batch_norm:
             scale = 1 / np.sqrt(variance + _BATCH_NORM_EPSILON)
             kernel = kernel * scale
-        convolution = keras.layers.Conv3D(
+        layer = StemConvolution if name == "Conv3d_1a_7x7" else keras.layers.Conv3D
+        convolution = layer(
             kernel.shape[-1],
             kernel.shape[:3],
-            strides=2 if name == "Conv3d_1a_7x7" else 1,
             padding="same",
             data_format="channels_last",
             use_bias=fold_batch_norm,
@@ -108,14 +109,7 @@ def build_i3d(
         return keras.layers.ReLU(dtype=dtype, name=_layer_name(f"{name}/relu"))(x)
 
     def pool(x, name, size, strides):
-        return keras.layers.MaxPooling3D(
-            size,
-            strides,
-            padding="same",
-            data_format="channels_last",
-            dtype=dtype,
-            name=_layer_name(name),
-        )(x)
+        return MaxPooling(size, strides, dtype=dtype, name=_layer_name(name))(x)
 
     def mixed(x, name):
         b0, b1_in, b1, b2_in, b2, b3 = mixed_units(name)
@@ -158,42 +152,6 @@ def build_i3d(
     return keras.Model(
         clips, keras.layers.Identity(dtype="float32", name="features")(x), name="i3d"
     )
-
-
-@keras.saving.register_keras_serializable("gkcmn")
-class HeadPooling(keras.layers.AveragePooling3D):
-    """Average pooling over 2x7x7 cells of `Mixed_5c` (VALID, stride 1), before the logits.
-
-    Example:
-        >>> import numpy as np
-        >>> from gkcmn_tf.i3d.network import HeadPooling
-        >>> tuple(HeadPooling()(np.ones([1, 3, 7, 8, 4], "float32")).shape)
-        (1, 2, 1, 2, 4)
-
-    Call arguments:
-        x: `[B, T, H, W, C]`.
-
-    Returns:
-        `[B, T - 1, H - 6, W - 6, C]`.
-
-    Raises:
-        ValueError: `x` has fewer cells than the pool; the average of no cells would be NaN.
-    """
-
-    def __init__(self, **kwargs):
-        fixed = {"pool_size": (2, 7, 7), "strides": 1, "data_format": "channels_last"}
-        super().__init__(**fixed | kwargs)
-
-    def call(self, x):
-        """Averages `[B, T, H, W, C]` to `[B, T - 1, H - 6, W - 6, C]`."""
-        cells = x.shape[1:4]
-        if any(n is not None and n < k for n, k in zip(cells, self.pool_size, strict=True)):
-            raise ValueError(
-                "I3D's Logits average 2x7x7 cells of Mixed_5c, so a clip needs at least 9 frames "
-                f"of at least 193x193 pixels; this one has {'x'.join(map(str, cells))} cells. "
-                "Use a longer clip or the endpoint Mixed_5c."
-            )
-        return super().call(x)
 
 
 def _layer_name(unit: str) -> str:

@@ -3,6 +3,57 @@
 import keras
 from keras import ops
 
+from gkcmn_tf.modeling.layers.compilation import compiled_on_gpu
+
+
+class _Statistics:
+    """Computes group normalisation and its gradient in float32.
+
+    Sums are taken over each step first, then over the valid steps. Thus no mask is applied to a
+    whole tensor, and a GPU sums many short columns in parallel instead of a few long ones.
+    """
+
+    def __init__(self, x_shape, step_mask, groups, epsilon):
+        _, _, H, W, self.channels = x_shape
+        self.groups, self.epsilon = groups, epsilon
+        self.mask = ops.expand_dims(ops.cast(step_mask, "float32"), -1)
+        self.count = ops.maximum(
+            ops.sum(self.mask, axis=(1, 2)) * (H * W * self.channels // groups), 1
+        )
+
+    def group_mean(self, sums):
+        """Means over the groups from the sums `[B, C]` of the channels: `[B, 1, 1, 1, C]`."""
+        sums = ops.sum(ops.reshape(sums, (-1, self.groups, self.channels // self.groups)), axis=-1)
+        means = ops.repeat(sums / self.count[:, None], self.channels // self.groups, axis=-1)
+        return means[:, None, None, None, :]
+
+    def valid_mean(self, x):
+        """Group means over the valid steps, `[B, 1, 1, 1, C]`."""
+        return self.group_mean(ops.sum(ops.sum(x, axis=(2, 3)) * self.mask, axis=1))
+
+    def normalize(self, x, gamma, beta):
+        """Returns the normalised `x` in its dtype, the means and the factors of the groups."""
+        values = ops.cast(x, "float32")
+        mean = self.valid_mean(values)
+        centered = values - mean
+        scale = ops.rsqrt(self.valid_mean(ops.square(centered)) + self.epsilon)
+        return ops.cast(centered * (scale * gamma) + beta, x.dtype), mean, scale
+
+    def gradients(self, upstream, x, gamma, mean, scale):
+        """Gradients of `x`, `gamma` and `beta`."""
+        outer = ops.cast(upstream, "float32")
+        inner = (ops.cast(x, "float32") - mean) * scale
+        sums, products = (
+            ops.sum(ops.sum(value, axis=(2, 3)), axis=1) for value in (outer, outer * inner)
+        )
+        # Only valid steps contribute to the statistics.
+        through_mean, through_scale = (
+            self.group_mean(value * gamma) * self.mask[:, :, None, None, :]
+            for value in (sums, products)
+        )
+        of_x = (outer * gamma - through_mean - inner * through_scale) * scale
+        return ops.cast(of_x, x.dtype), ops.sum(products, axis=0), ops.sum(sums, axis=0)
+
 
 @keras.saving.register_keras_serializable("gkcmn")
 class ClipGroupNormalization(keras.layers.Layer):
@@ -49,24 +100,25 @@ class ClipGroupNormalization(keras.layers.Layer):
         self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
 
-    def call(self, x, step_mask):
+    def call(self, x, step_mask, training=False):
         """Normalises; see the class."""
-        H, W, C = x.shape[2:]
-        members = C // self.groups
-        x = ops.cast(x, "float32")
-        mask = ops.cast(step_mask, "float32")[:, :, None, None, None]
-        count = ops.maximum(ops.sum(mask, axis=(1, 2, 3)) * (H * W * members), 1)
-
-        def mean(values):
-            """Group means, repeated for each channel of the group: `[B, 1, 1, 1, C]`."""
-            sums = ops.reshape(ops.sum(values * mask, axis=(1, 2, 3)), (-1, self.groups, members))
-            means = ops.repeat(ops.sum(sums, axis=-1) / count, members, axis=-1)
-            return means[:, None, None, None, :]
-
-        centered = x - mean(x)
-        scale = ops.rsqrt(mean(ops.square(centered)) + self.epsilon)
         gamma, beta = (ops.cast(weight, "float32") for weight in (self.gamma, self.beta))
-        return ops.cast(centered * (scale * gamma) + beta, self.compute_dtype)
+        statistics = _Statistics(x.shape, step_mask, self.groups, self.epsilon)
+        if not training:
+            return statistics.normalize(x, gamma, beta)[0]
+
+        # The gradient of TensorFlow would keep several float32 tensors instead of `x`.
+        @ops.custom_gradient
+        def normalize(x, gamma, beta):
+            normalized, mean, scale = compiled_on_gpu(statistics.normalize)(x, gamma, beta)
+
+            def gradient(*args, upstream=None):
+                upstream = args[0] if upstream is None else upstream
+                return compiled_on_gpu(statistics.gradients)(upstream, x, gamma, mean, scale)
+
+            return normalized, gradient
+
+        return normalize(x, gamma, beta)
 
     def compute_output_shape(self, x_shape):
         """Same as the input shape."""

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from gkcmn_tf.modeling.layers.convolution import ConvolutionBlock, mask_steps
-from gkcmn_tf.modeling.layers.recurrence import create_bigru
+from gkcmn_tf.modeling.layers.recurrence import JointBiGRU, create_bigru
 from gkcmn_tf.modeling.layers.self_attention import SelfAttention
 
 EMBEDDING_KERNELS = (1, 3, 5)
@@ -14,13 +14,16 @@ EMBEDDING_KERNELS = (1, 3, 5)
 class RecurrentBranch(keras.layers.Layer):
     """BiGRU followed by a 1D convolution: the score and boundary heads of section 2.4.
 
+    The branch holds the BiGRU; `JointBiGRU` runs it together with that of the other branch.
+
     Example:
         >>> import numpy as np
         >>> from gkcmn_tf.modeling.layers.temporal_head import RecurrentBranch
         >>> layer = RecurrentBranch(3, width=8)
+        >>> layer.build((None, 5, 16))
         >>> x = np.ones([2, 5, 16], "float32")
         >>> step_mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
-        >>> tuple(layer(x, step_mask).shape)
+        >>> tuple(layer(layer.bigru(x), step_mask).shape)
         (2, 5, 3)
 
     Args:
@@ -28,7 +31,7 @@ class RecurrentBranch(keras.layers.Layer):
         width: output width of the BiGRU; each direction has half of it.
 
     Call arguments:
-        x: `[B, T, C]`.
+        states: output of the BiGRU, `[B, T, width]`.
         step_mask: bool `[B, T]`.
 
     Returns:
@@ -54,13 +57,13 @@ class RecurrentBranch(keras.layers.Layer):
         self.bigru.build(x_shape)
         self.convolution.build((*x_shape[:-1], self.width))
 
-    def call(self, x, step_mask):
+    def call(self, states, step_mask):
         """Predicts; see the class."""
-        return self.convolution(mask_steps(self.bigru(x, mask=step_mask), step_mask))
+        return self.convolution(mask_steps(states, step_mask))
 
-    def compute_output_shape(self, x_shape):
+    def compute_output_shape(self, states_shape):
         """`[B, T, filters]`."""
-        return (*x_shape[:-1], self.filters)
+        return (*states_shape[:-1], self.filters)
 
     def get_config(self):
         """Constructor arguments."""
@@ -131,9 +134,10 @@ class TemporalHead(keras.layers.Layer):
             self.attention = SelfAttention(
                 attention_heads, dtype=self.dtype_policy, name="attention"
             )
-        self.score = RecurrentBranch(num_widths, width=width, dtype=self.dtype_policy, name="score")
+        self.bigrus = JointBiGRU(2, width, name="bigrus")
+        self.score = RecurrentBranch(num_widths, width=width, dtype="float32", name="score")
         self.boundary = RecurrentBranch(
-            2 * num_widths, width=width, dtype=self.dtype_policy, name="boundary"
+            2 * num_widths, width=width, dtype="float32", name="boundary"
         )
 
     def build(self, x_shape):
@@ -146,6 +150,7 @@ class TemporalHead(keras.layers.Layer):
             self.cell_score.build((*x_shape[:-1], self.width))
         if self.self_attention:
             self.attention.build(steps_shape)
+        self.bigrus.built = True
         self.score.build(steps_shape)
         self.boundary.build(steps_shape)
 
@@ -155,9 +160,12 @@ class TemporalHead(keras.layers.Layer):
         steps = self._pool(self.merge(scales, step_mask))
         if self.self_attention:
             steps = self.attention(steps, step_mask)
-        offsets = self.boundary(steps, step_mask)
-        T = x.shape[1]
-        return self.score(steps, step_mask), ops.reshape(offsets, (-1, T, self.num_widths, 2))
+        states = self.bigrus(steps, step_mask, layers=[self.score.bigru, self.boundary.bigru])
+        scores, offsets = (
+            branch(of_branch, step_mask)
+            for branch, of_branch in zip((self.score, self.boundary), states, strict=True)
+        )
+        return scores, ops.reshape(offsets, (-1, x.shape[1], self.num_widths, 2))
 
     def _pool(self, x):
         """Pools over space: `[B, T, S, S, C]` to `[B, T, C]`."""

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from gkcmn_tf.modeling.layers.compilation import compiled_on_gpu
+
 
 @keras.saving.register_keras_serializable("gkcmn")
 class VideoEncoder(keras.layers.Layer):
@@ -60,11 +62,16 @@ class VideoEncoder(keras.layers.Layer):
         deviation = features.std(axis=0)
         self.deviation.assign(np.where(deviation > 0, deviation, 1))
 
-    def call(self, features):
+    def call(self, features, training=False):
         """Projects; see the class."""
-        features = ops.cast(features, self.compute_dtype)
         mean, deviation = (ops.cast(x, self.compute_dtype) for x in (self.mean, self.deviation))
-        return self.projection(self.channel_dropout((features - mean) / deviation))
+
+        def standardize(features):
+            return (ops.cast(features, self.compute_dtype) - mean) / deviation
+
+        if training:
+            standardize = compiled_on_gpu(standardize)
+        return self.projection(self.channel_dropout(standardize(features)))
 
     def compute_output_shape(self, features_shape):
         """`[B, T, S, S, d]`."""

@@ -26,7 +26,7 @@ def test_rank_2_sees_one_frame_and_rank_3_also_its_neighbours(rng):
         layer = ConvolutionBlock(8, rank=rank)
         layer.build(x.shape)
         # Without the normalisation, whose statistics depend on the whole clip.
-        layer.normalization.call = lambda x, step_mask: x
+        layer.normalization.call = lambda x, step_mask, training: x
         difference = np.abs(np.asarray(layer(changed, mask)) - np.asarray(layer(x, mask)))
         assert np.flatnonzero(difference.max(axis=(0, 2, 3, 4)) > 1e-6).tolist() == expected
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from gkcmn_tf.modeling.layers import compilation
 from gkcmn_tf.modeling.layers.group_normalization import ClipGroupNormalization
 
 
@@ -40,3 +42,33 @@ def test_a_frame_with_larger_activations_keeps_them(rng):
 def test_groups_must_divide_the_channels():
     with pytest.raises(ValueError, match="4 groups do not divide 6 channels"):
         ClipGroupNormalization(4).build((None, 5, 2, 2, 6))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_gradient_equals_automatic_differentiation(precision, compiled, rng, monkeypatch):
+    # XLA also compiles for CPUs.
+    monkeypatch.setattr(compilation, "on_gpu", lambda: compiled)
+    dtype = "float32" if precision == "float32" else "bfloat16"
+    x = tf.cast(rng.normal(2, 3, (3, 5, 2, 3, 6)), dtype)
+    step_mask = tf.constant(np.arange(5) < np.array([[5], [2], [1]]))
+    layer = ClipGroupNormalization(3, dtype=precision)
+    layer.build(x.shape)
+    layer.set_weights(rng.normal(1, 1, (2, 6)))
+    # Padded steps of the output also have a gradient.
+    factors = tf.cast(rng.normal(size=x.shape), "float32")
+
+    def results(training):
+        weights = [weight.value for weight in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = layer(x, step_mask, training=training)
+            total = tf.reduce_sum(tf.cast(output, "float32") * factors)
+        return output, *tape.gradient(total, [x, *weights])
+
+    found, expected = results(training=True), results(training=False)
+    assert [value.dtype for value in found] == [value.dtype for value in expected]
+    for values in zip(found, expected, strict=True):
+        a, b = (tf.cast(value, "float32").numpy() for value in values)
+        assert np.abs(b).max() > 0.1
+        np.testing.assert_allclose(a, b, atol=1e-5 if precision == "float32" else 0.05)

@@ -32,7 +32,7 @@ def test_the_head_without_attention_has_fewer_weights():
 
 def test_recurrent_branch(check_layer, check_padding, rng):
     x = rng.normal(size=(2, 6, 8)).astype("float32")
-    layer = RecurrentBranch(3, width=4)
+    layer = RecurrentBranch(3, width=8)
     check_layer(layer, x, np.ones((2, 6), bool), shapes=[(2, 6, 3)])
     check_padding(layer, x, valid=2)
 
