@@ -69,6 +69,7 @@ class VideoGrounder:
         # A graph, like evaluation and the SavedModel: eager execution rounds differently in
         # reduced precision.
         self._find = tf.function(self._find_tubes, reduce_retracing=True)
+        self._choose = tf.function(decoding.distinct_segments, reduce_retracing=True)
         # Further sentences are mostly about the same part of the same video.
         self._clip_inputs = functools.lru_cache(maxsize=1)(self._read_clip)
 
@@ -235,7 +236,7 @@ class VideoGrounder:
         # Compared in frames, since different segments may be rounded to the same frames.
         frames = nearest_frames(segments, begin, end, num_steps)
         with tf.device("CPU"):  # small arrays, already copied from the model's device
-            frames, scores = decoding.distinct_segments(
+            frames, scores = self._choose(
                 frames.astype(np.float32), scores, count=top_k, max_iou=decoding.MAX_TUBE_IOU
             )
         frames, scores = np.asarray(frames).astype(int), np.asarray(scores)
