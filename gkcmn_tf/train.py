@@ -33,6 +33,7 @@ from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import checkpoints, run_folder, statistics, trainer
 
 FLAGS = flags.FLAGS
+RESUMES = True
 FAILURE_FILE = "nonfinite_loss.json"
 
 
