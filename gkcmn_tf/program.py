@@ -7,7 +7,8 @@ module. Scripts and notebooks that import the package keep their own logging.
 
 `run` is the last line of each program. User errors print one line on stderr and exit with status 2.
 Other exceptions are bugs and print a traceback. Ctrl-C prints one line and exits with status 130;
-see `interruption`. A program with a constant `RESUMES = True` continues when it is run again.
+see `interruption`. A program with a constant `RESUMES = True` continues when it is run again. With
+`SKIPS_TEARDOWN = True`, the process ends without destroying objects, which may hang in libraries.
 """
 
 import errno
@@ -142,6 +143,10 @@ def run(
 
     try:
         app.run(checked_main, argv=[sys.argv[0], *arguments], flags_parser=parse)
+    except SystemExit as done:
+        if getattr(module, "SKIPS_TEARDOWN", False) and not interruption.is_interrupted():
+            _end_process(done.code)
+        raise
     except BrokenPipeError:
         # The reader, such as `head`, closed the pipe; prevent Python from flushing stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -153,6 +158,17 @@ def run(
         sys.exit(status)
     finally:
         interruption.stop()
+
+
+def _end_process(code: str | int | None) -> NoReturn:
+    """Ends the process as `sys.exit(code)` does, but leaves objects and threads as they are."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def report(error: BaseException, command: str, *, debug: bool = False) -> int | None:
