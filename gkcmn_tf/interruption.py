@@ -58,15 +58,17 @@ class _Watch:
         if not self.debug:
             os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
         self.interrupted = True
+        # Workers do not see the end of their connections, which they would report.
+        _for_workers(psutil.Process.suspend)
         signal.pthread_kill(threading.main_thread().ident, _WAKE_UP)
-        _kill_workers()
+        _for_workers(psutil.Process.kill)
         time.sleep(CLEAN_UP_SECONDS)
         self.end()
 
     def end(self):
         """Prints the line and ends the process, without waiting for threads."""
         self._end.acquire()  # the thread that comes second waits for the end of the process
-        _kill_workers()
+        _for_workers(psutil.Process.kill)
         prefix = "\n" if self._line_is_begun() else ""
         with contextlib.suppress(OSError):
             os.write(self._stderr, f"{prefix}{self.line}\n".encode("utf-8", "replace"))
@@ -144,7 +146,7 @@ def stop() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def _kill_workers():
+def _for_workers(act):
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+            act(process)
