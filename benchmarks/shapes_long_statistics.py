@@ -7,9 +7,7 @@ Example:
 """
 
 import collections
-import concurrent.futures
 import functools
-import multiprocessing
 
 import numpy as np
 import tqdm
@@ -17,7 +15,7 @@ from absl import app, flags
 
 from data import make_shapes
 from data.shapes import balance, independence, long_scene
-from gkcmn_tf import program
+from gkcmn_tf import interruption, program
 from gkcmn_tf.video.windows import count_windows
 
 FLAGS = flags.FLAGS
@@ -37,9 +35,8 @@ def main(argv):
     knobs = long_scene.Knobs()
     make = functools.partial(make_shapes.long_candidates, SEED, knobs)
     annotations = {split: make_shapes.LongAnnotations() for split in make_shapes.SPLITS}
-    context = multiprocessing.get_context("spawn")
     scenes = []
-    with concurrent.futures.ProcessPoolExecutor(FLAGS.processes, mp_context=context) as pool:
+    with interruption.worker_pool(FLAGS.processes) as pool:
         line = tqdm.tqdm(
             pool.map(make, range(FLAGS.num_videos)), total=FLAGS.num_videos, mininterval=10
         )

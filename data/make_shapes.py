@@ -17,13 +17,11 @@ annotations/{train,val,test}_{pairs,absent}.json and release.json.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,7 +29,7 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
-from gkcmn_tf import program
+from gkcmn_tf import interruption, program
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.video.writing import write_video
 
@@ -42,6 +40,7 @@ from .shapes import scene as shapes_scene
 from .shapes import sentences as shapes_sentences
 
 FLAGS = flags.FLAGS
+RESUMES = True
 FPS = 25
 SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
 LONG_SPLIT_OF_TWENTY = ("train",) * 10 + ("val",) + ("test",) * 9
@@ -209,8 +208,7 @@ def make_long_shapes(
     with contextlib.ExitStack() as stack:
         made = map(make, range(num_videos))
         if processes > 1:
-            context = multiprocessing.get_context("spawn")
-            pool = concurrent.futures.ProcessPoolExecutor(processes, mp_context=context)
+            pool = interruption.worker_pool(processes)
             stack.callback(pool.shutdown, cancel_futures=True)
             made = pool.map(make, range(num_videos))
         line = tqdm.tqdm(made, desc="shapes", unit="video", total=num_videos)

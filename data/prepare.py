@@ -41,6 +41,7 @@ from . import datasets, extract_features, mirroring
 from .annotations import Skipped, SplitAnnotations, resample_clip, retime_clip
 
 FLAGS = flags.FLAGS
+RESUMES = True
 SETTINGS = "settings.json"
 CLIPS_PER_SHARD = 512
 PAPER_MAX_WORDS = 20

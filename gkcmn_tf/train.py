@@ -11,7 +11,6 @@ Training stops if the loss is not finite; nonfinite_loss.json then lists the sen
 """
 
 import contextlib
-import gc
 import itertools
 import os
 import sys
@@ -33,6 +32,9 @@ from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import checkpoints, run_folder, statistics, trainer
 
 FLAGS = flags.FLAGS
+RESUMES = True
+# When TensorFlow destroys an iterator, it sometimes waits forever for the thread that tunes it.
+SKIPS_TEARDOWN = True
 FAILURE_FILE = "nonfinite_loss.json"
 
 
@@ -72,8 +74,6 @@ def main(argv):
     lock = folder_lock(FLAGS.model_dir) if writes else contextlib.nullcontext()
     with lock, input_pipeline.damage_named(config.data.records_dir):
         run(config, strategy)
-    # Ends the threads of the input pipelines, which may otherwise block the exit of the process.
-    gc.collect()
 
 
 def run(config: configs.Experiment, strategy: tf.distribute.Strategy) -> None:

@@ -39,6 +39,7 @@ from gkcmn_tf.files import read_json, write_json, write_text
 from gkcmn_tf.metric_names import TABLE_METRICS
 
 FLAGS = flags.FLAGS
+RESUMES = True
 
 
 # Reference for m_tIoU in the paper.

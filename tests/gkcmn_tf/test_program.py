@@ -44,6 +44,8 @@ def run_program(tmp_path):
             capture_output=True,
             text=True,
             check=False,
+            # A shell that runs tests in the background makes them ignore the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return run
@@ -111,11 +113,30 @@ def test_a_bug_shows_its_traceback(run_program, line):
     assert "error:" not in done.stderr.splitlines()[-1][:6]
 
 
-def test_an_interrupt_is_one_line(run_program):
-    # A shell that runs tests in the background makes them ignore the signal.
-    handle = "signal.signal(signal.SIGINT, signal.default_int_handler)"
-    done = run_program(f"{handle}; signal.raise_signal(signal.SIGINT)", "--words=3")
-    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "interrupted\n")
+@pytest.mark.parametrize("blocked", ["signal.pause()", "exec('while True: pass')"])
+def test_an_interrupt_is_one_line(run_program, blocked):
+    line = f"os.kill(os.getpid(), signal.SIGINT); {blocked}"
+    done = run_program(line, "--words=3")
+    message = "interrupted: python -m count\n"
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", message)
+    assert "KeyboardInterrupt" in run_program(line, "--words=3", "--debug").stderr
+
+
+def test_an_interrupt_that_a_library_catches_ends_the_program(run_program):
+    loop = "while True:\n try: signal.pause()\n except BaseException: pass"
+    done = run_program(f"os.kill(os.getpid(), signal.SIGINT); exec({loop!r})", "--words=3")
+    assert (done.returncode, done.stderr) == (130, "interrupted: python -m count\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "error"), [("sys.exit('bad')", 1, "bad\n"), ("print(3)", 0, "")]
+)
+def test_a_program_may_end_without_teardown(run_program, line, status, error):
+    setting = "sys.modules['__main__'].SKIPS_TEARDOWN = True"
+    register = "__import__('atexit').register(print, 'teardown')"
+    done = run_program(f"{setting}; {register}; {line}", "--words=3")
+    assert (done.returncode, done.stderr) == (status, error)
+    assert "teardown" not in done.stdout
 
 
 def test_help_contains_the_docstring_and_the_flags_of_the_program(run_program):
