@@ -6,9 +6,8 @@ in `__init__.py` of the packages if `sys.argv[0] == "-m"`, which Python sets whi
 module. Scripts and notebooks that import the package keep their own logging.
 
 `run` is the last line of each program. User errors print one line on stderr and exit with status 2.
-Other exceptions are bugs and print a traceback. Ctrl-C prints one line and exits with status 130;
-see `interruption`. A program with a constant `RESUMES = True` continues when it is run again. With
-`SKIPS_TEARDOWN = True`, the process ends without destroying objects, which may hang in libraries.
+Ctrl-C prints one line and exits with status 130. Other exceptions are bugs and print a traceback.
+A program with a constant `RESUMES = True` continues when it is run again.
 """
 
 import errno
@@ -32,6 +31,7 @@ from gkcmn_tf import extras, interruption
 FLAGS = flags.FLAGS
 STDERR = 2
 MISTAKE_STATUS = 2
+INTERRUPTED_STATUS = 130
 HELP = ("--help", "-help", "--helpshort", "-h", "-?")
 # `data` and other folders are next to this package in the repository, inside it when installed.
 _PACKAGE = pathlib.Path(__file__).resolve().parent
@@ -73,9 +73,7 @@ MISTAKES = (
 
 
 def start() -> None:
-    """Handles Ctrl-C, reports failed imports in one line, and silences the logs of libraries.
-
-    With `--verbose`, logs are not silenced.
+    """Silences library logs, unless `--verbose` is given, and reports failed imports in one line.
 
     This affects the C++ log of TensorFlow (an existing TF_CPP_MIN_LOG_LEVEL takes precedence), the
     `pkg_resources` deprecation warning of tensorflow-hub, notices of Apache Beam about Google
@@ -83,7 +81,6 @@ def start() -> None:
     """
     if sys.excepthook is _report_uncaught:
         return
-    interruption.watch()
     _choose_backend()
     sys.excepthook = _report_uncaught
     if "--verbose" in sys.argv[1:]:
@@ -120,8 +117,9 @@ def run(
     module = sys.modules[main.__module__]
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = command or _command(module)
-    debug = "--debug" in arguments
-    interruption.describe(command, resumes=getattr(module, "RESUMES", False), debug=debug)
+    interruption.end_after_interrupt(
+        lambda: _end_process(report(KeyboardInterrupt(), command, module=module))
+    )
     _define_common_flags()
     if define_flags is not None:
         define_flags()
@@ -144,49 +142,52 @@ def run(
     try:
         app.run(checked_main, argv=[sys.argv[0], *arguments], flags_parser=parse)
     except SystemExit as done:
-        if getattr(module, "SKIPS_TEARDOWN", False) and not interruption.is_interrupted():
-            _end_process(done.code)
+        if getattr(module, "SKIPS_TEARDOWN", False) and not isinstance(done.code, str):
+            _end_process(done.code or 0)
         raise
     except BrokenPipeError:
         # The reader, such as `head`, closed the pipe; prevent Python from flushing stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(MISTAKE_STATUS)
     except (Exception, KeyboardInterrupt) as error:
-        status = report(error, command, debug=debug)
+        status = report(error, command, debug="--debug" in arguments, module=module)
         if status is None:
             raise
+        if status == INTERRUPTED_STATUS:
+            _end_process(status)
         sys.exit(status)
-    finally:
-        interruption.stop()
 
 
-def _end_process(code: str | int | None) -> NoReturn:
-    """Ends the process as `sys.exit(code)` does, but leaves objects and threads as they are."""
-    if isinstance(code, str):
-        print(code, file=sys.stderr)
-        code = 1
-    logging.shutdown()
+def _end_process(status: int) -> NoReturn:
+    """Ends the process without waiting for threads or destroying objects."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code or 0)
+    os._exit(status)
 
 
-def report(error: BaseException, command: str, *, debug: bool = False) -> int | None:
+def report(
+    error: BaseException,
+    command: str,
+    *,
+    debug: bool = False,
+    module: types.ModuleType | None = None,
+) -> int | None:
     """Prints an error on one line on stderr.
 
     Args:
         error: the exception.
         command: command of the program.
         debug: whether to print the traceback as well.
+        module: module of the program.
 
     Returns:
-        the exit status; None for a bug, which is not printed. Ends an interrupted program.
+        the exit status; None for a bug, which is not printed.
     """
-    if interruption.is_interrupted():
-        if debug:
-            traceback.print_exception(error)
-        interruption.stop()
-    if isinstance(error, MISTAKES) or _is_mistake_of_system(error):
+    if isinstance(error, KeyboardInterrupt) or interruption.interrupted.is_set():
+        line, status = f"interrupted: {command}", INTERRUPTED_STATUS
+        if getattr(module, "RESUMES", False):
+            line += "; the same command continues"
+    elif isinstance(error, MISTAKES) or _is_mistake_of_system(error):
         line, status = f"error: {_message(error)}", MISTAKE_STATUS
     elif isinstance(error, ModuleNotFoundError) and extras.remedy(error, command):
         line, status = f"error: {extras.remedy(error, command)}", MISTAKE_STATUS
@@ -249,7 +250,8 @@ def _is_warning_or_own(record: logging.LogRecord) -> bool:
 
 def _report_uncaught(_, error: BaseException, trace: types.TracebackType | None) -> None:
     """`sys.excepthook` of a program, for errors before `run` is called."""
-    if interruption.is_interrupted() or isinstance(error, ModuleNotFoundError):
+    imports_failed = isinstance(error, (ModuleNotFoundError, KeyboardInterrupt))
+    if imports_failed:
         status = report(error, _command(sys.modules["__main__"]), debug="--debug" in sys.argv)
         if status is not None:
             raise SystemExit(status)

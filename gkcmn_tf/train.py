@@ -33,7 +33,7 @@ from gkcmn_tf.training import checkpoints, run_folder, statistics, trainer
 
 FLAGS = flags.FLAGS
 RESUMES = True
-# When TensorFlow destroys an iterator, it sometimes waits forever for the thread that tunes it.
+# TensorFlow sometimes waits forever for a thread when it destroys an iterator.
 SKIPS_TEARDOWN = True
 FAILURE_FILE = "nonfinite_loss.json"
 

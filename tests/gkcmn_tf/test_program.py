@@ -113,13 +113,20 @@ def test_a_bug_shows_its_traceback(run_program, line):
     assert "error:" not in done.stderr.splitlines()[-1][:6]
 
 
-@pytest.mark.parametrize("blocked", ["signal.pause()", "exec('while True: pass')"])
+# The last one is a call that Python cannot interrupt.
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        "signal.pause()",
+        "exec('while True: pass')",
+        "__import__('ctypes').CDLL(None).usleep(60_000_000)",
+    ],
+)
 def test_an_interrupt_is_one_line(run_program, blocked):
     line = f"os.kill(os.getpid(), signal.SIGINT); {blocked}"
     done = run_program(line, "--words=3")
     message = "interrupted: python -m count\n"
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", message)
-    assert "KeyboardInterrupt" in run_program(line, "--words=3", "--debug").stderr
 
 
 def test_an_interrupt_that_a_library_catches_ends_the_program(run_program):
@@ -128,9 +135,7 @@ def test_an_interrupt_that_a_library_catches_ends_the_program(run_program):
     assert (done.returncode, done.stderr) == (130, "interrupted: python -m count\n")
 
 
-@pytest.mark.parametrize(
-    ("line", "status", "error"), [("sys.exit('bad')", 1, "bad\n"), ("print(3)", 0, "")]
-)
+@pytest.mark.parametrize(("line", "status", "error"), [("sys.exit(3)", 3, ""), ("print(3)", 0, "")])
 def test_a_program_may_end_without_teardown(run_program, line, status, error):
     setting = "sys.modules['__main__'].SKIPS_TEARDOWN = True"
     register = "__import__('atexit').register(print, 'teardown')"
