@@ -298,7 +298,7 @@ def _build(folder, config, features, dtype):
     weights = os.path.join(folder, WEIGHTS_FILE)
     try:
         model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{weights}: not the weights of this model: {error}") from error
     return model, tokenizer
 
