@@ -456,7 +456,7 @@ def _preset(folder):
         return read
 
     config_json = json.loads((where / "config.json").read_text())
-    yield _json("config.json", reader("config.json"), config_json, share=0.2)
+    yield _json("config.json", reader("config.json"), config_json, share=0.2, is_named=False)
     for name, share in (("vocabulary.txt", 0.2), ("model.weights.h5", 0.05)):
         content = (where / name).read_bytes()
         inputs = mutated(content)
