@@ -23,7 +23,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset benchmarks test lint format lock licences build-files clean
+.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -91,6 +91,16 @@ benchmarks: $(VENV)/ready ## Speed and memory on this machine, as a Markdown tab
 test: lint ## Check the code with ruff and run all tests in two processes (WORKERS=2).
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
+# atheris is not part of the environment; the fuzzer finds it in a folder of its own.
+.fuzz/ready: tests/fuzz/requirements.txt | $(VENV)/ready
+	$(BIN)/pip install --quiet --upgrade --require-hashes --no-deps --target=.fuzz --requirement tests/fuzz/requirements.txt
+	touch $@
+
+INPUTS ?= 100000
+
+fuzz: .fuzz/ready ## Read damaged files with every parser: 100,000 each (INPUTS=100000), hypothesis and atheris.
+	PYTHONPATH=.fuzz $(RUN) tests.fuzz.run --inputs=$(INPUTS) --output_dir=runs/fuzz
+
 lint: $(VENV)/ready ## Check the code with ruff.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -112,4 +122,4 @@ build-files: $(VENV)/ready ## Write Bazel's BUILD files.
 	$(RUN) bazel.write_build_files
 
 clean: ## Remove the environment and all runs.
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache
+	rm -rf $(VENV) .fuzz runs .pytest_cache .ruff_cache

@@ -11,6 +11,8 @@ import inspect
 import math
 import os
 import pathlib
+import re
+import reprlib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -244,6 +246,7 @@ BELOW_ONE = ("feature_dropout", "ema_momentum")
 # A clip of 10,000 steps has 1 GB of features. Random generators take 32 bits.
 MOST = {"max_steps": 10_000, "max_words": 10_000, "seed": 2**32 - 1}
 MOST_OTHER_INTEGERS = 10**9
+MOST_BRACKETS = 100
 EVEN = ("sentence_width", "fusion_width", "temporal_width")
 
 
@@ -267,7 +270,7 @@ def _check(key, value):
     for number in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(number, (bool, str)):
             continue
-        if not math.isfinite(number):
+        if isinstance(number, float) and not math.isfinite(number):
             raise ValueError(f"{key}: expected a finite number, got {value!r}")
         if number < 0 or (number == 0 and name not in MAY_BE_ZERO):
             zero = " or 0" if name in MAY_BE_ZERO else ""
@@ -365,8 +368,11 @@ def load(
     for source, override in sources:
         if source is override and not os.path.exists(source):
             raise FileNotFoundError(f"{source}: no such config file")
-        changes = _read_changes(source, override)
-        _check_keys(changes, config, source)
+        try:
+            changes = _read_changes(source, override)
+            _check_keys(changes, config, source)
+        except RecursionError as error:
+            raise ValueError(f"{source}: keys or lists are nested too deeply") from error
         changes = _with_empty_texts(changes, config)
         config = hyperparams.override_params_dict(config, changes, is_strict=True)
     validate(config)
@@ -386,6 +392,7 @@ def find_file(path: str) -> str:
 def _read_changes(source, override) -> dict:
     """The changes in a YAML file, or of `--params_override`, as nested dictionaries."""
     inline = source == "--params_override"
+    _check_nesting(source, override if inline else _text_of(override))
     try:
         # Model Garden's parser: it reads 1e-3 as a number and supports dots in keys.
         changes = hyperparams.ParamsDict()
@@ -402,6 +409,20 @@ def _read_changes(source, override) -> dict:
     return changes.as_dict()
 
 
+def _text_of(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _check_nesting(source, text):
+    """Raises `ValueError` for many open brackets, which take YAML's parser quadratic time."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        if depth > MOST_BRACKETS:
+            raise ValueError(f"{source}: more than {MOST_BRACKETS} brackets inside of each other")
+
+
 def _check_keys(changes: Mapping, config: hyperparams.Config, source: str) -> None:
     """Raises `ValueError`, with a suggestion, for a key that `config` does not have."""
     known = [*_keys(config)]
@@ -416,11 +437,23 @@ def _check_keys(changes: Mapping, config: hyperparams.Config, source: str) -> No
 
 
 def _check_section(key, changes, config, source):
-    """Raises `ValueError` if a section of the config is given a single value."""
+    """Raises `ValueError` if a section, a list or a single value is given another of these."""
     for name in key.split("."):
         changes, config = changes[name], getattr(config, name, None)
-    if isinstance(config, hyperparams.Config) and not isinstance(changes, Mapping):
-        raise ValueError(f"{source}: {key}: expected keys and values, got {changes!r}")
+    if isinstance(config, hyperparams.Config):
+        expected = "" if isinstance(changes, Mapping) else "keys and values"
+    elif isinstance(changes, Mapping) and changes:
+        return  # its keys are unknown
+    elif isinstance(config, (list, tuple)) and isinstance(changes, list):
+        expected = "a list of single values" if any(map(_has_parts, changes)) else ""
+    else:
+        expected = "a single value" if _has_parts(changes) else ""
+    if expected:
+        raise ValueError(f"{source}: {key}: expected {expected}, got {reprlib.repr(changes)}")
+
+
+def _has_parts(value):
+    return isinstance(value, (Mapping, list, set, tuple))
 
 
 def _with_empty_texts(changes: Mapping, config: hyperparams.Config) -> dict:

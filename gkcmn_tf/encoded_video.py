@@ -130,6 +130,8 @@ def _check(video):
     for name in ("width", "height", "fps"):
         if not is_number(getattr(source, name)) or getattr(source, name) <= 0:
             raise ValueError(f"{name}: expected a positive number, got {getattr(source, name)!r}")
+    if not is_number(timeline.end_time):
+        raise ValueError(f"end_time: expected a number, got {timeline.end_time!r}")
     bounds = np.append(timeline.times, timeline.end_time)
     if timeline.times.ndim != 1 or bounds.size < 2 or not (np.diff(bounds) >= 0).all():
         raise ValueError("times: expected times of frames in ascending order")

@@ -28,6 +28,11 @@ def whole_file(path: str) -> Iterator[str]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        # Errors of writing, such as a full disk, do not name the file.
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -258,6 +258,8 @@ def _load_folder(folder, dtype):
 
 def _build(folder, config, features, dtype):
     # TensorFlow takes seconds to import, and listing presets does not need it.
+    import tensorflow as tf  # noqa: PLC0415
+
     from gkcmn_tf.modeling.bm import BM  # noqa: PLC0415
     from gkcmn_tf.modeling.gkcmn import GKCMN  # noqa: PLC0415
     from gkcmn_tf.text.tokenization import Tokenizer  # noqa: PLC0415
@@ -292,13 +294,13 @@ def _build(folder, config, features, dtype):
                 "tokens": (None, 1, config["max_words"]),
             }
         )
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, TypeError, ArithmeticError, tf.errors.ResourceExhaustedError) as error:
         raise ValueError(f"{path}: config: not arguments of {cls.__name__}: {error}") from error
     model.built = True
     weights = os.path.join(folder, WEIGHTS_FILE)
     try:
         model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{weights}: not the weights of this model: {error}") from error
     return model, tokenizer
 

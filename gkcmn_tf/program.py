@@ -53,6 +53,7 @@ class _CommandLineError(Exception):
 # Errors of the operating system, besides those with a class of their own, that users can mend.
 _MISTAKE_ERRNOS = {
     errno.EDQUOT,
+    errno.EFBIG,
     errno.ELOOP,
     errno.ENAMETOOLONG,
     errno.ENOSPC,

@@ -12,6 +12,7 @@ import urllib.parse
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from gkcmn_tf.features import quantization
 from gkcmn_tf.tf_examples import (
@@ -147,9 +148,20 @@ def read_video_features(folder: str, video_id: str) -> VideoFeatures:
         raise ValueError(
             f"{path}: expected one record, got {len(records)}; delete it and run data.prepare again"
         )
-    (record,) = records
+    try:
+        return _read_video(video_id, records[0])
+    except (ValueError, DecodeError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"{path}: is not a record of features; delete it and run data.prepare again"
+        ) from error
+
+
+def _read_video(video_id, record):
+    """Reads a `VideoFeatures` record; raises any of the errors above if it is none."""
     fields = {key: value.numpy() for key, value in parse_video_features(record).items()}
-    stored = tf.train.Example.FromString(record).features.feature["dtype"]
+    (stored,) = tf.train.Example.FromString(record).features.feature["dtype"].bytes_list.value
+    if stored.decode() not in quantization.STORAGE_DTYPES:
+        raise ValueError(f"dtype: {stored.decode()}")
     return VideoFeatures(
         video_id=video_id,
         fps=float(fields["fps"]),
@@ -157,5 +169,5 @@ def read_video_features(folder: str, video_id: str) -> VideoFeatures:
         height=int(fields["height"]),
         frame_count=int(fields["frame_count"]),
         features=fields["features"],
-        storage_dtype=stored.bytes_list.value[0].decode(),
+        storage_dtype=stored.decode(),
     )

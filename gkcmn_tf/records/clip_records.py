@@ -259,32 +259,54 @@ def count_sentences(serialized: bytes) -> int:
 
 
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
-    """Yields the clips of one or several splits (see `clip_shards`), shard by shard."""
-    for record in read_records(clip_shards(folder, split)):
-        parsed = {key: value.numpy() for key, value in parse_clip(record).items()}
-        segments = parsed["sentence/segment"]
-        lengths = segments[:, 1] - segments[:, 0]
-        boxes = np.split(parsed["sentence/boxes"], np.cumsum(lengths)[:-1])
-        sentences = tuple(
-            Sentence(
-                index=int(parsed["sentence/index"][i]),
-                id=parsed["sentence/id"][i].decode(),
-                text=parsed["sentence/text"][i].decode(),
-                qtype=parsed["sentence/qtype"][i].decode(),
-                target_id=int(parsed["sentence/target_id"][i]),
-                begin=int(segments[i, 0]),
-                end=int(segments[i, 1]),
-                boxes=boxes[i],
-            )
-            for i in range(len(segments))
+    """Yields the clips of one or several splits (see `clip_shards`), shard by shard.
+
+    Raises:
+        FileNotFoundError: shards are missing.
+        ValueError: a shard is damaged; the message names it and the record.
+    """
+    for path in clip_shards(folder, split):
+        for number, record in enumerate(read_records([path])):
+            try:
+                clip = _read_clip(record)
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                raise ValueError(
+                    f"{path}: record {number} is not a clip; run data.prepare for this split"
+                ) from error
+            yield clip
+
+
+def _read_clip(record):
+    """Reads a `Clip` record; `ValueError` or `InvalidArgumentError` if it is none."""
+    parsed = {key: value.numpy() for key, value in parse_clip(record).items()}
+    segments, boxes = parsed["sentence/segment"], parsed["sentence/boxes"]
+    lengths = segments[:, 1] - segments[:, 0]
+    names = ("index", "id", "text", "qtype", "target_id", "segment")
+    if len({len(parsed[f"sentence/{name}"]) for name in names}) > 1:
+        raise ValueError("the numbers of the sentences' fields differ")
+    if (lengths <= 0).any() or lengths.sum() != len(boxes):
+        raise ValueError(f"{len(boxes)} boxes for segments {segments.tolist()}")
+    boxes = np.split(boxes, np.cumsum(lengths)[:-1])
+    sentences = tuple(
+        Sentence(
+            index=int(parsed["sentence/index"][i]),
+            id=parsed["sentence/id"][i].decode(),
+            text=parsed["sentence/text"][i].decode(),
+            qtype=parsed["sentence/qtype"][i].decode(),
+            target_id=int(parsed["sentence/target_id"][i]),
+            begin=int(segments[i, 0]),
+            end=int(segments[i, 1]),
+            boxes=boxes[i],
         )
-        yield Clip(
-            video_id=parsed["video_id"].decode(),
-            begin=int(parsed["begin"]),
-            end=int(parsed["end"]),
-            fps=float(parsed["fps"]),
-            width=int(parsed["width"]),
-            height=int(parsed["height"]),
-            frame_count=int(parsed["frame_count"]),
-            sentences=sentences,
-        )
+        for i in range(len(segments))
+    )
+    return Clip(
+        video_id=parsed["video_id"].decode(),
+        begin=int(parsed["begin"]),
+        end=int(parsed["end"]),
+        fps=float(parsed["fps"]),
+        width=int(parsed["width"]),
+        height=int(parsed["height"]),
+        frame_count=int(parsed["frame_count"]),
+        sentences=sentences,
+    )

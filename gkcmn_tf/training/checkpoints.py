@@ -146,8 +146,20 @@ class Manager(tf.train.CheckpointManager):
         return path
 
     def save(self, *args, **kwargs):
-        """Saves a checkpoint if this worker is the chief."""
-        return super().save(*args, **kwargs) if self._writes else None
+        """Saves a checkpoint if this worker is the chief.
+
+        Raises:
+            ValueError: it cannot be written, for instance because the disk is full.
+        """
+        if not self._writes:
+            return None
+        try:
+            return super().save(*args, **kwargs)
+        except tf.errors.OpError as error:
+            raise ValueError(
+                f"{self.directory}: a checkpoint cannot be written; the run can be continued from "
+                f"the previous one ({error.message})"
+            ) from error
 
 
 def best_checkpoint_action(

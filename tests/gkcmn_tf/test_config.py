@@ -69,6 +69,14 @@ def test_later_changes_take_precedence(tmp_path):
         ("train.seed=12345678901234567890", "train.seed: expected at most 4294967295"),
         ("data.max_steps=1000000000", "data.max_steps: expected at most 10000"),
         ("train.ema_momentum=1", "train.ema_momentum: expected less than 1"),
+        # An integer that no float holds; YAML allows underscores.
+        (f"train: {{learning_rate: {'9_' * 400}}}", "train.learning_rate: expected at most"),
+        ("model.gkcmn.sigma=[]", "model.gkcmn.sigma: expected a single value, got []"),
+        ("runtime: {precision: [{}, a]}", "runtime.precision: expected a single value"),
+        ("model: {gkcmn: {candidate_widths: [[]]}}", "widths: expected a list of single values"),
+        ("data: &a {max_steps: *a}", "--params_override: keys or lists are nested too deeply"),
+        ("- " * 2000, "--params_override: keys or lists are nested too deeply"),
+        ("[" * 101, "--params_override: more than 100 brackets inside of each other"),
     ],
 )
 def test_errors_for_bad_values_name_the_key(override, message):

@@ -66,6 +66,7 @@ def with_timeline(video, **changes):
         (lambda v: with_timeline(v, times=v.source.timeline.times[::-1]), "times: expected times"),
         (lambda v: with_timeline(v, times=np.full(6, np.nan)), "times: expected times"),
         (lambda v: with_timeline(v, end_time=0.5), "times: expected times"),
+        (lambda v: with_timeline(v, end_time=[1.0]), "end_time: expected a number, got "),
         (lambda v: with_timeline(v, source_frames=np.array([0, 6])), "source_frames: expected"),
         (
             lambda v: dataclasses.replace(v, source=dataclasses.replace(v.source, width="640")),

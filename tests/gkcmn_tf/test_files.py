@@ -68,3 +68,10 @@ def test_a_folder_is_told_before_anything_is_written(tmp_path):
         files.whole_file(str(tmp_path)),
     ):
         pytest.fail("the file was opened")
+
+
+def test_an_error_of_writing_names_the_file(tmp_path):
+    path = str(tmp_path / "a.txt")
+    with pytest.raises(OSError, match="No space left") as raised, files.whole_file(path):
+        raise OSError(28, "No space left on device")
+    assert raised.value.filename == path

@@ -148,6 +148,12 @@ def changed_features(folder, **changes):
     return json.dumps(json.loads((folder / "features.json").read_text()) | changes).encode()
 
 
+def with_damaged_heap(content):
+    """An HDF5 file whose list of free space points beyond the heap of names."""
+    place = content.index(b"HEAP") + 16
+    return content[:place] + bytes([255, 255, 255, 0, 0, 0, 0, 0]) + content[place + 8 :]
+
+
 def test_other_files_are_not_replaced(folder, tmp_path):
     trained = preset.load(str(folder))
     for name, content, message in [
@@ -225,6 +231,11 @@ def test_damaged_files_are_named(folder, tmp_path):
                 "config.json",
                 changed_argument(folder, attention_heads=0),
                 r"config\.json: config: not arguments of GKCMN",
+            ),
+            (
+                "model.weights.h5",
+                with_damaged_heap((folder / "model.weights.h5").read_bytes()),
+                r"model\.weights\.h5: not the weights of this model: .*bad heap free list",
             ),
             ("features.json", b"[]", r"features\.json: expected an object"),
             ("features.json", b"{}", r"features\.json: i3d_source: missing field"),

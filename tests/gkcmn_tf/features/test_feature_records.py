@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gkcmn_tf import tf_examples
 from gkcmn_tf.features import feature_records
 from gkcmn_tf.features.quantization import STORAGE_DTYPES
 
@@ -83,3 +84,28 @@ def test_a_failed_write_keeps_the_existing_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         feature_records.write_video_features(str(tmp_path), make_video(storage_dtype="int8"))
     assert pathlib.Path(path).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("shape", {"int64_list": {"value": [2, 7, 7, 5]}}),
+        ("features", {"int64_list": {"value": [1]}}),
+        ("dtype", {"bytes_list": {"value": [b"float8"]}}),
+        ("dtype", {"bytes_list": {"value": [b"\xff"]}}),
+        ("low", {"bytes_list": {"value": [b"1"]}}),
+        ("fps", {}),
+    ],
+)
+def test_a_record_that_does_not_follow_the_schema_is_named(tmp_path, key, values):
+    path = feature_records.write_video_features(str(tmp_path), make_video())
+    (record,) = tf_examples.read_records([path])
+    example = tf.train.Example.FromString(record)
+    example.features.feature[key].CopyFrom(tf.train.Feature(**values))
+    # The last content is no message, which protobuf and TensorFlow report differently.
+    for content in (example.SerializeToString(), b"\xff" * 9, record + b"\x03"):
+        tf_examples.write_records(path, [content])
+        with pytest.raises(
+            ValueError, match=r"v\.tfrecord: is not a record of features; delete it"
+        ):
+            feature_records.read_video_features(str(tmp_path), make_video().video_id)

@@ -164,6 +164,33 @@ def test_damaged_files_are_named(tmp_path):
             tf_examples.read_records([path])
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("video_id", {"int64_list": {"value": [1]}}),
+        ("fps", {}),
+        ("sentence/segment", {"int64_list": {"value": [2, 5, 7]}}),
+        ("sentence/segment", {"int64_list": {"value": [5, 2]}}),
+        ("sentence/segment", {"int64_list": {"value": [2, 6]}}),
+        ("sentence/segment", {}),
+        ("sentence/boxes", {"float_list": {"value": [1, 2, 3]}}),
+        ("sentence/index", {"int64_list": {"value": [1, 2]}}),
+        ("sentence/text", {"bytes_list": {"value": [b"caf\xe9"]}}),
+        ("sentence/text", {}),
+    ],
+)
+def test_a_record_that_does_not_follow_the_schema_is_named(tmp_path, key, values):
+    (path,) = clip_records.write_clips(str(tmp_path), "val", [make_clip()], 1)
+    (record,) = tf_examples.read_records([path])
+    example = tf.train.Example.FromString(record)
+    example.features.feature[key].CopyFrom(tf.train.Feature(**values))
+    tf_examples.write_records(path, [record, example.SerializeToString(), b"no example"])
+    clips = clip_records.read_clips(str(tmp_path), "val")
+    assert next(clips).video_id == "v"
+    with pytest.raises(ValueError, match=r"val-00000-of-00001\.tfrecord: record 1 is not a clip"):
+        next(clips)
+
+
 def test_damage_in_a_pipeline_names_the_file(tmp_path):
     for name in "ab":
         tf_examples.write_records(str(tmp_path / "features" / f"{name}.tfrecord"), [b"one" * 20])

@@ -89,6 +89,8 @@ def test_load_glove_accepts_trailing_spaces(tmp_path):
         (["the 1 2 3 4"], "line 1: expected a word and 3 numbers .word_width of the model., got 4"),
         (["the 1 2 x"], "line 1: could not convert"),
         (["the 1 2 3", "dog 1 nan 3"], "line 2: expected finite numbers"),
+        # Squares of numbers above 2e19 are infinite in float32.
+        (["the 1 2 3", "dog 1 1e35 3"], "line 2: expected finite numbers of at most 1e.06"),
         (["other 1 2 3"], "has no vector for any of 6 words"),
     ],
 )
