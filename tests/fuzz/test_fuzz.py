@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz.limits import limited
 from tests.fuzz.parsers import make_parsers
 
-INPUTS = 200
+INPUTS = 60
 NAMES = [
     *("val_annotations.json", "vidor", "train.json", "val.jsonl", "val.csv"),
     *("predictions", "ground_truth", "features_json", "glove.txt", "glove.gz"),
