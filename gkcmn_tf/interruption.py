@@ -6,6 +6,7 @@ files and locks, and then ends the process.
 """
 
 import concurrent.futures
+import logging
 import multiprocessing
 import os
 import signal
@@ -29,6 +30,7 @@ def end_after_interrupt(end: Callable[[], None]) -> None:
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
+    signal.signal(signal.SIGINT, _interrupt)
     received, send = os.pipe()
     os.set_blocking(send, False)
     # Python's C code writes the number of each signal, also while the main thread is in a library.
@@ -37,11 +39,16 @@ def end_after_interrupt(end: Callable[[], None]) -> None:
     def wait():
         while os.read(received, 1)[0] != signal.SIGINT:
             pass
-        interrupted.set()
         time.sleep(CLEAN_UP_SECONDS)
         end()
 
     threading.Thread(target=wait, name="interruption", daemon=True).start()
+
+
+def _interrupt(number, frame):
+    interrupted.set()
+    logging.disable()  # libraries log the exception with its traceback
+    signal.default_int_handler(number, frame)
 
 
 def worker_pool(processes: int) -> concurrent.futures.ProcessPoolExecutor:
