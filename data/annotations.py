@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import functools
 import os
+import posixpath
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -227,6 +228,18 @@ def sentence_text(value: Any, field: str) -> str:
     if not standardize(text):
         raise ValueError(f"{field}: expected a sentence, got {value!r}")
     return text
+
+
+def video_path(value: str, field: str) -> str:
+    """Returns the shortest form of a video's path relative to the video folder.
+
+    Raises:
+        ValueError: the path leads out of the folder; the message names `field`.
+    """
+    path = posixpath.normpath(value)
+    if posixpath.isabs(path) or path.split("/")[0] == "..":
+        raise ValueError(f"{field}: {value!r} is outside of --video_dir; expected a path below it")
+    return path
 
 
 def cut_to_clip(

@@ -7,7 +7,7 @@ A line of a `.jsonl` file is an object. A `.csv` file (UTF-8, with a header) has
 columns, with `boxes` as JSON; an empty cell is a missing field. Files in UTF-16 need a byte order
 mark.
 
-    video       path of the video relative to video_dir; in its shortest form (`k/01.mp4` for
+    video       path of the video below video_dir; in its shortest form (`k/01.mp4` for
                 `./k//01.mp4`) also used as the video's id
     sentence    description of the object and the event to find
     begin, end  ground-truth segment: first frame and end frame (exclusive), counted from 0
@@ -24,8 +24,9 @@ mark.
                 time becomes the frame that begins nearest to it, by the time stamps of the decoded
                 frames. Two boxes of the same frame are an error.
 
-Size, frame rate and frame count are read from the video. Videos with times in seconds are decoded
-once more, to read their time stamps.
+Size, frame rate and frame count are read from the video. Segments are cut to its frames. Videos
+with times in seconds are decoded once more, to read their time stamps, as are videos that declare
+fewer frames than the segments need.
 """
 
 import codecs
@@ -136,8 +137,9 @@ def read_split(
         file = os.path.join(video_dir, path)
         try:
             info = reading.probe(file)
-            timed = any(line.fields.get("units") == "seconds" for line in lines)
-            timeline = reading.read_timeline(file) if timed else None
+            timeline = None
+            if _needs_timeline(lines, info, os.path.getsize(file)):
+                timeline = reading.read_timeline(file)
         except (FileNotFoundError, reading.VideoError) as error:
             reason = f"video {path}: {error}"
             annotations.skipped += [Skipped(line.id, reason) for line in lines]
@@ -150,6 +152,15 @@ def read_split(
     annotations.clips = annotated.merge_clips(clips)
     annotations.skipped.sort(key=lambda skipped: skipped.id)
     return annotations
+
+
+def _needs_timeline(lines, info, file_size):
+    """Whether to decode a video for the times of its frames, or for their number."""
+    # A frame takes at least one byte, so a file with fewer bytes has fewer frames than it declares.
+    frame_count = info.declared_frames if info.declared_frames <= file_size else 0
+    return any(
+        line.fields.get("units") == "seconds" or line.fields["end"] > frame_count for line in lines
+    )
 
 
 def _read_lines(split, annotation_dir, limit):
@@ -258,7 +269,7 @@ def _check(where, index, line_id, fields):
     fields = json_object(fields)
     if missing := [name for name in NEEDED if name not in fields]:
         raise ValueError(f"{missing[0]}: missing field; required: {', '.join(NEEDED)}")
-    name = posixpath.normpath(text(fields, "video", meaning="a path in UTF-8"))
+    name = annotated.video_path(text(fields, "video", meaning="a path in UTF-8"), "video")
     sentence = annotated.sentence_text(fields["sentence"], "sentence")
     qtype = choice(fields, "qtype", choices=tubes.QTYPES, default=tubes.QTYPES[0])
     own_id = fields.get("id", line_id)
@@ -362,12 +373,19 @@ def _frame(key, timeline):
 def _clip(line, info, timeline, notices):
     """Creates a clip with the sentence and tube of a line; `ValueError` if they are invalid."""
     timing = _time(line, timeline)
-    begin, end = timing.begin, timing.end
+    frame_count = info.declared_frames if timeline is None else timeline.frame_count
+    begin, end = timing.begin, min(timing.end, frame_count)
+    if begin >= end:
+        raise ValueError(
+            f"begin, end: [{begin}, {timing.end}) begins after the {frame_count} frames of the "
+            "video"
+        )
     with errors_in("boxes"):
         boxes, counts = timing.track.boxes_between(begin, end, info.width, info.height)
     notices.update(counts)
     notices["unusable_boxes"] += timing.unusable
     notices["segments_cut_to_clip"] += timing.cut
+    notices["segments_cut_to_video"] += end < timing.end
     notices["sentences_with_cleaned_text"] += line.text != line.fields["sentence"]
     sentence = Sentence(line.index, line.id, line.text, line.qtype, 0, begin, end, boxes)
     return Clip(

@@ -104,7 +104,7 @@ def _video_path(name, videos):
         raise ValueError(
             f"video {name}: found {len(paths)} files: {', '.join(paths)}; remove all but one"
         )
-    return paths[0] if paths else name
+    return paths[0] if paths else annotated.video_path(name, "video")
 
 
 def _read_records(split, annotation_dir, limit):

@@ -9,8 +9,9 @@ Files as published by the authors of the data sets:
 A record has several sentences, `captions` (declarative) and `questions` (interrogative), about the
 clip `used_segment`, whose end is *inclusive*. The ground truth is the segment `temporal_gt`, whose
 end is exclusive, and the boxes of trajectory `target_id`, in pixels of the frame size given in the
-VidOR file. Records of the same clip are merged. Sentence `k` of record `r` has the id `SPLIT-r-dk`
-or `SPLIT-r-ik`.
+VidOR file. Both segments are cut to the frames of the video: `frame_count`, and the frames listed
+in the VidOR file. Records of the same clip are merged. Sentence `k` of record `r` has the id
+`SPLIT-r-dk` or `SPLIT-r-ik`.
 """
 
 import collections
@@ -47,7 +48,10 @@ LISTS = {"captions": ("declarative", "d"), "questions": ("interrogative", "i")}
 
 @dataclasses.dataclass(frozen=True)
 class _Record:
-    """The validated fields of a record; `end` and `true_end` are exclusive."""
+    """The validated fields of a record; `end` and `true_end` are exclusive.
+
+    The clip `[begin, end)` lies inside the video; `cut` is True if it was clipped.
+    """
 
     where: str
     vid: str
@@ -57,6 +61,7 @@ class _Record:
     end: int
     true_begin: int
     true_end: int
+    cut: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +94,7 @@ class _Video:
     path: str
     width: int
     height: int
+    frame_count: int
     tracks: dict[int, Track]
     unusable: collections.Counter
 
@@ -244,22 +250,30 @@ def _entries(record_id, fields, where, account):
 
 def _read_record(fields, where):
     json_object(fields)
+    frame_count = integer(fields, "frame_count", at_least=1)
+    begin = integer(fields, "used_segment", "begin_fid")
+    end = integer(fields, "used_segment", "end_fid") + 1
     record = _Record(
         where=where,
         vid=text(fields, "vid", meaning="a video's id"),
         fps=positive_number(fields, "fps"),
-        frame_count=integer(fields, "frame_count", at_least=1),
-        begin=integer(fields, "used_segment", "begin_fid"),
-        end=integer(fields, "used_segment", "end_fid") + 1,
+        frame_count=frame_count,
+        begin=begin,
+        end=min(end, frame_count),
         true_begin=integer(fields, "temporal_gt", "begin_fid"),
         true_end=integer(fields, "temporal_gt", "end_fid"),
+        cut=end > frame_count,
     )
-    for name, begin, end in (
-        ("used_segment", record.begin, record.end),
+    for name, first, last in (
+        ("used_segment", begin, end),
         ("temporal_gt", record.true_begin, record.true_end),
     ):
-        if begin >= end:
+        if first >= last:
             raise ValueError(f"{name}: contains no frame: {fields[name]}")
+    if begin >= frame_count:
+        raise ValueError(
+            f"used_segment: [{begin}, {end}) begins after the {frame_count} frames of the video"
+        )
     return record
 
 
@@ -283,7 +297,9 @@ def _read_vidor(vid, vidor_paths, targets):
     path = vidor_paths[vid]
     fields = read_json(path)
     with errors_in(path):
-        video_path = text(fields, "video_path", meaning="a path")
+        video_path = annotated.video_path(
+            text(fields, "video_path", meaning="a path"), "video_path"
+        )
         width = integer(fields, "width", at_least=1)
         height = integer(fields, "height", at_least=1)
         trajectories = json_list(fields, "trajectories")
@@ -305,7 +321,7 @@ def _read_vidor(vid, vidor_paths, targets):
         target: Track(np.array(list(boxes)), np.array(list(boxes.values()), np.float32))
         for target, boxes in found.items()
     }
-    return _Video(video_path, width, height, tracks, unusable)
+    return _Video(video_path, width, height, len(trajectories), tracks, unusable)
 
 
 def _clip(asked, video, notices):
@@ -313,18 +329,15 @@ def _clip(asked, video, notices):
     record, entry, target = asked.record, asked.entry, asked.target
     if target not in video.tracks:
         raise ValueError(f"{entry.field}.target_id: trajectory {target} has no valid box")
+    begin, end = asked.begin, min(asked.end, video.frame_count)
     with errors_in(f"{entry.field}.target_id: trajectory {target}"):
-        boxes, counts = video.tracks[target].boxes_between(
-            asked.begin, asked.end, video.width, video.height
-        )
+        boxes, counts = video.tracks[target].boxes_between(begin, end, video.width, video.height)
     notices.update(counts)
     notices["unusable_boxes"] += video.unusable[target]
-    segment = (record.true_begin, record.true_end)
-    notices["segments_cut_to_clip"] += (asked.begin, asked.end) != segment
+    notices["clips_cut_to_video"] += record.cut
+    notices["segments_cut_to_clip"] += (begin, end) != (record.true_begin, record.true_end)
     notices["sentences_with_cleaned_text"] += asked.text != entry.content["description"]
-    sentence = Sentence(
-        entry.index, entry.id, asked.text, entry.qtype, target, asked.begin, asked.end, boxes
-    )
+    sentence = Sentence(entry.index, entry.id, asked.text, entry.qtype, target, begin, end, boxes)
     return Clip(
         video_id=record.vid,
         begin=record.begin,

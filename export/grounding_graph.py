@@ -20,7 +20,10 @@ from gkcmn_tf.video.windows import (
 
 from . import signatures
 
-WINDOW_BATCH = 8  # windows per I3D batch; limits the memory
+# Windows per I3D batch, and sentences (of all clips) per piece of a request: limits of the memory.
+WINDOW_BATCH = 8
+SENTENCE_BATCH = 16
+SMALLEST_SIDE = 16  # pixels of a frame; features take 200 kB per window, however small frames are
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 
@@ -38,9 +41,10 @@ class GroundingGraph:
             the compute precision is unchanged.
         top_k: number of tubes per sentence, `K`.
         max_frames: maximum number of frames of a video.
+        max_sentences: maximum number of sentences of a request, over all its clips.
 
     Raises:
-        ValueError: `weights`, `top_k` or `max_frames` is invalid.
+        ValueError: `weights`, `top_k`, `max_frames` or `max_sentences` is invalid.
     """
 
     def __init__(
@@ -51,18 +55,23 @@ class GroundingGraph:
         weights: str = "float32",
         top_k: int = 5,
         max_frames: int = 20_000,
+        max_sentences: int = 1_000,
     ):
         if weights not in WEIGHTS_DTYPES:
             raise ValueError(f"weights: expected one of {WEIGHTS_DTYPES}, got {weights!r}")
-        if top_k < 1 or max_frames < 1:
-            raise ValueError(
-                f"top_k, max_frames: expected at least 1, got {top_k} and {max_frames}"
-            )
+        for name, value in (
+            ("top_k", top_k),
+            ("max_frames", max_frames),
+            ("max_sentences", max_sentences),
+        ):
+            if value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value}")
         self._model = run.model
         self._tokenize = run.tokenizer.tokenize_tensor
         self._i3d = i3d
         self._top_k = top_k
         self._max_frames = max_frames
+        self._max_sentences = max_sentences
         self._trained_fps = run.features.get("fps")
         stored = run.features.get("storage_dtype")
         self._storage = tf.bfloat16 if stored == "bfloat16" else tf.float16
@@ -125,8 +134,11 @@ class GroundingGraph:
         frames, step_mask = self._steps(begin, end)
         seen = tf.gather(features, frame_windows(frames), batch_dims=1)
         seen = tf.where(step_mask[..., None, None, None], seen, 0.0)
+        # Larger ones cannot be stored, and overflow in the network.
         finite = _check(
-            tf.math.is_finite(seen), "features: expected finite numbers, found NaN or infinity"
+            tf.abs(seen) <= tf.float16.max,
+            f"features: expected finite numbers, at most {tf.float16.max:g} as in float16, found "
+            "NaN, infinity or a larger number",
         )
         with tf.control_dependencies([finite]):
             seen = tf.identity(seen)
@@ -235,12 +247,34 @@ class GroundingGraph:
 
     def _ground(self, features, step_mask, begin, end, fps, width, height, sentences):
         """Returns tubes of `sentences` `[B, Q]`, given features of each step `[B, T, S, S, C]`."""
-        inputs = {
-            "features": features,
-            "step_mask": step_mask,
-            "tokens": self._tokenize(sentences),
+        tokens = self._tokenize(sentences)
+        video = self._model.encode(features, step_mask)
+
+        def ground(tokens):
+            inputs = {"features": features, "step_mask": step_mask, "tokens": tokens}
+            return self._ground_piece(video, inputs, begin, end, width, height)
+
+        single = sentences.shape[1] == 1
+        frames, scores, boxes = ground(tokens) if single else self._in_pieces(ground, tokens)
+        seconds = tf.cast(frames, tf.float32) / fps[:, None, None, None]
+        tubes = {
+            "segment_frames": frames[:, :, 0],
+            "segment_seconds": seconds[:, :, 0],
+            "score": scores[:, :, 0],
+            "boxes": boxes,
+            "top_segments_frames": frames,
+            "top_segments_seconds": seconds,
+            "top_scores": scores,
+            "unknown_words": tf.math.count_nonzero(
+                tokens == tokenization.UNKNOWN_TOKEN, axis=-1, dtype=tf.int32
+            ),
         }
-        outputs = self._model(inputs, training=False)
+        return {name: tf.identity(value, name) for name, value in tubes.items()}
+
+    def _ground_piece(self, video, inputs, begin, end, width, height):
+        """Returns frames `[B, q, K, 2]`, scores `[B, q, K]` and boxes `[B, q, F, 4]` in pixels."""
+        step_mask = inputs["step_mask"]
+        outputs = self._model.ground(video, inputs)
         segments, scores = self._model.segments(inputs, outputs)
         # Compared in frames, since different segments may round to the same frames.
         frames, scores = decoding.distinct_segments(
@@ -249,25 +283,40 @@ class GroundingGraph:
             count=self._top_k,
             max_iou=decoding.MAX_TUBE_IOU,
         )
-        frames, scores = tf.cast(frames, tf.int32), tf.maximum(scores, 0.0)
-        seconds = tf.cast(frames, tf.float32) / fps[:, None, None, None]
         boxes = _frame_boxes(
             self._model.decode(inputs, outputs)["boxes"], begin, end, self._steps(begin, end)
         )
         size = tf.cast(tf.stack([width, height, width, height], axis=-1), tf.float64)
-        tubes = {
-            "segment_frames": frames[:, :, 0],
-            "segment_seconds": seconds[:, :, 0],
-            "score": scores[:, :, 0],
-            "boxes": tf.cast(boxes * size[:, None, None], tf.float32),
-            "top_segments_frames": frames,
-            "top_segments_seconds": seconds,
-            "top_scores": scores,
-            "unknown_words": tf.math.count_nonzero(
-                inputs["tokens"] == tokenization.UNKNOWN_TOKEN, axis=-1, dtype=tf.int32
-            ),
-        }
-        return {name: tf.identity(value, name) for name, value in tubes.items()}
+        pixels = tf.cast(boxes * size[:, None, None], tf.float32)
+        return tf.cast(frames, tf.int32), tf.maximum(scores, 0.0), pixels
+
+    def _in_pieces(self, ground, tokens):
+        """Applies `ground` to a few sentences of tokens `[B, Q, N]` at a time."""
+        size = tf.maximum(SENTENCE_BATCH // tf.shape(tokens)[0], 1)
+        count = -(-tf.shape(tokens)[1] // size)
+        arrays = tuple(
+            tf.TensorArray(dtype, count, element_shape=[None, None, *shape], infer_shape=False)
+            for dtype, shape in (
+                (tf.int32, [self._top_k, 2]),
+                (tf.float32, [self._top_k]),
+                (tf.float32, [None, 4]),
+            )
+        )
+
+        def swapped(tensor):
+            return tf.transpose(tensor, [1, 0, *range(2, tensor.shape.rank)])
+
+        def add(number, arrays):
+            results = ground(tokens[:, number * size : (number + 1) * size])
+            return number + 1, tuple(
+                array.write(number, swapped(result))
+                for array, result in zip(arrays, results, strict=True)
+            )
+
+        _, arrays = tf.while_loop(
+            lambda number, _: number < count, add, (tf.constant(0), arrays), parallel_iterations=1
+        )
+        return tuple(swapped(array.concat()) for array in arrays)
 
     def _check_batch(self, first, *others):
         """Checks that all inputs have the same batch size, at least 1."""
@@ -299,6 +348,12 @@ class GroundingGraph:
         if sentences.shape.rank == 2:
             yield _check(tf.shape(sentences)[1] > 0, "sentences: expected at least one per clip")
         yield _check(
+            tf.size(sentences) <= self._max_sentences,
+            f"sentences: expected at most {self._max_sentences} in a request (--max_sentences of "
+            "the export), got",
+            tf.size(sentences),
+        )
+        yield _check(
             tf.reduce_any(self._tokenize(sentences) != 0, axis=-1),
             "sentence: contains no word; describe an object and what it does; got",
             sentences,
@@ -306,7 +361,12 @@ class GroundingGraph:
 
     def _check_frames(self, frames, frame_count):
         F, H, W = (tf.shape(frames)[axis] for axis in (1, 2, 3))
-        yield _check((H > 0) & (W > 0), "frames: expected at least one pixel, got size", H, W)
+        yield _check(
+            (H >= SMALLEST_SIDE) & (W >= SMALLEST_SIDE),
+            f"frames: expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got size",
+            H,
+            W,
+        )
         yield _check(
             (frame_count >= 1) & (frame_count <= tf.minimum(F, self._max_frames)),
             f"frame_count: expected 1 to {self._max_frames} frames (--max_frames of the export), "

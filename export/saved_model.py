@@ -44,6 +44,12 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "max_frames", 20_000, "Maximum length of a video, in frames.", lower_bound=1
     )
+    flags.DEFINE_integer(
+        "max_sentences",
+        1_000,
+        "Maximum number of sentences of a request, over all its clips.",
+        lower_bound=1,
+    )
     flags.DEFINE_string(
         "i3d_weights", None, "Location of the I3D weights; default: the location used in training."
     )
@@ -69,6 +75,7 @@ def main(argv):
         weights=FLAGS.weights,
         top_k=FLAGS.top_k,
         max_frames=FLAGS.max_frames,
+        max_sentences=FLAGS.max_sentences,
     )
     print(json.dumps({"saved_model": FLAGS.output_dir, "bytes": folder_size(FLAGS.output_dir)}))
 

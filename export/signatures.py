@@ -7,7 +7,7 @@ numbered from 0, segments are half-open, boxes are `x1 y1 x2 y2` in pixels. Inpu
 |---|---|---|---|---|---|---|
 | `features` | float32 `[B, W, S, S, C]` | video features, one window per 4 frames | x | x | | |
 | `begin`, `end` | int32 `[B]` | clip to search, in frames | x | x | | |
-| `frames` | uint8 `[B, F, H, W, 3]` | RGB frames of any size | | | x | x |
+| `frames` | uint8 `[B, F, H, W, 3]` | RGB frames, at least 16x16 | | | x | x |
 | `frame_count` | int32 `[B]` | number of valid frames; the rest is padding | | | x | x |
 | `fps` | float32 `[B]` | frames per second, for results in seconds | x | x | x | |
 | `width`, `height` | int32 `[B]` | frame size of boxes; 0: size of `frames` | x | x | x | |
@@ -30,8 +30,9 @@ additional axis `Q` after `B`:
 | `unknown_words` | int32 `[B]` | number of the sentence's words that the model does not know |
 
 All tubes of a sentence share `boxes`. The temporal IoU of any two of the `K` tubes is at most
-`decoding.MAX_TUBE_IOU`. Invalid inputs raise an `InvalidArgumentError` that names the input
-and the expected values; the whole batch fails.
+`decoding.MAX_TUBE_IOU`. The frames of a video and the sentences of a request are limited
+(`--max_frames` and `--max_sentences` of the export). Invalid inputs raise an
+`InvalidArgumentError` that names the input and the expected values; the whole batch fails.
 """
 
 import dataclasses

@@ -198,7 +198,7 @@ def guess_from_files(
 def write_tubes(
     folder: str,
     ground_truth: list[tubes.GroundTruth],
-    predictions: Mapping[str, tubes.Tube | None],
+    predictions: Mapping[str, tube_files.AnyTube | None],
 ) -> None:
     """Writes gt.json and predictions.json to `folder`."""
     for name, content in (
@@ -211,7 +211,7 @@ def write_tubes(
 def write_submission(
     path: str,
     ground_truth: list[tubes.GroundTruth],
-    predictions: Mapping[str, tubes.Tube | None],
+    predictions: Mapping[str, tube_files.AnyTube | None],
     about: Mapping[str, Any],
 ) -> None:
     """Writes a submission to HC-STVG.

@@ -28,8 +28,7 @@ class Tube:
     Attributes:
         begin: first frame, counted from 0.
         end: end frame (exclusive).
-        boxes: `[end - begin, 4]`, `x1 y1 x2 y2` in pixels; a row of NaN for a frame without a box,
-            which only a tube from a file can have.
+        boxes: `[end - begin, 4]`, `x1 y1 x2 y2` in pixels; a row of NaN for a frame without a box.
         score: the model's confidence from 0 to 1; 1 for a true tube.
         sentence: the sentence that the tube answers, empty if unknown.
         video: the video that the frames are of, None if unknown.
@@ -65,6 +64,15 @@ class Tube:
     def has_box(self) -> np.ndarray:
         """Mask of the frames with a box: bool `[end - begin]`."""
         return ~np.isnan(self.boxes).all(axis=1)
+
+    @property
+    def num_boxes(self) -> int:
+        """Number of frames with a box."""
+        return int(np.count_nonzero(self.has_box))
+
+    def boxes_at(self, frames: np.ndarray) -> np.ndarray:
+        """Boxes of `frames` `[n]` inside the segment: `[n, 4]`, rows of NaN without a box."""
+        return self.boxes[frames - self.begin]
 
     @property
     def begin_seconds(self) -> float | None:

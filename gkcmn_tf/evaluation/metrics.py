@@ -16,6 +16,7 @@ are computed by a bootstrap over videos, see `gkcmn_tf.evaluation.bootstrap`.
 `gkcmn_tf.modeling.keras_metrics` has step-level versions of tIoU and vIoU for training.
 """
 
+import bisect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ from absl import logging
 
 from gkcmn_tf.evaluation.bootstrap import CONFIDENCE_LEVEL, bootstrap_intervals
 from gkcmn_tf.evaluation.protocols import PROTOCOLS
+from gkcmn_tf.evaluation.tube_files import AnyTube
 from gkcmn_tf.metric_names import TABLE_METRICS, VIOU_THRESHOLDS
-from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
+from gkcmn_tf.tubes import QTYPES, GroundTruth
 
 METRICS = (*TABLE_METRICS, "m_sIoU")
 
@@ -54,20 +56,23 @@ def temporal_iou(a: tuple[int, int], b: tuple[int, int]) -> float:
     return shared / (max(a[1], b[1]) - min(a[0], b[0]))
 
 
-def score_sentence(truth: GroundTruth, predicted: Tube | None, protocol: str) -> dict[str, float]:
+def score_sentence(
+    truth: GroundTruth, predicted: AnyTube | None, protocol: str
+) -> dict[str, float]:
     """`tIoU`, `vIoU` and `sIoU` of one sentence under a protocol in `PROTOCOLS`, in `[0, 1]`."""
     if predicted is None:
         return {"tIoU": 0.0, "vIoU": 0.0, "sIoU": 0.0}
     true = truth.tube
     hull = min(true.begin, predicted.begin), max(true.end, predicted.end)
     rules = PROTOCOLS[protocol]
-    frames = rules.scored_frames(truth) if rules.scored_frames else np.arange(*hull)
-    in_true = frames[(frames >= true.begin) & (frames < true.end)]
-    in_both = in_true[(in_true >= predicted.begin) & (in_true < predicted.end)]
-    in_hull = int(((frames >= hull[0]) & (frames < hull[1])).sum())
-    ious = box_iou(predicted.boxes[in_both - predicted.begin], true.boxes[in_both - true.begin])
+    frames = rules.scored_frames(truth) if rules.scored_frames else range(*hull)
+    in_true = _between(frames, true.begin, true.end)
+    in_both = np.array(_between(in_true, predicted.begin, predicted.end), np.int64)
+    in_hull = len(_between(frames, *hull))
+    found = predicted.boxes_at(in_both)
+    ious = box_iou(found, true.boxes_at(in_both))
     if rules.tiou_needs_boxes:
-        tiou = int(predicted.has_box[in_both - predicted.begin].sum()) / max(in_hull, 1)
+        tiou = np.count_nonzero(~np.isnan(found).all(axis=1)) / max(in_hull, 1)
     else:
         tiou = temporal_iou((true.begin, true.end), (predicted.begin, predicted.end))
     return {
@@ -77,9 +82,14 @@ def score_sentence(truth: GroundTruth, predicted: Tube | None, protocol: str) ->
     }
 
 
+def _between(frames, begin, end):
+    """The part of ascending frames, a range or an array, inside `[begin, end)`."""
+    return frames[bisect.bisect_left(frames, begin) : bisect.bisect_left(frames, end)]
+
+
 def evaluate_predictions(
     ground_truth: Sequence[GroundTruth],
-    predictions: Mapping[str, Tube | None],
+    predictions: Mapping[str, AnyTube | None],
     protocol: str = "all_frames",
     *,
     bootstrap_samples: int = 0,
@@ -145,9 +155,9 @@ def _count_faults(ground_truth, predictions):
     missing = [name for name, tube in expected.items() if tube is None]
     unknown = sorted(predictions.keys() - expected.keys())
     boxless = {
-        name: np.count_nonzero(~tube.has_box)
+        name: tube.end - tube.begin - tube.num_boxes
         for name, tube in expected.items()
-        if tube is not None and not tube.has_box.all()
+        if tube is not None and tube.num_boxes < tube.end - tube.begin
     }
     for problem, names in (
         ("sentence(s) have no prediction and score 0", missing),

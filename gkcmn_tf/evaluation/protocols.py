@@ -33,19 +33,19 @@ class Protocol:
         Protocol(scored_frames=None, tiou_needs_boxes=True)
 
     Attributes:
-        scored_frames: returns the frames for scoring boxes, int64 `[n]`, in ascending order; None
-            scores all frames of both segments.
+        scored_frames: returns the frames for scoring boxes, a range or int64 `[n]`, in ascending
+            order; None scores all frames of both segments.
         tiou_needs_boxes: if True, tIoU is the number of frames in both segments with a predicted
             box / scored frames of the hull of the segments. Otherwise it is the segment IoU.
     """
 
-    scored_frames: Callable[[GroundTruth], np.ndarray] | None
+    scored_frames: Callable[[GroundTruth], range | np.ndarray] | None
     tiou_needs_boxes: bool = False
 
 
-def every_clip_frame(truth: GroundTruth) -> np.ndarray:
-    """All frames of the clip of a sentence: int64 `[n]`, in ascending order."""
-    return np.arange(truth.clip_begin, truth.clip_end)
+def every_clip_frame(truth: GroundTruth) -> range:
+    """All frames of the clip of a sentence."""
+    return range(truth.clip_begin, truth.clip_end)
 
 
 def sampled_clip_frames(truth: GroundTruth) -> np.ndarray:
@@ -55,12 +55,23 @@ def sampled_clip_frames(truth: GroundTruth) -> np.ndarray:
     frame and each frame that begins a new fifth of a second of the video. If there are more than
     200, the samples at `j * n // 200` are used.
     """
-    frames = np.arange(truth.clip_begin, max(truth.clip_end - 1, truth.clip_begin + 1))
-    fifths = np.floor(SAMPLED_FPS * frames / truth.fps)
-    sampled = frames[np.diff(fifths, prepend=-1) > 0]
-    if len(sampled) > MAX_SAMPLED_FRAMES:
-        sampled = sampled[np.arange(MAX_SAMPLED_FRAMES) * len(sampled) // MAX_SAMPLED_FRAMES]
-    return sampled
+    begin, end = truth.clip_begin, max(truth.clip_end - 1, truth.clip_begin + 1)
+
+    def fifths(frames):
+        return np.floor(SAMPLED_FPS * frames / truth.fps).astype(np.int64)
+
+    every_frame = truth.fps <= SAMPLED_FPS
+    count = end - begin if every_frame else int(fifths(end - 1) - fifths(begin)) + 1
+    kept = min(count, MAX_SAMPLED_FRAMES)
+    samples = np.arange(kept) * count // kept
+    if every_frame:
+        return begin + samples
+    wanted = fifths(begin) + samples
+    frames = np.ceil(wanted * truth.fps / SAMPLED_FPS).astype(np.int64)
+    # The product may be rounded to the frame before or after.
+    frames -= fifths(frames - 1) >= wanted
+    frames += fifths(frames) < wanted
+    return np.maximum(frames, begin)
 
 
 PROTOCOLS = {

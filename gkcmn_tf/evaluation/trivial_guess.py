@@ -44,5 +44,5 @@ def guess_tubes(
         if temporal_ground_truth:
             begin, end = truth.tube.begin, truth.tube.end
         pixels = box * [truth.width, truth.height, truth.width, truth.height]
-        guesses[truth.id] = Tube(begin, end, np.tile(pixels, (end - begin, 1)))
+        guesses[truth.id] = Tube(begin, end, np.broadcast_to(pixels, (end - begin, 4)))
     return guesses

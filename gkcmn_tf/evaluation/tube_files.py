@@ -5,7 +5,8 @@ Predictions file, one JSON object:
     {"ID": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}, "score": 0.9}}
 
 Sentences without a tube are null or absent, or have an empty segment (begin = end). Predicted
-segments may extend beyond the video, and frames may have no box.
+segments may extend beyond the video, and frames may have no box. `score` is optional, 1 by default;
+the metrics do not use it.
 
 Ground truth file, one JSON list; segments lie inside the clip and have a box in every frame:
 
@@ -24,6 +25,8 @@ as in the annotations of the data set, and `ed_frame` is inclusive:
     {"VIDEO.mp4": {"st_frame": 4, "ed_frame": 5, "bbox": {"4": [x1, y1, x2, y2], "5": [...]}}}
 """
 
+import dataclasses
+import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -37,9 +40,67 @@ from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
 
 # Upper bound of box coordinates, for which areas are finite.
 MAX_PIXELS = 1e9
+_FRAME_KEY = re.compile("0|-?[1-9][0-9]{0,6}")
 
 
-def predictions_to_json(predictions: Mapping[str, Tube | None]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class PredictedTube:
+    """A tube of a predictions file; only frames with a box take memory, however long it is.
+
+    Example:
+        >>> import numpy as np
+        >>> from gkcmn_tf.evaluation.tube_files import PredictedTube
+        >>> tube = PredictedTube(0, 1_000_000, np.array([3]), np.array([[0.0, 1, 2, 3]]))
+        >>> tube.boxes_at(np.array([3, 4])).tolist()
+        [[0.0, 1.0, 2.0, 3.0], [nan, nan, nan, nan]]
+
+    Attributes:
+        begin: first frame, counted from 0; may be negative.
+        end: end frame (exclusive).
+        frames: int64 `[n]`, the frames with a box in ascending order.
+        boxes: `[n, 4]`, `x1 y1 x2 y2` in pixels.
+        score: the confidence of the system; not used by the metrics.
+    """
+
+    begin: int
+    end: int
+    frames: np.ndarray
+    boxes: np.ndarray
+    score: float = 1.0
+
+    @property
+    def num_boxes(self) -> int:
+        """Number of frames with a box."""
+        return len(self.frames)
+
+    def boxes_at(self, frames: np.ndarray) -> np.ndarray:
+        """Boxes of `frames` `[m]`: `[m, 4]`, rows of NaN for frames without a box."""
+        found = np.full((len(frames), 4), np.nan)
+        rows = np.searchsorted(self.frames, frames)
+        known = rows < self.num_boxes
+        known[known] = self.frames[rows[known]] == frames[known]
+        found[known] = self.boxes[rows[known]]
+        return found
+
+    def boxes_by_frame(self, *, first_frame: int = 0) -> dict[str, list[float]]:
+        """Boxes by frame number, with string keys as in JSON; frames count from `first_frame`."""
+        names = map(str, (self.frames + first_frame).tolist())
+        return dict(zip(names, self.boxes.tolist(), strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """Converts the tube to an entry of a predictions file."""
+        return {
+            "begin": self.begin,
+            "end": self.end,
+            "boxes": self.boxes_by_frame(),
+            "score": self.score,
+        }
+
+
+AnyTube = Tube | PredictedTube
+
+
+def predictions_to_json(predictions: Mapping[str, AnyTube | None]) -> dict[str, Any]:
     """Converts predictions by sentence id to the content of a predictions file."""
     return {
         sentence_id: None if tube is None else tube.to_json()
@@ -66,7 +127,7 @@ def ground_truth_to_json(entries: Iterable[GroundTruth]) -> list[dict[str, Any]]
 
 
 def hcstvg_submission(
-    ground_truth: Iterable[GroundTruth], predictions: Mapping[str, Tube | None]
+    ground_truth: Iterable[GroundTruth], predictions: Mapping[str, AnyTube | None]
 ) -> dict[str, Any]:
     """Converts predictions to a submission to the HC-STVG challenge, by video.
 
@@ -91,7 +152,7 @@ def hcstvg_submission(
     return submission
 
 
-def hcstvg_entry(tube: Tube) -> dict[str, Any]:
+def hcstvg_entry(tube: AnyTube) -> dict[str, Any]:
     """Converts a tube to an entry of an HC-STVG submission."""
     return {
         "st_frame": tube.begin + 1,
@@ -105,7 +166,7 @@ def _true_segment(tube):
     return {name: fields[name] for name in ("begin", "end", "boxes")}
 
 
-def load_predictions(path: str) -> dict[str, Tube | None]:
+def load_predictions(path: str) -> dict[str, PredictedTube | None]:
     """Reads a predictions file.
 
     Returns:
@@ -148,9 +209,9 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
 
 def _predicted(fields):
     fields = json_fields.json_object(fields)
-    score = json_fields.number(fields, "score")
-    begin, end, boxes = _segment_and_boxes(fields)
-    return None if begin == end else Tube(begin, end, boxes, score)
+    score = json_fields.number(fields, "score") if "score" in fields else 1.0
+    begin, end, frames, boxes = _segment_and_boxes(fields)
+    return None if begin == end else PredictedTube(begin, end, frames, boxes, score)
 
 
 def _ground_truth(fields):
@@ -169,15 +230,15 @@ def _ground_truth(fields):
             f"clip: expected 0 <= begin < end <= frame_count={video['frame_count']}, "
             f"got [{clip_begin}, {clip_end})"
         )
-    begin, end, boxes = _segment_and_boxes(fields, "gt")
+    begin, end, frames, boxes = _segment_and_boxes(fields, "gt")
     if not clip_begin <= begin < end <= clip_end:
         raise ValueError(
             "gt: expected a segment of at least one frame in the clip "
             f"[{clip_begin}, {clip_end}), got [{begin}, {end})"
         )
-    tube = Tube(begin, end, boxes)
-    if not tube.has_box.all():
-        frame = begin + int(tube.has_box.argmin())
+    if len(frames) < end - begin:
+        filled = begin + np.arange(len(frames))
+        frame = begin + int(np.append(frames == filled, False).argmin())
         raise ValueError(
             f"gt.boxes: frame {frame}: missing box; every frame of [{begin}, {end}) needs one"
         )
@@ -186,7 +247,7 @@ def _ground_truth(fields):
         qtype=qtype,
         clip_begin=clip_begin,
         clip_end=clip_end,
-        tube=tube,
+        tube=Tube(begin, end, boxes),
         **video,
     )
 
@@ -201,11 +262,12 @@ def _segment(fields, *path):
 
 
 def _segment_and_boxes(fields, *path):
-    """Parses begin, end and boxes `[end - begin, 4]`; NaN for frames without a box."""
+    """Parses begin, end, the frames with a box in ascending order, `[n]`, and their boxes."""
     begin, end = _segment(fields, *path)
     boxes = json_fields.json_object(fields, *path, "boxes")
     name = ".".join([*path, "boxes"])
-    if outside := boxes.keys() - set(map(str, range(begin, end))):
+    outside = [key for key in boxes if not _FRAME_KEY.fullmatch(key) or not begin <= int(key) < end]
+    if outside:
         raise ValueError(
             f"{name}: key {min(outside)!r} is not a frame of [{begin}, {end}); remove boxes "
             "outside the segment"
@@ -216,7 +278,7 @@ def _segment_and_boxes(fields, *path):
                 f"{name}: frame {frame}: expected [x1, y1, x2, y2] in pixels with x1 <= x2 and "
                 f"y1 <= y2, got {reprlib.repr(box)}"
             )
-    rows = np.full((end - begin, 4), np.nan)
-    if boxes:
-        rows[np.array(list(map(int, boxes))) - begin] = np.array(list(boxes.values()), np.float64)
-    return begin, end, rows
+    frames = np.array(list(map(int, boxes)), np.int64)
+    order = np.argsort(frames)
+    rows = np.array(list(boxes.values()), np.float64).reshape(-1, 4)
+    return begin, end, frames[order], rows[order]

@@ -172,10 +172,15 @@ class GroundingModel(keras.Model, abc.ABC):
 
     def call(self, inputs):
         """Maps a dictionary of inputs to a dictionary of outputs `[B, Q, ...]`; see the class."""
-        return self.ground(self.video_encoder(inputs["features"]), inputs)
+        return self.ground(self.encode(inputs["features"], inputs["step_mask"]), inputs)
+
+    def encode(self, features, step_mask):
+        """Encodes clips: `V` `[B, T, S, S, d]`, 0 at invalid steps, whatever their features are."""
+        video = self.video_encoder(features)
+        return ops.where(step_mask[..., None, None, None], video, ops.zeros_like(video))
 
     def ground(self, video, inputs):
-        """Like `call`, but takes encoded videos `V` `[B, T, S, S, d]`."""
+        """Like `call`, but takes encoded videos `V`, the result of `encode`."""
         tokens = inputs["tokens"]
         queries, words = ops.shape(tokens)[1], tokens.shape[2]
         tokens = ops.reshape(tokens, (-1, words))

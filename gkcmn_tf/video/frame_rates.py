@@ -4,7 +4,8 @@ At a target rate of `fps` frames per second, *sample* `j` is the frame shown `j 
 the first frame appears, that is, the last frame with a time stamp up to that time. Samples
 end with the appearance of the last frame. A low rate skips frames and a high rate repeats them.
 Samples are evenly spaced in time even if the frames of the video are not. Time stamps are compared
-with a tolerance of one millisecond, since containers round them to milliseconds.
+with a tolerance of one millisecond, since containers round them to milliseconds. The number of
+samples is limited by `gkcmn_tf.video.reading.MAX_RESAMPLED_FRAMES`.
 
 All other seconds of a video count from the start of the file, as in players: if the sound starts
 before the picture, the first frame appears after 0 s.

@@ -36,6 +36,8 @@ _ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 # Resampling repeats a frame until the next one; a longer gap indicates a broken time stamp.
 MAX_FRAME_SECONDS = 600
 
+# A resampled video may have this number of frames, or twice the frames of the file if that is more.
+MAX_RESAMPLED_FRAMES = 20_000
 
 # Transfer characteristics of high dynamic range, by their number in H.273.
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -326,6 +328,15 @@ class FrameStream:
         """Yields the frame for each sample up to `until` (exclusive)."""
         if self.count >= until:
             return
+        frames = len(self._times)
+        limit = max(MAX_RESAMPLED_FRAMES, 2 * frames)
+        if until > limit:
+            raise VideoError(
+                f"{self._path}: the first {frames} frames last {float(self._times[-1]):.0f} s, so "
+                f"that at {float(self._rate):g} frames per second they are more than {limit} frames"
+                "; resample to a lower rate (--fps of data.prepare), or re-encode the video at an "
+                "even frame rate"
+            )
         converted = self._convert(frame)
         while self.count < until:
             self.count += 1
@@ -493,7 +504,9 @@ def decode_frames(
     Raises:
         FileNotFoundError: the file does not exist.
         VideoError: no frame can be decoded, or, while resampling, the gap between two time stamps
-            is too large. Other damage is reported in `FrameStream.damage`.
+            is more than `MAX_FRAME_SECONDS`, or frames are repeated so often that there are more
+            than `MAX_RESAMPLED_FRAMES` and more than twice those of the file. Other damage is
+            reported in `FrameStream.damage`.
         ValueError: `fps` is not above 0.
     """
     return FrameStream(path, size, fps, mirrored=mirrored)

@@ -11,7 +11,7 @@ from absl import logging as absl_logging
 
 from data import custom
 from data.annotations import END_OF_VIDEO
-from gkcmn_tf.video import writing
+from gkcmn_tf.video import reading, writing
 from tests.gkcmn_tf.video.pictures import write_timed
 
 
@@ -217,6 +217,43 @@ def test_a_segment_that_exceeds_its_clip_is_cut_and_counted(folder):
     assert (sentence.begin, sentence.end) == (15, 20)
     np.testing.assert_array_equal(sentence.boxes[:, 0], range(5, 10))
     assert found.notices["segments_cut_to_clip"] == 1
+
+
+@pytest.mark.parametrize("declares", [True, False])
+def test_a_segment_is_cut_to_the_frames_of_the_video(custom_folder, declares):
+    # Matroska declares no number of frames.
+    name = "a.mp4" if declares else "a.mkv"
+    custom_folder.add_video(name)
+    boxes = {"39": [0, 0, 8, 8], "41": [4, 0, 12, 8]}
+    custom_folder.add_line(name, begin=38, end=1_000_000, boxes=boxes)
+    custom_folder.add_line(name, begin=40, end=1_000_000)
+    found = read(custom_folder)
+    sentence = sentences_of(found)["val-00000"]
+    assert (sentence.begin, sentence.end) == (38, 40)
+    np.testing.assert_array_equal(sentence.boxes, [[0, 0, 8, 8], [0, 0, 8, 8]])
+    assert found.notices["segments_cut_to_video"] == 1
+    (skipped,) = found.skipped
+    assert skipped.reason == (
+        "val.jsonl: line 2: begin, end: [40, 1000000) begins after the 40 frames of the video"
+    )
+
+
+def test_more_frames_than_bytes_are_not_believed(folder, monkeypatch):
+    declared = reading.VideoInfo(64, 48, 25.0, declared_frames=900_000)
+    monkeypatch.setattr(reading, "probe", lambda path: declared)
+    folder.add_line(end=900_000)
+    (sentence,) = sentences_of(read(folder)).values()
+    assert (sentence.begin, sentence.end) == (10, 40)
+
+
+@pytest.mark.parametrize("name", ["../a.mp4", "k/../../a.mp4", "/videos/a.mp4", ".."])
+def test_a_video_outside_of_the_folder_is_not_read(folder, name):
+    folder.add_line(name)
+    found = read(folder)
+    assert found.videos == {}
+    assert [skipped.reason for skipped in found.skipped] == [
+        f"val.jsonl: line 1: video: {name!r} is outside of --video_dir; expected a path below it"
+    ]
 
 
 BAD = [

@@ -223,6 +223,15 @@ def test_a_video_with_two_files_is_skipped(hcstvg_folder):
     assert found.videos == {"b.mp4": "2/b.mp4"}
 
 
+def test_a_video_outside_of_the_folder_is_not_read(hcstvg_folder):
+    hcstvg_folder.add_record("../a.mp4")
+    found = read(hcstvg_folder)
+    assert found.videos == {}
+    assert [skipped.reason for skipped in found.skipped] == [
+        "video: '../a.mp4' is outside of --video_dir; expected a path below it"
+    ]
+
+
 def test_the_limit_is_a_number_of_videos(hcstvg_folder):
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         hcstvg_folder.add_record(name)

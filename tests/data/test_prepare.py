@@ -120,6 +120,7 @@ def test_records_contain_every_sentence_and_the_features_of_each_video_once(two_
         "notices": {
             "boxes_without_area": 0,
             "clipped_boxes": 0,
+            "clips_cut_to_video": 0,
             "held_boxes": 0,
             "interpolated_boxes": 0,
             "repeated_sentences": 0,

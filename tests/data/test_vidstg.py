@@ -321,6 +321,47 @@ def test_a_segment_that_exceeds_the_clip_is_cut_and_counted(folder, steady):
     assert found.notices["segments_cut_to_clip"] == 1
 
 
+def test_segments_are_cut_to_the_annotated_frames_of_the_video(folder, steady):
+    folder.add_vidor("a", {0: steady})
+    folder.add_vidor("b", {0: steady})
+    for record in (
+        folder.add_record("a", clip=(0, 999_999), truth=(36, 1_000_000), questions=()),
+        folder.add_record("b", clip=(30, 999_999), truth=(38, 1_000_000), questions=()),
+    ):
+        assert record["frame_count"] == 40
+    folder.records["val"][1]["frame_count"] = 1_000_000  # VidOR lists 40 frames
+    found = read(folder)
+    assert [(c.video_id, c.begin, c.end) for c in found.clips] == [
+        ("a", 0, 40),
+        ("b", 30, 1_000_000),
+    ]
+    segments = {name: (s.begin, s.end, len(s.boxes)) for name, s in sentences_of(found).items()}
+    assert segments == {"val-00000-d0": (36, 40, 4), "val-00001-d0": (38, 40, 2)}
+    assert found.notices["clips_cut_to_video"] == 1
+    assert found.notices["segments_cut_to_clip"] == 2
+
+
+def test_a_clip_after_the_end_of_the_video_is_skipped(folder, steady):
+    folder.add_vidor("a", {0: steady})
+    folder.add_record("a", clip=(40, 59), truth=(45, 50), questions=())
+    assert reasons_of(read(folder)) == {
+        "val-00000-d0": "val_annotations.json: record 0: used_segment: [40, 60) begins after the "
+        "40 frames of the video"
+    }
+
+
+@pytest.mark.parametrize("path", ["../a.mp4", "g0/../../a.mp4", "/videos/a.mp4"])
+def test_a_video_outside_of_the_folder_is_not_read(folder, steady, path):
+    folder.add_vidor("a", {0: steady})["video_path"] = path
+    folder.add_record("a", questions=())
+    found = read(folder)
+    assert found.videos == {}
+    assert reasons_of(found) == {
+        "val-00000-d0": f"{folder.vidor_dir}/training/g0/a.json: video_path: {path!r} is outside "
+        "of --video_dir; expected a path below it"
+    }
+
+
 def test_a_video_without_vidor_annotation_skips_only_its_own_sentences(folder, steady):
     folder.add_vidor("a", {0: steady})
     folder.add_record("gone")

@@ -97,6 +97,39 @@ def test_the_default_signature_takes_one_sentence_per_clip(signatures):
             np.testing.assert_allclose(value[i], alone[name][0, 0], atol=1e-4, err_msg=name)
 
 
+def test_many_sentences_give_the_tubes_of_each_alone(signatures):
+    many = [SENTENCES[i % 3] for i in range(2 * grounding_graph.SENTENCE_BATCH + 1)]
+    clips = [clip_of(make_features(30, seed), 2, 20 + 10 * seed) for seed in range(2)]
+    batch = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+    for inputs, rows in ((clips[1], [1]), (batch, [0, 1])):
+        together = call(
+            signatures["ground_features"], **inputs, sentences=[many] * len(inputs["begin"])
+        )
+        for row, seed in enumerate(rows):
+            alone = call(signatures["ground_features"], **clips[seed], sentences=[SENTENCES])
+            for name, value in together.items():
+                assert value.shape[1] == len(many)
+                for i in range(len(many)):
+                    expected = alone[name][0, i % 3]
+                    found = value[row, i][: len(expected)] if name == "boxes" else value[row, i]
+                    np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=name)
+
+
+def test_the_largest_features_that_can_be_stored_give_finite_tubes(signatures):
+    features = np.where(make_features(20) > 0.5, 65504, -65504).astype("float32")
+    found = call(signatures["serving_default"], **clip_of(features, 0, 20), sentence=["red"])
+    assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_too_many_sentences_are_refused(gkcmn):
+    graph = grounding_graph.GroundingGraph(gkcmn, make_i3d(), max_sentences=4)
+    signature = graph.signatures()["ground_features"]
+    clip = clip_of(make_features(20), 0, 20)
+    assert call(signature, **clip, sentences=[["red"] * 4])["score"].shape == (1, 4)
+    message = "sentences: expected at most 4 in a request (--max_sentences of the export)"
+    refused(signature, message, **clip, sentences=[["red"] * 5])
+
+
 def test_padding_does_not_change_the_result(signatures):
     short = clip_of(make_features(11), 0, 11)
     padded = dict(short)
@@ -167,11 +200,11 @@ def test_top_tubes_are_distinct_and_sorted_by_score(signatures):
 
 
 def test_a_single_frame_is_a_tube(signatures):
-    frame = np.full((1, 5, 9, 3), 200, np.uint8)
+    frame = np.full((1, 16, 20, 3), 200, np.uint8)
     found = call(signatures["ground_video"], **shown(frame), sentence=["red"])
     assert found["segment_frames"].tolist() == [[0, 1]]
     assert found["boxes"].shape == (1, 1, 4)
-    assert (found["boxes"] <= [9, 5, 9, 5]).all()
+    assert (found["boxes"] <= [20, 16, 20, 16]).all()
 
 
 def test_words_after_the_maximum_are_ignored(signatures):
@@ -222,6 +255,8 @@ def refused(signature, message, **inputs):
         ({"fps": np.float32([np.nan])}, "fps: expected frames per second"),
         ({"width": np.int32([0])}, "width, height: expected at least 1 pixels"),
         ({"features": np.full((1, 5, 7, 7, 3), np.nan, "float32")}, "features: expected finite"),
+        ({"features": np.full((1, 5, 7, 7, 3), 1e35, "float32")}, "features: expected finite"),
+        ({"features": np.full((1, 5, 7, 7, 3), -65505, "float32")}, "at most 65504 as in float16"),
         ({"features": np.zeros((1, 0, 7, 7, 3), "float32")}, "too few windows"),
     ],
 )
@@ -236,14 +271,15 @@ def test_invalid_stored_features_are_refused(gkcmn_signatures, change, message):
         ({"sentence": [""]}, "sentence: contains no word"),
         ({"frame_count": np.int32([0])}, "frame_count: expected 1 to 20000"),
         ({"frame_count": np.int32([5])}, "frame_count: expected 1 to 20000"),
-        ({"frames": np.zeros((1, 0, 8, 8, 3), np.uint8)}, "frame_count: expected 1 to 20000"),
-        ({"frames": np.zeros((1, 4, 0, 8, 3), np.uint8)}, "frames: expected at least one pixel"),
-        ({"frames": np.zeros((0, 4, 8, 8, 3), np.uint8)}, "batch size of at least 1"),
+        ({"frames": np.zeros((1, 0, 16, 16, 3), np.uint8)}, "frame_count: expected 1 to 20000"),
+        ({"frames": np.zeros((1, 4, 0, 16, 3), np.uint8)}, "frames: expected at least 16x16"),
+        ({"frames": np.zeros((1, 4, 16, 15, 3), np.uint8)}, "frames: expected at least 16x16"),
+        ({"frames": np.zeros((0, 4, 16, 16, 3), np.uint8)}, "batch size of at least 1"),
         ({"height": np.int32([-1])}, "width, height: expected at least 0 pixels"),
     ],
 )
 def test_invalid_videos_are_refused(gkcmn_signatures, change, message):
-    frames = np.zeros((4, 8, 8, 3), np.uint8)
+    frames = np.zeros((4, 16, 16, 3), np.uint8)
     inputs = shown(frames) | {"sentence": ["red"]} | change
     refused(gkcmn_signatures["ground_video"], message, **inputs)
 
@@ -269,7 +305,7 @@ def test_a_model_of_resampled_videos_accepts_only_resampled_videos():
 
 @pytest.mark.slow
 def test_twenty_thousand_frames(gkcmn_signatures):
-    frames = np.zeros((20_000, 4, 4, 3), np.uint8)
+    frames = np.zeros((20_000, 16, 16, 3), np.uint8)
     frames[10_000:] = 200
     encoded = call(
         gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([20_000])
@@ -291,7 +327,9 @@ def test_bfloat16_weights_take_half_the_space_and_change_results_little(gkcmn, g
     np.testing.assert_allclose(a["score"], b["score"], atol=0.05)
 
 
-@pytest.mark.parametrize("argument", [{"weights": "int3"}, {"top_k": 0}, {"max_frames": 0}])
+@pytest.mark.parametrize(
+    "argument", [{"weights": "int3"}, {"top_k": 0}, {"max_frames": 0}, {"max_sentences": 0}]
+)
 def test_invalid_arguments_are_errors(gkcmn, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         grounding_graph.GroundingGraph(gkcmn, make_i3d(), **argument)

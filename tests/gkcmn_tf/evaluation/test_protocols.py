@@ -1,4 +1,6 @@
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gkcmn_tf import tubes
 from gkcmn_tf.evaluation import protocols
@@ -35,3 +37,21 @@ def test_more_than_200_sampled_frames_are_subsampled():
 def test_slow_videos_are_sampled_at_every_frame():
     sampled = protocols.sampled_clip_frames(truth(0, 4, clip=(0, 9), fps=4.0))
     np.testing.assert_array_equal(sampled, np.arange(8))
+
+
+@given(
+    begin=st.integers(0, 3000),
+    length=st.integers(1, 3000),
+    fps=st.sampled_from([0.1, 4.99, 5, 5.01, 9.99, 23.976, 24, 25, 29.97, 30, 59.94, 1000])
+    | st.floats(0.01, 2000),
+)
+def test_sampled_frames_begin_a_new_fifth_of_a_second(begin, length, fps):
+    frames = np.arange(begin, max(begin + length - 1, begin + 1))
+    fifths = np.floor(5 * frames / fps)
+    expected = frames[np.diff(fifths, prepend=-1) > 0]
+    if len(expected) > 200:
+        expected = expected[np.arange(200) * len(expected) // 200]
+    sampled = protocols.sampled_clip_frames(
+        truth(begin, begin + 1, clip=(begin, begin + length), fps=fps)
+    )
+    np.testing.assert_array_equal(sampled, expected)

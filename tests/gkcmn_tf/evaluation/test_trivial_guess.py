@@ -30,3 +30,12 @@ def test_the_trivial_guess_is_the_whole_clip_with_the_mean_box():
 def test_a_mean_box_without_sentences_is_an_error():
     with pytest.raises(ValueError, match="expected at least one sentence"):
         trivial_guess.mean_box([])
+
+
+def test_a_guess_for_a_clip_of_a_million_frames_holds_one_box():
+    (guess,) = trivial_guess.guess_tubes(
+        [truth((0, 1_000_000), (200, 100), [[0, 0, 1, 1]])], np.array([0.2, 0.1, 0.4, 0.3])
+    ).values()
+    assert guess.boxes.shape == (1_000_000, 4)
+    np.testing.assert_allclose(guess.boxes[-1], [40, 10, 80, 30])
+    assert guess.boxes.strides[0] == 0

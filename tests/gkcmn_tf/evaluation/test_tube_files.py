@@ -1,6 +1,7 @@
 """Predictions, ground truth and submissions as files."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gkcmn_tf import tubes
 from gkcmn_tf.evaluation import metrics, tube_files
+from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
 
 
@@ -46,6 +48,52 @@ def test_predictions_are_read_as_written(tmp_path):
     assert tube_files.predictions_to_json(loaded) == predictions()
 
 
+def test_the_score_of_a_prediction_is_optional(tmp_path):
+    path = tmp_path / "pred.json"
+    content = predictions()
+    del content["a"]["score"]
+    path.write_text(json.dumps(content))
+    assert tube_files.load_predictions(str(path))["a"].score == 1
+
+
+def test_a_segment_of_a_million_frames_without_boxes_takes_no_memory(tmp_path):
+    path, truth_path = tmp_path / "pred.json", tmp_path / "gt.json"
+    long = {"begin": -1_000_000, "end": 1_000_000, "boxes": {"4": [0, 1, 2, 3]}}
+    path.write_text(json.dumps({"a": long} | {str(i): long for i in range(99)}))
+    truth_path.write_text(json.dumps(ground_truth()))
+    tracemalloc.start()
+    loaded = tube_files.load_predictions(str(path))
+    truth = tube_files.load_ground_truth(str(truth_path))
+    scores = {
+        protocol: metrics.evaluate_predictions(truth, loaded, protocol)["per_sentence"]["a"]
+        for protocol in PROTOCOLS
+    }
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    # The true segment is [3, 5) in the clip [2, 30); frame 4 has the true box. At 29.97 frames per
+    # second, none of the frames 2, 6, 12, 18 and 24 that are sampled is in the true segment.
+    assert scores == {
+        "all_frames": {"tIoU": 2 / 2_000_000, "vIoU": 1 / 28, "sIoU": 1 / 2},
+        "sampled_5fps": {"tIoU": 2 / 2_000_000, "vIoU": 0, "sIoU": 0},
+        "hcstvg": {"tIoU": 1 / 2_000_000, "vIoU": 1 / 2_000_000, "sIoU": 1 / 2},
+    }
+
+
+def test_a_true_segment_of_a_million_frames_without_boxes_is_refused_at_no_cost(tmp_path):
+    path = tmp_path / "gt.json"
+    content = ground_truth()
+    content[0] |= {"frame_count": 1_000_000, "clip": {"begin": 0, "end": 1_000_000}}
+    content[0]["gt"]["end"] = 1_000_000
+    path.write_text(json.dumps(content))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"gt\.boxes: frame 5: missing box"):
+        tube_files.load_ground_truth(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
 def test_ground_truth_is_read_as_written(tmp_path):
     path = str(tmp_path / "gt.json")
     write_json(path, ground_truth())
@@ -61,7 +109,12 @@ def test_a_predicted_tube_may_be_outside_the_video_and_miss_boxes(tmp_path):
     content = {"a": {"begin": -2, "end": 2, "boxes": boxes, "score": -3}}
     path.write_text(json.dumps(content))
     loaded = tube_files.load_predictions(str(path))
-    np.testing.assert_array_equal(loaded["a"].has_box, [True, False, False, True])
+    (a,) = loaded.values()
+    assert (a.frames.tolist(), a.num_boxes) == ([-2, 1], 2)
+    nothing = [np.nan] * 4
+    np.testing.assert_array_equal(
+        a.boxes_at(np.arange(-2, 2)), [[0, 0, 1, 1], nothing, nothing, [-5, 0, 900, 1]]
+    )
     assert tube_files.predictions_to_json(loaded) == content
 
 
@@ -149,7 +202,7 @@ def test_the_official_hcstvg_scorer_gives_the_same_metrics(pairs):
 
 
 PREDICTION_FAULTS = [
-    (lambda p: p.pop("score"), "score: missing field; expected a finite number"),
+    (lambda p: p.update(score=None), "score: expected a finite number, got None"),
     (lambda p: p.update(score="high"), "score: expected a finite number, got 'high'"),
     (lambda p: p.update(score=float("nan")), "score: expected a finite number"),
     (lambda p: p.update(begin=3.5), "begin: expected an integer, got 3.5"),
@@ -173,6 +226,12 @@ PREDICTION_FAULTS = [
     (lambda p: p["boxes"].update({"4": [False, 0, 1, 1]}), "frame 4: expected"),
     (lambda p: p["boxes"].update({"4": None}), "frame 4: expected"),
     (lambda p: p["boxes"].update({"04": [0, 0, 1, 1]}), "boxes: key '04' is not a frame"),
+    (lambda p: p["boxes"].update({"\u0664": [0, 0, 1, 1]}), "boxes: key '\u0664' is not a frame"),
+    (lambda p: p["boxes"].update({"4" * 5000: [0, 0, 1, 1]}), "boxes: key '444.* is not a frame"),
+    (
+        lambda p: p.update(begin=-1, boxes={"-0": [0, 0, 1, 1]}),
+        r"boxes: key '-0' is not a frame of \[-1, 5\)",
+    ),
 ]
 
 

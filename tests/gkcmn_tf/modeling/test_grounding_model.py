@@ -59,12 +59,13 @@ def test_the_decoded_segment_has_the_best_score(cls, batch):
 
 
 @both
-def test_more_padding_does_not_change_the_result(cls, batch):
+@pytest.mark.parametrize("filler", [9, np.nan, np.inf])
+def test_more_padding_does_not_change_the_result(cls, batch, filler):
     inputs, _ = batch
     model = create(cls)
     decoded = arrays(model.decode(inputs, model(inputs)))
     padded = {
-        "features": np.concatenate([inputs["features"], np.full((2, 3, 4, 4, 5), 9)], axis=1),
+        "features": np.concatenate([inputs["features"], np.full((2, 3, 4, 4, 5), filler)], axis=1),
         "step_mask": np.pad(inputs["step_mask"], [(0, 0), (0, 3)]),
         "tokens": np.pad(inputs["tokens"], [(0, 0), (0, 0), (0, 2)]),
     }

@@ -644,6 +644,27 @@ def test_a_time_stamp_far_in_the_future_is_an_error_when_resampling(tmp_path):
         read_numbers(path, fps=5)
 
 
+def test_a_few_frames_are_not_resampled_to_hours(tmp_path):
+    path = tmp_path / "v.mkv"
+    write_numbered(path, times=np.arange(60) * 599_000)
+    with pytest.raises(
+        reading.VideoError,
+        match=r"first 3 frames last 1198 s, so that at 25 frames per second .* than 20000 frames",
+    ):
+        read_numbers(path, fps=25)
+    # 59 * 599 s at 0.5 per second.
+    assert len(read_numbers(path, fps=0.5)[0]) == 17_671
+
+
+def test_a_video_of_many_frames_is_resampled_to_twice_as_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_RESAMPLED_FRAMES", 10)
+    path = tmp_path / "v.mkv"
+    write_numbered(path, times=np.arange(60) * 40)
+    assert len(read_numbers(path, fps=50)[0]) == 119
+    with pytest.raises(reading.VideoError, match="more than 10 frames"):
+        read_numbers(path, fps=75)
+
+
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
 def test_an_invalid_frame_rate_is_an_error(path, fps):
     writing.write_video(str(path), [quarters()] * 2, 25)
