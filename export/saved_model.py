@@ -21,7 +21,7 @@ from absl import app, flags
 from gkcmn_tf import config as configs
 from gkcmn_tf import program, queries
 from gkcmn_tf.features import extraction
-from gkcmn_tf.files import write_json
+from gkcmn_tf.files import temporary_path, write_json
 from gkcmn_tf.training import run_folder
 
 from . import grounding_graph, warmup
@@ -114,7 +114,7 @@ def export(
     i3d = extraction.FeatureExtractor.from_fingerprint(run.features, i3d_source).i3d
     graph = grounding_graph.GroundingGraph(run, i3d, **graph_arguments)
     signatures = graph.signatures()
-    temporary = f"{output_dir}.tmp-{os.getpid()}"
+    temporary = temporary_path(output_dir)
     try:
         tf.saved_model.save(graph.kept, temporary, signatures=signatures)
         described = {

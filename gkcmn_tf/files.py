@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +18,8 @@ def whole_file(path: str) -> Iterator[str]:
     """Context manager for writing a file atomically.
 
     Yields the path of a temporary file in the same folder, which replaces `path` on exit and is
-    removed on errors. Missing folders are created.
+    removed on errors. Missing folders are created. Temporary files of `path` that killed processes
+    of this machine left are removed.
 
     Raises:
         IsADirectoryError: `path` is a folder.
@@ -24,7 +27,7 @@ def whole_file(path: str) -> Iterator[str]:
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}{_TEMPORARY}{os.getpid()}"
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -36,6 +39,33 @@ def whole_file(path: str) -> Iterator[str]:
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def temporary_path(path: str) -> str:
+    """Path for writing `path` by this process; removes what killed processes of this machine left.
+
+    It may become a file or a folder.
+    """
+    for left in glob.glob(f"{glob.escape(os.fspath(path))}{_TEMPORARY}*"):
+        process = left.rpartition(_TEMPORARY)[2]
+        if not process.isdecimal() or _is_running(int(process)):
+            continue
+        if os.path.isdir(left):
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):  # removed by another process
+                os.remove(left)
+    return f"{path}{_TEMPORARY}{os.getpid()}"
+
+
+def _is_running(process):
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def remove_temporary_files(folder: str) -> None:

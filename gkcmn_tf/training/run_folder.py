@@ -3,6 +3,8 @@
 params.yaml        the resolved config
 vocabulary.txt     the vocabulary of the model
 features.json      the fingerprint of the features that it is trained on
+training_clips.json
+                   the SHA-256 of the clips that it is trained on
 ckpt-*             the newest checkpoints
 best/              the checkpoint with the best evaluation, which is a run folder itself
 training_statistics.json
@@ -11,6 +13,7 @@ versions.json      versions of Python, packages and source code at the last star
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -32,12 +35,14 @@ from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text import glove, tokenization
+from gkcmn_tf.tf_examples import read_records
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.training import checkpoints, trainer
 from gkcmn_tf.training.statistics import STATISTICS_FILE
 
 VOCABULARY_FILE = "vocabulary.txt"
 FEATURES_FILE = "features.json"
+CLIPS_FILE = "training_clips.json"
 VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
 MODELS = {"gkcmn": GKCMN, "bm": BM}
@@ -191,8 +196,9 @@ def start(
             or the word vectors are invalid (see `glove.load_glove`).
     """
     fingerprint = records_features(config)
+    clips_hash = _training_clips_hash(config.data)
     if os.path.exists(os.path.join(model_dir, configs.PARAMS_FILE)):
-        _check_same_run(config, fingerprint, model_dir)
+        _check_same_run(config, fingerprint, clips_hash, model_dir)
         tokenizer = tokenization.Tokenizer.load(
             os.path.join(model_dir, VOCABULARY_FILE), config.data.max_words
         )
@@ -222,6 +228,7 @@ def start(
         for folder in (model_dir, os.path.join(model_dir, checkpoints.BEST_FOLDER)):
             tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
             write_json(os.path.join(folder, FEATURES_FILE), fingerprint)
+            write_json(os.path.join(folder, CLIPS_FILE), {"sha256": clips_hash})
             write_json(os.path.join(folder, VERSIONS_FILE), versions())
             configs.save(config, folder)
     return tokenizer, word_vectors
@@ -240,7 +247,14 @@ def _word_vectors(config, tokenizer):
     return vectors.matrix
 
 
-def _check_same_run(config, fingerprint, model_dir):
+def _training_clips_hash(data):
+    digest = hashlib.sha256()
+    for record in read_records(clip_records.clip_shards(data.records_dir, data.train_split)):
+        digest.update(hashlib.sha256(record).digest())
+    return digest.hexdigest()
+
+
+def _check_same_run(config, fingerprint, clips_hash, model_dir):
     old, new = configs.flat(configs.saved(model_dir)), configs.flat(config)
     fixed = [key for key in new if key in FIXED or key.startswith(("model.", "data."))]
     # It may be another name of the same weights, which the comparison of features covers.
@@ -255,6 +269,9 @@ def _check_same_run(config, fingerprint, model_dir):
     ]
     trained = read_fingerprint(os.path.join(model_dir, FEATURES_FILE))
     changes += [f"features: {change}" for change in _feature_changes(trained, fingerprint)]
+    trained_clips = read_json(os.path.join(model_dir, CLIPS_FILE))["sha256"]
+    if trained_clips != clips_hash:
+        changes.append(f"clips of {config.data.train_split}: {trained_clips} -> {clips_hash}")
     if changes:
         raise ValueError(
             f"{model_dir}: contains a run with other settings; use another --model_dir, or the "

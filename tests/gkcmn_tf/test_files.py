@@ -1,4 +1,5 @@
 import os
+import subprocess
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     assert len(os.listdir(tmp_path / "b")) == 3
     files.remove_temporary_files(str(tmp_path / "b"))
     assert sorted(os.listdir(tmp_path / "b")) == ["a.txt", "notes.tmp-old"]
+
+
+def test_only_files_of_ended_processes_are_removed_when_a_file_is_written_again(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = ["a.txt.tmp-", "a.txt.tmp-notes", f"a.txt.tmp-{os.getppid()}", f"b.tmp-{ended.pid}"]
+    for name in [*left, f"a.txt.tmp-{ended.pid}"]:
+        (tmp_path / name).write_text("half")
+    files.write_text(str(tmp_path / "a.txt"), "whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([*left, "a.txt"])
+    folder = tmp_path / f"c.tmp-{ended.pid}"
+    (folder / "variables").mkdir(parents=True)
+    assert files.temporary_path(str(tmp_path / "c")) == f"{tmp_path}/c.tmp-{os.getpid()}"
+    assert not folder.exists()
 
 
 def test_json_is_read_as_written_and_errors_name_the_file(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -193,6 +194,18 @@ def test_other_features_are_refused(experiment, tmp_path):
     manifest.write_text(json.dumps({"features": FEATURES | {"shape": [7, 7, 3]}}))
     with pytest.raises(ValueError, match=r"data.grid_size and .* are"):
         run_folder.start(experiment, model_dir)
+
+
+def test_a_run_is_not_resumed_with_other_training_clips(experiment, tmp_path):
+    model_dir = str(tmp_path / "run")
+    run_folder.start(experiment, model_dir)
+    folder = experiment.data.records_dir
+    (clip,) = clip_records.read_clips(folder, "train")
+    clip_records.write_clips(folder, "train", [dataclasses.replace(clip, end=7)], 1)
+    with pytest.raises(ValueError, match=r"other settings.*\nclips of train: \w{64} -> \w{64}$"):
+        run_folder.start(experiment, model_dir)
+    clip_records.write_clips(folder, "train", [clip], 1)
+    run_folder.start(experiment, model_dir)
 
 
 def test_loading_a_run_without_a_checkpoint_is_an_error(experiment, tmp_path):
