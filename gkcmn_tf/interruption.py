@@ -18,6 +18,8 @@ CLEAN_UP_SECONDS = 1.5
 
 # Set at SIGINT. Libraries may turn KeyboardInterrupt into an error of their own.
 interrupted = threading.Event()
+# Set when the line about the interruption has been printed.
+reported = threading.Event()
 
 
 def end_after_interrupt(end: Callable[[], None]) -> None:

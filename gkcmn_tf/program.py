@@ -154,8 +154,6 @@ def run(
         status = report(error, command, debug="--debug" in arguments, module=module)
         if status is None:
             raise
-        if status == INTERRUPTED_STATUS:
-            _end_process(status)
         sys.exit(status)
 
 
@@ -188,6 +186,9 @@ def report(
         line, status = f"interrupted: {command}", INTERRUPTED_STATUS
         if getattr(module, "RESUMES", False):
             line += "; the same command continues"
+        if interruption.reported.is_set():
+            return status
+        interruption.reported.set()
     elif isinstance(error, MISTAKES) or _is_mistake_of_system(error):
         line, status = f"error: {_message(error)}", MISTAKE_STATUS
     elif isinstance(error, ModuleNotFoundError) and extras.remedy(error, command):
