@@ -330,7 +330,7 @@ class Evaluator(orbit.StandardEvaluator):
         keras_metrics.update(self.metrics, values, labels["query_mask"])
 
     def eval_end(self):
-        """Returns the metrics; writes images to the current summary writer."""
+        """Returns the metrics, Python floats; writes images to the current summary writer."""
         self._write_images()
         if self.optimizer is not None:
             for variable, value in zip(
@@ -338,7 +338,7 @@ class Evaluator(orbit.StandardEvaluator):
             ):
                 variable.assign(value)
         metrics = {**self.losses, **self.metrics}
-        return {name: metric.result() for name, metric in metrics.items()}
+        return {name: float(metric.result()) for name, metric in metrics.items()}
 
     def _write_images(self):
         inputs, labels = self.sample
