@@ -28,6 +28,7 @@ from absl import app, flags, logging
 
 from gkcmn_tf import program
 from gkcmn_tf.files import write_bytes
+from gkcmn_tf.modeling.layers.recurrence import JointBiGRU
 from gkcmn_tf.records import input_pipeline
 from gkcmn_tf.training import run_folder
 from gkcmn_tf.video import reading
@@ -110,7 +111,9 @@ def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = 
 def unroll_recurrences(model: keras.Model) -> None:
     """Unrolls all GRUs, since int8 calibration does not support operators inside loops."""
     for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.GRU):
+        if isinstance(layer, JointBiGRU):
+            layer.unroll()
+        elif isinstance(layer, keras.layers.GRU):
             layer.unroll = True
             # Keras 3.15 zeroes the outputs of a backward unrolled GRU at the padded steps of the
             # *forward* sequence, which are different steps. Outputs of padded steps are masked by

@@ -9,6 +9,7 @@ import pytest
 from gkcmn_tf import config as configs
 from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.features import extraction
+from gkcmn_tf.i3d.layers import MaxPooling
 from gkcmn_tf.text import tokenization
 from gkcmn_tf.training import run_folder
 from gkcmn_tf.video_grounder import VideoGrounder
@@ -52,7 +53,7 @@ def make_i3d():
 def make_flat_i3d():
     """Like `make_i3d`, with the kinds of layers of the real network."""
     clips = keras.Input((None, None, None, 3))
-    pooled = keras.layers.MaxPooling3D((8, 32, 32), padding="same")(clips)
+    pooled = MaxPooling((8, 32, 32))(clips)
     return keras.Model(
         clips, keras.layers.Conv3D(C, 3, padding="same", kernel_initializer="ones")(pooled)
     )

@@ -62,6 +62,10 @@ class JointBiGRU(keras.layers.Layer):
         self.width = width
         self._recurrence = _Recurrence(bigrus * width)
 
+    def unroll(self):
+        """Replaces the loop over the steps by a graph of all steps."""
+        self._recurrence.gru.unroll = True
+
     def call(self, x, step_mask, *, layers):
         """Runs the BiGRUs; see the class."""
         cells = [
