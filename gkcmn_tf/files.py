@@ -63,8 +63,8 @@ def _is_running(process):
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # of another user
-        return True
+    except PermissionError:  # it runs, as another user
+        pass
     return True
 
 

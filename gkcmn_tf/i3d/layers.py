@@ -63,10 +63,10 @@ class MaxPooling(keras.layers.MaxPooling3D):
             data_format="channels_last",
         )
         pooled = ops.reshape(pooled, (-1, num_frames, *pooled.shape[1:]))
-        # A kernel that reaches into the padding also covers the first or last frame.
-        seen = frames_seen(num_frames, size, stride).clip(0, num_frames - 1)
         if size == stride == 1:
             return pooled
+        # A kernel that reaches into the padding also covers the first or last frame.
+        seen = frames_seen(num_frames, size, stride).clip(0, num_frames - 1)
         return functools.reduce(
             ops.maximum, [ops.take(pooled, frames, axis=1) for frames in np.unique(seen, axis=0)]
         )

@@ -175,7 +175,7 @@ class GroundingModel(keras.Model, abc.ABC):
         return self.ground(self.encode(inputs["features"], inputs["step_mask"]), inputs)
 
     def encode(self, features, step_mask):
-        """Encodes clips: `V` `[B, T, S, S, d]`, 0 at invalid steps, whatever their features are."""
+        """Encodes clips: `V` `[B, T, S, S, d]`; invalid steps are 0, even if features are NaN."""
         video = self.video_encoder(features)
         return ops.where(step_mask[..., None, None, None], video, ops.zeros_like(video))
 

@@ -197,7 +197,7 @@ def test_importing_the_library_does_not_change_logging():
     assert done.stdout == "None <built-in function excepthook>\n"
 
 
-def test_programs_use_tensorflow_whatever_the_environment_says(run_program, monkeypatch):
+def test_programs_use_tensorflow_if_the_environment_names_another_backend(run_program, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     done = run_program("print(os.environ['KERAS_BACKEND'])", "--words=3")
     assert (done.returncode, done.stdout) == (0, "tensorflow\n")
