@@ -15,10 +15,11 @@ and its arguments are numbers and strings.
 import dataclasses
 import difflib
 import inspect
+import io
 import json
 import os
-import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 
 from gkcmn_tf import json_fields
@@ -193,27 +194,32 @@ def _constructor_arguments(cls):
 
 
 def _save_weights(model, path, dtype):
+    """Writes weights that `model.load_weights` reads.
+
+    HDF5 crashes if its disk is full. So Keras writes it in memory, into the archive of a model.
+    """
     import h5py  # noqa: PLC0415 - not needed to list presets
 
-    with tempfile.TemporaryDirectory() as folder, whole_file(path) as temporary:
-        full = os.path.join(folder, WEIGHTS_FILE)
-        model.save_weights(full)
-        if dtype == "float32":
-            shutil.copyfile(full, temporary)
-            return
-        with h5py.File(full) as source, h5py.File(temporary, "w") as target:
+    with whole_file(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        archive = os.path.join(folder, "model.keras")
+        model.save(archive)
+        with zipfile.ZipFile(archive) as opened:
+            full = io.BytesIO(opened.read(WEIGHTS_FILE))
+        shortened = io.BytesIO()
+        with h5py.File(full) as source, h5py.File(shortened, "w") as target:
 
             def copy(name, item):
                 if not isinstance(item, h5py.Dataset):
-                    group = target.require_group(name)
-                    group.attrs.update(item.attrs)
+                    target.require_group(name).attrs.update(item.attrs)
                     return
                 value = item[()]
-                shortened = value.astype(dtype) if value.dtype == "float32" else value
-                target.create_dataset(name, data=shortened).attrs.update(item.attrs)
+                value = value.astype(dtype) if value.dtype == "float32" else value
+                target.create_dataset(name, data=value).attrs.update(item.attrs)
 
             target.attrs.update(source.attrs)
             source.visititems(copy)
+        with open(temporary, "wb") as file:
+            file.write(shortened.getbuffer())
 
 
 def _read_config(folder):

@@ -10,10 +10,14 @@ from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 @keras.saving.register_keras_serializable("gkcmn")
 class BM(GroundingModel):
-    """Anchor-free baseline: GKCMN's encoders and fusion with two linear heads (section 3, "BM").
+    """Anchor-free baseline: GKCMN's encoders and fusion with linear heads (section 3, "BM").
 
-    The fused features are averaged over space. Each step then predicts a box and the logits of
-    being the first and the last step of the segment. See `GroundingModel` for inputs and labels.
+    There is no convolution. At each step, each of the `S x S` cells of the fused features has a
+    score and a box, given by the distances from the centre of the cell to the sides; the predicted
+    box is the mean of the boxes of all cells, weighted by the softmax of the scores. A box that is
+    predicted from features averaged over space cannot be located. The logits of being the first
+    and the last step of the segment are predicted from these averages. See `GroundingModel` for
+    inputs and labels.
 
     Outputs, float32: `boxes`, normalised, `[B, Q, T, 4]`; `ends`, logits of first and last step,
     `[B, Q, T, 2]`.
@@ -42,24 +46,31 @@ class BM(GroundingModel):
 
     def __init__(self, vocabulary_size, *, loss_weights=(2.0, 1.0), **kwargs):
         super().__init__(vocabulary_size, loss_weights=loss_weights, **kwargs)
-        self.box = keras.layers.Dense(4, activation="sigmoid", dtype="float32", name="box")
+        self.cell_score = keras.layers.Dense(1, dtype="float32", name="cell_score")
+        self.distances = keras.layers.Dense(
+            4, activation="softplus", dtype="float32", name="distances"
+        )
         self.end = keras.layers.Dense(2, dtype="float32", name="end")
 
     def build_head(self, fused_shape):
-        """Creates the weights of both heads."""
-        pooled_shape = (*fused_shape[:2], fused_shape[-1])
-        self.box.build(pooled_shape)
-        self.end.build(pooled_shape)
+        """Creates the weights of the three linear layers."""
+        self.cell_score.build(fused_shape)
+        self.distances.build(fused_shape)
+        self.end.build((*fused_shape[:2], fused_shape[-1]))
 
     def head(self, fused, step_mask):
-        """Applies both heads to `F2`."""
+        """Applies the linear layers to `F2`."""
         del step_mask  # each step is predicted on its own
-        pooled = ops.mean(fused, axis=(2, 3))
-        box = self.box(pooled)
-        center, half = box[..., :2], box[..., 2:] / 2
+        _, T, S, _, C = fused.shape
+        cells = ops.reshape(fused, (-1, T, S * S, C))
+        cell = ops.arange(S * S, dtype="float32")
+        centers = ops.stack([cell % S, ops.floor(cell / S)], axis=-1) + 0.5
+        distances = self.distances(cells)
+        boxes = ops.concatenate([centers - distances[..., :2], centers + distances[..., 2:]], -1)
+        weights = ops.softmax(self.cell_score(cells), axis=2)
         return {
-            "boxes": ops.concatenate([center - half, center + half], axis=-1),
-            "ends": self.end(pooled),
+            "boxes": ops.sum(weights * boxes / S, axis=2),
+            "ends": self.end(ops.mean(fused, axis=(2, 3))),
         }
 
     def loss_samples(self, inputs, labels):

@@ -95,7 +95,7 @@ def test_saved_model_cli(folder, tmp_path):
         text=True,
     )
     assert all(name in shown.stdout for name in SIGNATURES)
-    np.save(tmp_path / "frames.npy", np.zeros((1, 5, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "frames.npy", np.zeros((1, 5, 16, 16, 3), np.uint8))
     inputs = "frame_count=[5];fps=[10.0];width=[0];height=[0];sentence=['the red square']"
     answered = ["--signature_def", "ground_video", "--inputs", f"frames={tmp_path}/frames.npy"]
     answered += ["--input_exprs", inputs]

@@ -35,7 +35,10 @@ VARIANTS = [
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: next(iter(variant)))
 def variant(request):
-    return make_run(**request.param)
+    run = make_run(**request.param)
+    # GRUs with the large weights of `make_run` amplify rounding errors a thousand times.
+    run.model.set_weights([value / 2 for value in run.model.get_weights()])
+    return run
 
 
 def test_every_switch_is_in_a_variant():

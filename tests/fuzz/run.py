@@ -131,7 +131,10 @@ def run_hypothesis(name, inputs, seed):
 
 def run_atheris(name, inputs, seed):
     """Bytes, guided by the code of this project that they reach."""
-    import atheris
+    try:
+        import atheris
+    except ImportError as error:
+        raise ImportError("atheris is missing; install tests/fuzz/requirements.txt") from error
 
     with atheris.instrument_imports(include=["gkcmn_tf", "data"]):
         import tests.fuzz.parsers  # noqa: F401

@@ -19,6 +19,24 @@ def test_output_shapes(model, batch):
     }
 
 
+def test_head_against_numpy(model):
+    fused = np.random.default_rng(0).normal(size=(2, 5, 4, 4, 8)).astype("float32")
+    model.build_head(fused.shape)
+    outputs = model.head(fused, step_mask=None)
+    boxes = np.zeros((2, 5, 4))
+    weights = np.exp(fused @ np.asarray(model.cell_score.kernel))[..., 0]
+    weights /= weights.sum(axis=(2, 3), keepdims=True)
+    for clip, step, row, column in np.ndindex(2, 5, 4, 4):
+        cell = fused[clip, step, row, column]
+        left, top, right, bottom = np.log1p(np.exp(cell @ np.asarray(model.distances.kernel)))
+        x, y = column + 0.5, row + 0.5
+        box = np.array([x - left, y - top, x + right, y + bottom]) / 4
+        boxes[clip, step] += weights[clip, step, row, column] * box
+    np.testing.assert_allclose(outputs["boxes"], boxes, atol=1e-5)
+    ends = fused.mean(axis=(2, 3)) @ np.asarray(model.end.kernel)
+    np.testing.assert_allclose(outputs["ends"], ends, atol=1e-5)
+
+
 def test_decode(model, batch):
     inputs, _ = batch
     ends = np.zeros((2, 2, 6, 2), "float32")
