@@ -57,11 +57,11 @@ def size_loss(distances, boxes, samples):
 
 def boxes_from_distances(distances):
     """Converts distances `[..., L, L, 4]` at each pixel to boxes `[..., L, L, 4]`, in cells."""
-    centers = targets.pixel_centers(distances.shape[-2])
-    x = ops.expand_dims(centers, 0)
-    y = ops.expand_dims(centers, 1)
-    left, top, right, bottom = (distances[..., i] for i in range(4))
-    return ops.stack([x - left, y - top, x + right, y + bottom], axis=-1)
+    L = distances.shape[-2]
+    centers = targets.pixel_centers(L)
+    x, y = ops.tile(centers, (L, 1)), ops.repeat(centers[:, None], L, axis=1)
+    signs = ops.convert_to_tensor([-1.0, -1.0, 1.0, 1.0])
+    return ops.stack([x, y, x, y], axis=-1) + signs * distances
 
 
 def smooth_l1(difference):
