@@ -42,8 +42,7 @@ $(VENV)/ready: requirements.lock requirements-build.lock pyproject.toml gkcmn_tf
 
 demo: records ## Shapes data set, features, training, evaluation, two sentences grounded.
 	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)
-	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml \
-	  $(RECORDS),train.steps=600,train.decay_steps=400 --model_dir=$(DEMO)/bm
+	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO) --trivial_guess --output_dir=$(DEMO)/trivial
