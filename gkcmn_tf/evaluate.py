@@ -21,6 +21,10 @@ The output is a table of m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU for all, 
 interrogative sentences, with 95 % confidence intervals. `gkcmn_tf.evaluation.metrics` defines the
 metrics. The metrics file also contains the scores of each sentence.
 
+If the split has minimal pairs or absent sentences, as the long setting of the shapes data set has,
+their metrics follow (`gkcmn_tf.evaluation.minimal_pairs` and `absence`). Absent sentences are not
+evaluated with --temporal_ground_truth.
+
 Records with resampled videos (data.prepare --fps) are scored on the resampled frames. metrics.json
 then has the frame rate in "resampled_fps"; otherwise it is null. "unknown_word_share" is the share
 of the split's words that the model was not trained on; it is printed, too.
@@ -33,7 +37,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from gkcmn_tf import program, tubes
-from gkcmn_tf.evaluation import bootstrap, metrics, trivial_guess, tube_files
+from gkcmn_tf.evaluation import bootstrap, metrics, minimal_pairs, trivial_guess, tube_files
 from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
@@ -152,8 +156,14 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         data.records_dir = FLAGS.records_dir
     run_folder.check_features(run)
     clips = list(clip_records.read_clips(data.records_dir, FLAGS.split))
-    truth = prediction.true_tubes(clips)
+    pairs = clip_records.read_pairs(data.records_dir, FLAGS.split)
+    truth = prediction.true_tubes(clips, pairs)
     given = FLAGS.temporal_ground_truth
+    absent_split = clip_records.absent_split(data.records_dir, FLAGS.split)
+    absent_clips = []
+    if absent_split and not given:
+        absent_clips = list(clip_records.read_clips(data.records_dir, absent_split))
+        truth += prediction.true_tubes(absent_clips)
     if FLAGS.trivial_guess:
         train_clips = clip_records.read_clips(data.records_dir, data.train_split)
         predicted = trivial_guess.guess_tubes(
@@ -162,11 +172,18 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
             temporal_ground_truth=given,
         )
     else:
-        dataset = input_pipeline.from_config(
-            data, FLAGS.split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
-        )
-        with input_pipeline.damage_named(data.records_dir):
-            predicted = prediction.predict(run.model, dataset, clips, temporal_ground_truth=given)
+        predicted = {}
+        sources = {FLAGS.split: clips}
+        if absent_clips:
+            sources[absent_split] = absent_clips
+        for split, found in sources.items():
+            dataset = input_pipeline.from_config(
+                data, split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
+            )
+            with input_pipeline.damage_named(data.records_dir):
+                predicted |= prediction.predict(
+                    run.model, dataset, found, temporal_ground_truth=given
+                )
     about = {
         "split": FLAGS.split,
         "temporal_ground_truth": given,
@@ -242,7 +259,27 @@ def format_scores(scores: Mapping[str, Any]) -> str:
         intervals=intervals and {title: intervals[group] for group, title in ROWS.items()},
     )
     counted = f"{scores['sentences']} sentences about {scores['videos']} videos"
-    return f"Protocol {scores['protocol']}, {counted}{noted}:\n{table}"
+    parts = [f"Protocol {scores['protocol']}, {counted}{noted}:\n{table}"]
+    if pairs := scores.get("pairs"):
+        parts.append(format_pairs(pairs))
+    if absent := scores.get("absent"):
+        parts.append(
+            f"Absent sentences: {absent['sentences']}, AUROC {absent['AUROC']:.4f}, "
+            f"{absent['false_alarms']:.2%} false alarms and {absent['misses']:.2%} misses at a "
+            f"score of {absent['threshold']}"
+        )
+    return "\n".join(parts)
+
+
+def format_pairs(pairs: Mapping[str, Any]) -> str:
+    """Formats the metrics of minimal pairs as a table with a header line."""
+    titles = {kind: f"{kind} (n={row['pairs']})" for kind, row in pairs.items()}
+    table = format_table(
+        {titles[kind]: row for kind, row in pairs.items()},
+        columns=minimal_pairs.PAIR_METRICS,
+        intervals={titles[kind]: row.get("confidence_intervals") for kind, row in pairs.items()},
+    )
+    return f"Minimal pairs of which both sentences exceed the threshold:\n{table}"
 
 
 if __name__ == "__main__":

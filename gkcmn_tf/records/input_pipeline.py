@@ -60,8 +60,8 @@ def from_config(
 
     Raises:
         FileNotFoundError: the folder has no records of the split.
-        ValueError: the split has no sentences, or the batch size is not a multiple of the number
-            of replicas.
+        ValueError: the split has no sentences, a training split has absent sentences, or the batch
+            size is not a multiple of the number of replicas.
         tf.errors.NotFoundError: (during iteration) the features of a video are missing.
         tf.errors.InvalidArgumentError: (during iteration) the features of a video end before the
             clip; the message names the file.
@@ -163,11 +163,17 @@ class _Examples:
         self.seed = seed
         paths = clip_records.clip_shards(config.records_dir, split)
         clips = read_records(paths)
-        sentences = [clip_records.count_sentences(clip) for clip in clips]
+        counts = [clip_records.count_sentences(clip) for clip in clips]
+        sentences = [count for count, _ in counts]
         if not sum(sentences):
             raise ValueError(
                 f"{config.records_dir}: split {split!r} has no sentences; see manifest.json for "
                 "the sentences that data.prepare skipped"
+            )
+        if seed is not None and (absent := sum(absent for _, absent in counts)):
+            raise ValueError(
+                f"data.train_split: {split!r} has {absent} absent sentence(s), which have no tube "
+                "to train on; leave its splits that end in _absent out"
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.count = sum(groups)
@@ -219,10 +225,12 @@ class _Examples:
         inside = (frames >= segments[:, :1]) & (frames < segments[:, 1:])
         box_mask = inside & (step < num_steps)
         rows = tf.where(box_mask, first_rows + frames - segments[:, :1], 0)
+        # A row to gather if all sentences are absent.
+        known_boxes = tf.pad(clip["sentence/boxes"], [[0, 1], [0, 0]])
         size = tf.cast(
             tf.stack([clip["width"], clip["height"], clip["width"], clip["height"]]), tf.float32
         )
-        boxes = tf.clip_by_value(tf.gather(clip["sentence/boxes"], rows) / size, 0.0, 1.0)
+        boxes = tf.clip_by_value(tf.gather(known_boxes, rows) / size, 0.0, 1.0)
         begin, end, num_steps = (tf.cast(x, tf.float32) for x in (begin, end, num_steps))
         segment = steps.frames_to_steps(tf.cast(segments, tf.float32), begin, end, num_steps)
         return {
