@@ -324,6 +324,12 @@ def count_sentences(serialized: bytes) -> tuple[int, int]:
     return len(ends), sum(end == 0 for end in ends)
 
 
+def video_id(serialized: bytes) -> str:
+    """Id of the video of a `Clip` record."""
+    fields = tf.train.Example.FromString(serialized).features.feature
+    return fields["video_id"].bytes_list.value[0].decode()
+
+
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
     """Yields the clips of one or several splits (see `clip_shards`), shard by shard.
 
