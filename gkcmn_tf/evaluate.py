@@ -9,7 +9,8 @@ Examples:
 The first command grounds every sentence of the split and writes predictions.json, gt.json and
 metrics.json to --output_dir. With --temporal_ground_truth, the true segments are used (Table 2 of
 the paper). With --trivial_guess, each prediction is the whole clip with the mean box of the
-training split instead of the output of the model.
+training split instead of the output of the model; with --best_segment too, the part of the clip
+that is best for the training split.
 
 The second command scores files in the format of `gkcmn_tf.evaluation.tube_files`. It requires
 neither a model nor TensorFlow.
@@ -53,6 +54,7 @@ MODEL_FLAGS = (
     "output_dir",
     "temporal_ground_truth",
     "trivial_guess",
+    "best_segment",
     "batch_size",
 )
 
@@ -65,6 +67,12 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Output folder; default: --model_dir.")
     flags.DEFINE_boolean("temporal_ground_truth", False, "Use the true segments (Table 2).")
     flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess instead of a model.")
+    flags.DEFINE_boolean(
+        "best_segment",
+        False,
+        "With --trivial_guess: instead of the whole clip, the part with the best m_tIoU for the "
+        "ground truth that the mean box is computed from.",
+    )
     flags.DEFINE_integer("batch_size", 16, "Number of clips per batch.", lower_bound=1)
     flags.DEFINE_string("ground_truth", None, "Ground truth file.")
     flags.DEFINE_string("predictions", None, "Predictions file to score against --ground_truth.")
@@ -132,12 +140,15 @@ def check_flags() -> None:
         source = "--ground_truth and --trivial_guess"
         incompatible = given.intersection(MODEL_FLAGS) - {
             "trivial_guess",
+            "best_segment",
             "temporal_ground_truth",
         }
     else:
         raise app.UsageError(
             "expected --model_dir, or --ground_truth with --predictions or --trivial_guess"
         )
+    if FLAGS.best_segment and not FLAGS.trivial_guess:
+        raise app.UsageError("--best_segment: only with --trivial_guess")
     if incompatible:
         names = ", ".join(f"--{name}" for name in sorted(incompatible))
         raise app.UsageError(f"{names}: not with {source}")
@@ -160,17 +171,13 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
     truth = prediction.true_tubes(clips, pairs)
     given = FLAGS.temporal_ground_truth
     absent_split = clip_records.absent_split(data.records_dir, FLAGS.split)
-    absent_clips = []
+    absent_clips, guess = [], {}
     if absent_split and not given:
         absent_clips = list(clip_records.read_clips(data.records_dir, absent_split))
         truth += prediction.true_tubes(absent_clips)
     if FLAGS.trivial_guess:
         train_clips = clip_records.read_clips(data.records_dir, data.train_split)
-        predicted = trivial_guess.guess_tubes(
-            truth,
-            trivial_guess.mean_box(prediction.true_tubes(train_clips)),
-            temporal_ground_truth=given,
-        )
+        predicted, guess = guess_from(truth, prediction.true_tubes(train_clips))
     else:
         predicted = {}
         sources = {FLAGS.split: clips}
@@ -187,6 +194,7 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
     about = {
         "split": FLAGS.split,
         "temporal_ground_truth": given,
+        **guess,
         "resampled_fps": run.features.get("fps"),
         "unknown_word_share": run.tokenizer.unknown_share(
             sentence.text for clip in clips for sentence in clip.sentences
@@ -203,13 +211,28 @@ def guess_from_files(
     train = ground_truth
     if FLAGS.train_ground_truth:
         train = tube_files.load_ground_truth(FLAGS.train_ground_truth)
-    given = FLAGS.temporal_ground_truth
-    box = trivial_guess.mean_box(train)
-    where = "true segment" if given else "whole clip"
+    predictions, guess = guess_from(ground_truth, train)
+    where = "whole clip"
+    if FLAGS.temporal_ground_truth:
+        where = "true segment"
+    elif FLAGS.best_segment:
+        where = "part {:.3f} to {:.3f} of the clip".format(*guess["segment"])
     note = "" if FLAGS.train_ground_truth else ", the scored file itself"
     print(f"Trivial guess: the {where} with the mean box of {box_file}{note}")
-    about = {"temporal_ground_truth": given, "mean_box": box.tolist(), "mean_box_of": box_file}
-    return trivial_guess.guess_tubes(ground_truth, box, temporal_ground_truth=given), about
+    about = {"temporal_ground_truth": FLAGS.temporal_ground_truth, "mean_box_of": box_file}
+    return predictions, about | guess
+
+
+def guess_from(
+    ground_truth: Sequence[tubes.GroundTruth], train: Sequence[tubes.GroundTruth]
+) -> tuple[dict[str, tubes.Tube], dict[str, Any]]:
+    """Returns the trivial guess, and its mean box and segment computed from `train`."""
+    box = trivial_guess.mean_box(train)
+    segment = trivial_guess.best_segment(train) if FLAGS.best_segment else (0.0, 1.0)
+    predictions = trivial_guess.guess_tubes(
+        ground_truth, box, segment=segment, temporal_ground_truth=FLAGS.temporal_ground_truth
+    )
+    return predictions, {"mean_box": box.tolist(), "segment": list(segment)}
 
 
 def write_tubes(

@@ -1,16 +1,23 @@
-"""Absent sentences and minimal pairs, from records to the printed table."""
+"""Absent sentences, minimal pairs and blind models, from records to the printed table."""
 
+import dataclasses
+import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from gkcmn_tf import config as configs
+from gkcmn_tf.features import feature_records
 from gkcmn_tf.files import read_json
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Pair, Sentence
+from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.training import run_folder
 from tests.gkcmn_tf import tiny_records
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -95,3 +102,60 @@ def test_the_true_segments_leave_absent_sentences_out(run, tmp_path):
     scores = read_json(str(tmp_path / "metrics.json"))
     assert "absent" not in scores
     assert scores["pairs"]["moved"]["tIoU@0.5"] == 1
+
+
+@pytest.mark.parametrize("blind", ["sentence_only", "video_only"])
+def test_a_blind_model_does_not_see_what_is_withheld(blind, run, tmp_path):
+    """Changes the features of all videos, or the sentences about one, and compares tubes."""
+    records = run.parent
+    call(
+        "gkcmn_tf.train",
+        "--experiment=bm",
+        f"--config_file={records}/config.yaml",
+        f"--params_override=data.records_dir={records},data.blind={blind},train.steps=2,"
+        "train.eval_interval=2",
+        f"--model_dir={tmp_path}/run",
+    )
+    changed = tmp_path / "records"
+    shutil.copytree(records, changed, ignore=shutil.ignore_patterns("run"))
+    clips = list(clip_records.read_clips(str(records), "val"))
+    rng = np.random.default_rng(5)
+    if blind == "sentence_only":
+        for clip in clips:
+            shape = (6, tiny_records.SIZE, tiny_records.SIZE, tiny_records.CHANNELS)
+            features = rng.random(shape).astype("float16")
+            made = feature_records.VideoFeatures(
+                clip.video_id, 25.0, 64, 48, tiny_records.FRAMES, features
+            )
+            feature_records.write_video_features(str(changed), made)
+        same = {s.id for clip in clips for s in clip.sentences}
+    else:
+        asked = [dataclasses.replace(s, text="cat cat cat") for s in clips[0].sentences]
+        first = dataclasses.replace(clips[0], sentences=tuple(asked))
+        clip_records.write_clips(str(changed), "val", [first, *clips[1:]], 1)
+        same = {s.id for s in asked}
+    found = []
+    for folder in (records, changed):
+        output = tmp_path / folder.name
+        call(
+            "gkcmn_tf.evaluate",
+            f"--model_dir={tmp_path}/run",
+            f"--records_dir={folder}",
+            "--split=val",
+            f"--output_dir={output}",
+        )
+        found.append(read_json(str(output / "predictions.json")))
+    assert {name for name in same if found[0][name] == found[1][name]} == same
+    if blind == "sentence_only":
+        # Other sentences have other tubes or scores: the model sees them.
+        assert len({json.dumps(found[0][name]) for name in same}) > 1
+    statistics = read_json(str(tmp_path / "run" / "training_statistics.json"))
+    assert np.isfinite(statistics["features"]["distance"]["max"])
+
+
+def test_a_blind_model_is_not_for_grounding():
+    config = configs.load("bm", params_override="data.blind=one_frame")
+    tokenizer = Tokenizer(["dog"], config.data.max_words)
+    blind = run_folder.Run(config, tokenizer, {}, model=None, step=2, model_dir="runs/blind")
+    with pytest.raises(ValueError, match=r"runs/blind: was trained with data\.blind"):
+        blind.as_trained_model()
