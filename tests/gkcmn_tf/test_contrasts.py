@@ -1,7 +1,6 @@
 """Absent sentences, minimal pairs and blind models, from records to the printed table."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import shutil
@@ -146,9 +145,6 @@ def test_a_blind_model_does_not_see_what_is_withheld(blind, run, tmp_path):
         )
         found.append(read_json(str(output / "predictions.json")))
     assert {name for name in same if found[0][name] == found[1][name]} == same
-    if blind == "sentence_only":
-        # Other sentences have other tubes or scores: the model sees them.
-        assert len({json.dumps(found[0][name]) for name in same}) > 1
     statistics = read_json(str(tmp_path / "run" / "training_statistics.json"))
     assert np.isfinite(statistics["features"]["distance"]["max"])
 
