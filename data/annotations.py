@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gkcmn_tf import json_fields
-from gkcmn_tf.records.clip_records import Clip
+from gkcmn_tf.records.clip_records import Clip, Pair
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.tubes import QTYPES
 from gkcmn_tf.video.box_interpolation import interpolate_boxes
@@ -52,6 +52,7 @@ class SplitAnnotations:
         in_file_frames: ids of the videos whose annotations count the frames of the file. The frames
             of others are those of the annotated video, which may have been re-encoded at another
             frame rate since.
+        pairs: minimal pairs of sentences, of which some may be skipped.
     """
 
     clips: list[Clip] = dataclasses.field(default_factory=list)
@@ -59,6 +60,7 @@ class SplitAnnotations:
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     notices: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     in_file_frames: set[str] = dataclasses.field(default_factory=set)
+    pairs: list[Pair] = dataclasses.field(default_factory=list)
 
     @property
     def kept(self) -> int:
@@ -197,6 +199,9 @@ def _map_clip(clip, map_segment, map_boxes, reason, *, fps, frame_count):
     """Maps a clip and its sentences to other frames; skips sentences without a frame."""
     kept, skipped = [], []
     for sentence in clip.sentences:
+        if sentence.is_absent:
+            kept.append(sentence)
+            continue
         begin, end = map_segment(sentence.begin, sentence.end)
         if begin == end:
             segment = f"segment [{sentence.begin}, {sentence.end})"

@@ -5,7 +5,9 @@ from typing import Any
 
 from absl import flags
 
-from . import annotations, custom, hcstvg, vidstg
+from gkcmn_tf.records.clip_records import ABSENT_SUFFIX
+
+from . import annotations, custom, hcstvg, vidstg, vidstg_contrasts
 from .annotations import SplitAccount, SplitAnnotations
 
 FLAGS = flags.FLAGS
@@ -64,10 +66,10 @@ def _check_folders(values: Mapping[str, Any]) -> bool:
 
 
 def read_annotations() -> dict[str, SplitAnnotations]:
-    """Reads the annotations of the selected splits.
+    """Reads the annotations of the selected splits, with absent sentences as splits of their own.
 
     Returns:
-        `SplitAnnotations` by split.
+        `SplitAnnotations` by split; those of absent sentences by `SPLIT_absent`.
 
     Raises:
         FileNotFoundError: a split has no annotation file, or VidOR annotations are missing.
@@ -80,9 +82,16 @@ def read_annotations() -> dict[str, SplitAnnotations]:
     else:
         source = FLAGS.video_dir
     read = READERS[FLAGS.dataset].read_split
-    return {
-        split: read(split, FLAGS.annotation_dir, source, FLAGS.limit) for split in _find_splits()
-    }
+    found = {}
+    for split in _find_splits():
+        found[split] = read(split, FLAGS.annotation_dir, source, FLAGS.limit)
+        if FLAGS.dataset == "vidstg":
+            absent = vidstg_contrasts.read_absent(
+                split, FLAGS.annotation_dir, found[split], FLAGS.limit
+            )
+            if absent is not None:
+                found[split + ABSENT_SUFFIX] = absent
+    return found
 
 
 def account_annotations() -> dict[str, SplitAccount]:

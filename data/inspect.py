@@ -256,8 +256,10 @@ def draw_sentence(
         fps: frame rate of resampled records, in frames per second; None without resampling.
 
     Raises:
-        ValueError: the video has fewer frames than the record.
+        ValueError: the video has fewer frames than the record, or the sentence is absent.
     """
+    if sentence.is_absent:
+        raise ValueError(f"{sentence.id}: the sentence describes nothing in its clip; no tube")
     info = reading.probe(video_path)
     # Boxes are in pixels of the annotated frame size, which may differ from the file's.
     scale = np.tile([info.width / clip.width, info.height / clip.height], 2)

@@ -46,6 +46,7 @@ SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
 LONG_SPLIT_OF_TWENTY = ("train",) * 10 + ("val",) + ("test",) * 9
 SETTINGS = ("default", "long")
 LONG_VERSION = "1.0"
+MOST_VIDEOS = 1_000_000  # of a seed, for the ids of the videos
 SPLITS = ("train", "val", "test")
 VIDOR_FOLDERS = {"train": "training", "val": "training", "test": "validation"}
 SHORT_CLIP = 0.25  # share of records whose clip is a part of the video
@@ -161,7 +162,7 @@ def make_shapes(
         scene = shapes_scene.sample_scene(
             drawing, num_frames=num_frames, min_objects=min_objects, max_objects=max_objects
         )
-        vid = str(1_000_000_000 + seed * 1_000_000 + number)
+        vid = str(1_000_000_000 + seed * MOST_VIDEOS + number)
         path = f"{1000 + number // 100}/{vid}"
         _write_files(output_dir, split, path, scene, vid, indent=1)
         annotations[split] += vidstg_records(wording, scene, vid)
@@ -293,8 +294,24 @@ def choose_long_sentences(
 
 def long_candidates(seed: int, knobs: long_scene.Knobs, number: int) -> long_records.Candidates:
     """Returns a scene of the long setting and all that can be said about it."""
-    scene = long_scene.sample_scene(np.random.default_rng([seed, number, 0]), knobs)
+    scene = _sample_long_scene(seed, knobs, number)
     return long_records.Candidates(scene, np.random.default_rng([seed, number, 2]))
+
+
+def long_scene_of(seed: int, knobs: long_scene.Knobs, vid: str) -> shapes_scene.Scene:
+    """Returns the scene of a video of the long setting, by the id of the video.
+
+    Raises:
+        ValueError: the data set with this seed has no such video.
+    """
+    number = int(vid) - int(_long_video(seed, 0)[1]) if vid.isdecimal() else -1
+    if not 0 <= number < MOST_VIDEOS:
+        raise ValueError(f"video {vid}: not in the long setting with seed {seed}")
+    return _sample_long_scene(seed, knobs, number)
+
+
+def _sample_long_scene(seed, knobs, number):
+    return long_scene.sample_scene(np.random.default_rng([seed, number, 0]), knobs)
 
 
 def parse_knobs(assignments: Sequence[str]) -> long_scene.Knobs:
@@ -327,7 +344,7 @@ def _count(annotations, files):
 
 def _long_video(seed, number):
     """Returns split, id and path (without suffix) of a video of the long setting."""
-    vid = str(2_000_000_000 + seed * 1_000_000 + number)
+    vid = str(2_000_000_000 + seed * MOST_VIDEOS + number)
     return LONG_SPLIT_OF_TWENTY[number % 20], vid, f"{2000 + number // 100}/{vid}"
 
 
@@ -369,13 +386,8 @@ def _categories(scene):
 
 
 def vidor_annotation(scene: shapes_scene.Scene, vid: str, video_path: str) -> dict:
-    """Returns a scene as VidOR JSON; boxes at every frame, rounded outwards to whole pixels."""
-    limits = [scene.width, scene.height, scene.width, scene.height]
-    boxes = {}
-    for thing in scene.objects:
-        exact = thing.boxes()
-        outward = np.concatenate([np.floor(exact[:, :2]), np.ceil(exact[:, 2:])], axis=1)
-        boxes[thing.tid] = np.clip(outward, 0, limits).astype(int).tolist()
+    """Returns a scene as VidOR JSON, with boxes at every frame in whole pixels."""
+    boxes = pixel_boxes(scene)
     names = ("xmin", "ymin", "xmax", "ymax")
     return {
         "version": "shapes",
@@ -401,6 +413,17 @@ def vidor_annotation(scene: shapes_scene.Scene, vid: str, video_path: str) -> di
         ],
         "relation_instances": [_relation(event) for event in _events(scene) if event.clear],
     }
+
+
+def pixel_boxes(scene: shapes_scene.Scene) -> dict[int, list[list[int]]]:
+    """Returns the boxes of each object at every frame, rounded outwards to whole pixels."""
+    limits = [scene.width, scene.height, scene.width, scene.height]
+    boxes = {}
+    for thing in scene.objects:
+        exact = thing.boxes()
+        outward = np.concatenate([np.floor(exact[:, :2]), np.ceil(exact[:, 2:])], axis=1)
+        boxes[thing.tid] = np.clip(outward, 0, limits).astype(int).tolist()
+    return boxes
 
 
 def _events(scene):

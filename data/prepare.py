@@ -10,6 +10,9 @@ The input files are documented in `data.vidstg`, `data.hcstvg` and `data.custom`
 The features of each video are computed once. To resume an interrupted run, repeat the command.
 Skipped sentences are listed with reasons in manifest.json.
 
+Absent sentences of a split (see `data.vidstg_contrasts`) become a split SPLIT_absent, which
+gkcmn_tf.evaluate reads with SPLIT.
+
 Features are extracted by an Apache Beam pipeline; see data.extract_features. On a cluster:
     python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
 
@@ -246,6 +249,9 @@ def fit_to_video(
         return None, [Skipped(sentence.id, reason) for sentence in clip.sentences]
     kept, skipped = [], []
     for sentence in clip.sentences:
+        if sentence.is_absent:
+            kept.append(sentence)
+            continue
         end = min(sentence.end, decoded.frame_count)
         if sentence.begin >= end:
             reason = (
@@ -319,6 +325,8 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
     clips, skipped, between_frames = _fit_clips(annotations, videos, failures, fps)
     num_shards = max(1, -(-len(clips) // CLIPS_PER_SHARD))
     shards = clip_records.write_clips(output_dir, split, clips, num_shards)
+    pairs = _kept_pairs(annotations.pairs, clips)
+    clip_records.write_pairs(output_dir, split, pairs)
     video_notices = _video_notices(annotations, videos)
     _warn(split, skipped, video_notices)
     if not clips:
@@ -328,6 +336,7 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
         notices["sentences_between_resampled_frames"] += between_frames
     return {
         **_counts(clips, skipped),
+        **({"pairs": len(pairs)} if pairs else {}),
         "shards": [os.path.relpath(shard, output_dir) for shard in shards],
         "notices": {
             **dict(sorted(notices.items())),
@@ -338,6 +347,12 @@ def _write_split(split, annotations, videos, failures, output_dir, fps):
         "video_notices": video_notices,
         "skipped": [dataclasses.asdict(sentence) for sentence in skipped],
     }
+
+
+def _kept_pairs(pairs, clips):
+    """Returns the pairs of which both sentences are in the clips."""
+    kept = {sentence.id for clip in clips for sentence in clip.sentences}
+    return [pair for pair in pairs if pair.first in kept and pair.second in kept]
 
 
 def _fit_clips(annotations, videos, failures, fps):

@@ -33,9 +33,9 @@ class SplitMeasures:
         num_videos: number of videos.
         vocabulary: words after standardisation.
         values: arrays by name of `MEASURES`, float `[clips]` for clip measures (`clip_steps` is
-            before subsampling), else float `[sentences]`. `segment_share_of_clip` and
-            `segment_middle_in_clip` are relative to the clip's length; `box_share_of_frame` is the
-            mean box area of a tube relative to the frame's area.
+            before subsampling), else float `[sentences]`; absent sentences have no tube measures.
+            `segment_share_of_clip` and `segment_middle_in_clip` are relative to the clip's length;
+            `box_share_of_frame` is the mean box area of a tube relative to the frame's area.
     """
 
     num_videos: int
@@ -84,6 +84,8 @@ def _measure_split(folder, split, num_clips):
         clip_rows.append((length, length / clip.fps, windows_in(length)))
         for sentence in clip.sentences:
             texts.append(sentence.text)
+            if sentence.is_absent:
+                continue
             frames = sentence.end - sentence.begin
             middle = (sentence.begin + sentence.end) / 2 - clip.begin
             sides = np.float64(sentence.boxes[:, 2:]) - sentence.boxes[:, :2]

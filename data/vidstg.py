@@ -39,6 +39,7 @@ from gkcmn_tf.json_fields import (
 from gkcmn_tf.records.clip_records import Clip, Sentence
 
 from . import annotations as annotated
+from . import vidstg_contrasts
 from .annotations import Skipped, SplitAccount, SplitAnnotations, Track, TrueSegment
 
 ANNOTATION_FILES = ("SPLIT_annotations.json",)
@@ -172,7 +173,7 @@ def read_split(
 
     Raises:
         FileNotFoundError: the split has no annotation file.
-        ValueError: that file is not a JSON list.
+        ValueError: that file is not a JSON list, or the minimal pairs are invalid.
     """
     account, by_video = _read_sentences(split, annotation_dir, limit)
     annotations = SplitAnnotations(skipped=account.skipped)
@@ -193,6 +194,7 @@ def read_split(
     annotations.clips = annotated.merge_clips(clips)
     annotations.notices["repeated_sentences"] = _count_repeated(annotations.clips)
     annotations.skipped.sort(key=lambda skipped: skipped.id)
+    annotations.pairs = vidstg_contrasts.read_pairs(split, annotation_dir)
     return annotations
 
 

@@ -25,6 +25,7 @@ from gkcmn_tf.files import write_text
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.records import blinding
 
 PARAMS_FILE = "params.yaml"
 
@@ -97,6 +98,8 @@ class DataConfig(hyperparams.Config):
         word_vectors: `glove.6B.50d` (the vectors that the extra `glove` installs; they need a
             `word_width` of 50, and 2, 5 or 10 `attention_heads`), or a GloVe text file (plain or
             .gz); empty trains word vectors from scratch.
+        blind: part of the input that is withheld, in training and evaluation (see
+            `gkcmn_tf.records.blinding`).
     """
 
     records_dir: str = ""
@@ -110,6 +113,7 @@ class DataConfig(hyperparams.Config):
     queries_per_clip: int = 1
     min_word_count: int = 1
     word_vectors: str = ""
+    blind: str = "none"
 
 
 @dataclasses.dataclass
@@ -216,6 +220,7 @@ CHOICES = {
     "model.gkcmn.sentence_pooling": ("mean", "max", "attention"),
     "model.gkcmn.offset_unit": ("step", "width"),
     "model.bm.sentence_pooling": ("mean", "max", "attention"),
+    "data.blind": blinding.BLIND,
     "runtime.distribution_strategy": ("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
     "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
 }

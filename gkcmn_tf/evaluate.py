@@ -9,7 +9,8 @@ Examples:
 The first command grounds every sentence of the split and writes predictions.json, gt.json and
 metrics.json to --output_dir. With --temporal_ground_truth, the true segments are used (Table 2 of
 the paper). With --trivial_guess, each prediction is the whole clip with the mean box of the
-training split instead of the output of the model.
+training split instead of the output of the model; with --best_segment too, the part of the clip
+that is best for the training split.
 
 The second command scores files in the format of `gkcmn_tf.evaluation.tube_files`. It requires
 neither a model nor TensorFlow.
@@ -20,6 +21,10 @@ The third command scores the trivial guess, with the mean box of --train_ground_
 The output is a table of m_tIoU, m_vIoU, vIoU@0.3, vIoU@0.5 and m_sIoU for all, declarative and
 interrogative sentences, with 95 % confidence intervals. `gkcmn_tf.evaluation.metrics` defines the
 metrics. The metrics file also contains the scores of each sentence.
+
+If the split has minimal pairs or absent sentences, as the long setting of the shapes data set has,
+their metrics follow (`gkcmn_tf.evaluation.minimal_pairs` and `absence`). Absent sentences are not
+evaluated with --temporal_ground_truth.
 
 Records with resampled videos (data.prepare --fps) are scored on the resampled frames. metrics.json
 then has the frame rate in "resampled_fps"; otherwise it is null. "unknown_word_share" is the share
@@ -33,7 +38,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from gkcmn_tf import program, tubes
-from gkcmn_tf.evaluation import bootstrap, metrics, trivial_guess, tube_files
+from gkcmn_tf.evaluation import bootstrap, metrics, minimal_pairs, trivial_guess, tube_files
 from gkcmn_tf.evaluation.metrics_table import format_table
 from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.files import write_json
@@ -49,6 +54,7 @@ MODEL_FLAGS = (
     "output_dir",
     "temporal_ground_truth",
     "trivial_guess",
+    "best_segment",
     "batch_size",
 )
 
@@ -61,6 +67,12 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Output folder; default: --model_dir.")
     flags.DEFINE_boolean("temporal_ground_truth", False, "Use the true segments (Table 2).")
     flags.DEFINE_boolean("trivial_guess", False, "Score the trivial guess instead of a model.")
+    flags.DEFINE_boolean(
+        "best_segment",
+        False,
+        "With --trivial_guess: instead of the whole clip, the part with the best m_tIoU for the "
+        "ground truth that the mean box is computed from.",
+    )
     flags.DEFINE_integer("batch_size", 16, "Number of clips per batch.", lower_bound=1)
     flags.DEFINE_string("ground_truth", None, "Ground truth file.")
     flags.DEFINE_string("predictions", None, "Predictions file to score against --ground_truth.")
@@ -128,12 +140,15 @@ def check_flags() -> None:
         source = "--ground_truth and --trivial_guess"
         incompatible = given.intersection(MODEL_FLAGS) - {
             "trivial_guess",
+            "best_segment",
             "temporal_ground_truth",
         }
     else:
         raise app.UsageError(
             "expected --model_dir, or --ground_truth with --predictions or --trivial_guess"
         )
+    if FLAGS.best_segment and not FLAGS.trivial_guess:
+        raise app.UsageError("--best_segment: only with --trivial_guess")
     if incompatible:
         names = ", ".join(f"--{name}" for name in sorted(incompatible))
         raise app.UsageError(f"{names}: not with {source}")
@@ -152,24 +167,34 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         data.records_dir = FLAGS.records_dir
     run_folder.check_features(run)
     clips = list(clip_records.read_clips(data.records_dir, FLAGS.split))
-    truth = prediction.true_tubes(clips)
+    pairs = clip_records.read_pairs(data.records_dir, FLAGS.split)
+    truth = prediction.true_tubes(clips, pairs)
     given = FLAGS.temporal_ground_truth
+    absent_split = clip_records.absent_split(data.records_dir, FLAGS.split)
+    absent_clips, guess = [], {}
+    if absent_split and not given:
+        absent_clips = list(clip_records.read_clips(data.records_dir, absent_split))
+        truth += prediction.true_tubes(absent_clips)
     if FLAGS.trivial_guess:
         train_clips = clip_records.read_clips(data.records_dir, data.train_split)
-        predicted = trivial_guess.guess_tubes(
-            truth,
-            trivial_guess.mean_box(prediction.true_tubes(train_clips)),
-            temporal_ground_truth=given,
-        )
+        predicted, guess = guess_from(truth, prediction.true_tubes(train_clips))
     else:
-        dataset = input_pipeline.from_config(
-            data, FLAGS.split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
-        )
-        with input_pipeline.damage_named(data.records_dir):
-            predicted = prediction.predict(run.model, dataset, clips, temporal_ground_truth=given)
+        predicted = {}
+        sources = {FLAGS.split: clips}
+        if absent_clips:
+            sources[absent_split] = absent_clips
+        for split, found in sources.items():
+            dataset = input_pipeline.from_config(
+                data, split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
+            )
+            with input_pipeline.damage_named(data.records_dir):
+                predicted |= prediction.predict(
+                    run.model, dataset, found, temporal_ground_truth=given
+                )
     about = {
         "split": FLAGS.split,
         "temporal_ground_truth": given,
+        **guess,
         "resampled_fps": run.features.get("fps"),
         "unknown_word_share": run.tokenizer.unknown_share(
             sentence.text for clip in clips for sentence in clip.sentences
@@ -186,13 +211,28 @@ def guess_from_files(
     train = ground_truth
     if FLAGS.train_ground_truth:
         train = tube_files.load_ground_truth(FLAGS.train_ground_truth)
-    given = FLAGS.temporal_ground_truth
-    box = trivial_guess.mean_box(train)
-    where = "true segment" if given else "whole clip"
+    predictions, guess = guess_from(ground_truth, train)
+    where = "whole clip"
+    if FLAGS.temporal_ground_truth:
+        where = "true segment"
+    elif FLAGS.best_segment:
+        where = "part {:.3f} to {:.3f} of the clip".format(*guess["segment"])
     note = "" if FLAGS.train_ground_truth else ", the scored file itself"
     print(f"Trivial guess: the {where} with the mean box of {box_file}{note}")
-    about = {"temporal_ground_truth": given, "mean_box": box.tolist(), "mean_box_of": box_file}
-    return trivial_guess.guess_tubes(ground_truth, box, temporal_ground_truth=given), about
+    about = {"temporal_ground_truth": FLAGS.temporal_ground_truth, "mean_box_of": box_file}
+    return predictions, about | guess
+
+
+def guess_from(
+    ground_truth: Sequence[tubes.GroundTruth], train: Sequence[tubes.GroundTruth]
+) -> tuple[dict[str, tubes.Tube], dict[str, Any]]:
+    """Returns the trivial guess, and its mean box and segment computed from `train`."""
+    box = trivial_guess.mean_box(train)
+    segment = trivial_guess.best_segment(train) if FLAGS.best_segment else (0.0, 1.0)
+    predictions = trivial_guess.guess_tubes(
+        ground_truth, box, segment=segment, temporal_ground_truth=FLAGS.temporal_ground_truth
+    )
+    return predictions, {"mean_box": box.tolist(), "segment": list(segment)}
 
 
 def write_tubes(
@@ -242,7 +282,27 @@ def format_scores(scores: Mapping[str, Any]) -> str:
         intervals=intervals and {title: intervals[group] for group, title in ROWS.items()},
     )
     counted = f"{scores['sentences']} sentences about {scores['videos']} videos"
-    return f"Protocol {scores['protocol']}, {counted}{noted}:\n{table}"
+    parts = [f"Protocol {scores['protocol']}, {counted}{noted}:\n{table}"]
+    if pairs := scores.get("pairs"):
+        parts.append(format_pairs(pairs))
+    if absent := scores.get("absent"):
+        parts.append(
+            f"Absent sentences: {absent['sentences']}, AUROC {absent['AUROC']:.4f}, "
+            f"{absent['false_alarms']:.2%} false alarms and {absent['misses']:.2%} misses at a "
+            f"score of {absent['threshold']}"
+        )
+    return "\n".join(parts)
+
+
+def format_pairs(pairs: Mapping[str, Any]) -> str:
+    """Formats the metrics of minimal pairs as a table with a header line."""
+    titles = {kind: f"{kind} (n={row['pairs']})" for kind, row in pairs.items()}
+    table = format_table(
+        {titles[kind]: row for kind, row in pairs.items()},
+        columns=minimal_pairs.PAIR_METRICS,
+        intervals={titles[kind]: row.get("confidence_intervals") for kind, row in pairs.items()},
+    )
+    return f"Minimal pairs of which both sentences exceed the threshold:\n{table}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ class Tube:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """A sentence with its true tube.
+    """A sentence with its true tube, if it has one.
 
     Example:
         >>> import numpy as np
@@ -165,7 +166,10 @@ class GroundTruth:
         frame_count: number of frames of the video.
         clip_begin: first frame of the clip.
         clip_end: end frame (exclusive) of the clip.
-        tube: the true tube, inside the clip.
+        tube: the true tube, inside the clip; None if the sentence is absent: it describes nothing
+            in the clip.
+        paired_with: for each minimal pair that this sentence is the first of, the kind (such as
+            `word`) by the id of the second one (see `gkcmn_tf.evaluation.minimal_pairs`).
     """
 
     id: str
@@ -177,7 +181,8 @@ class GroundTruth:
     frame_count: int
     clip_begin: int
     clip_end: int
-    tube: Tube
+    tube: Tube | None
+    paired_with: Mapping[str, str] = dataclasses.field(default_factory=dict, kw_only=True)
 
 
 def tube_from_steps(

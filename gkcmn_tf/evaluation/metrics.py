@@ -13,6 +13,9 @@ greater than R. A sentence without a prediction scores 0, as does a frame withou
 The scored frames depend on the protocol, see `gkcmn_tf.evaluation.protocols`. Confidence intervals
 are computed by a bootstrap over videos, see `gkcmn_tf.evaluation.bootstrap`.
 
+Sentences that describe nothing in their clip have no true tube and are not part of these metrics;
+see `gkcmn_tf.evaluation.absence`. For minimal pairs, see `gkcmn_tf.evaluation.minimal_pairs`.
+
 `gkcmn_tf.modeling.keras_metrics` has step-level versions of tIoU and vIoU for training.
 """
 
@@ -23,7 +26,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from gkcmn_tf.evaluation.absence import evaluate_absence
 from gkcmn_tf.evaluation.bootstrap import CONFIDENCE_LEVEL, bootstrap_intervals
+from gkcmn_tf.evaluation.minimal_pairs import evaluate_pairs
 from gkcmn_tf.evaluation.protocols import PROTOCOLS
 from gkcmn_tf.evaluation.tube_files import AnyTube
 from gkcmn_tf.metric_names import TABLE_METRICS, VIOU_THRESHOLDS
@@ -59,7 +64,7 @@ def temporal_iou(a: tuple[int, int], b: tuple[int, int]) -> float:
 def score_sentence(
     truth: GroundTruth, predicted: AnyTube | None, protocol: str
 ) -> dict[str, float]:
-    """`tIoU`, `vIoU` and `sIoU` of one sentence under a protocol in `PROTOCOLS`, in `[0, 1]`."""
+    """`tIoU`, `vIoU` and `sIoU` of a present sentence under a protocol of `PROTOCOLS`."""
     if predicted is None:
         return {"tIoU": 0.0, "vIoU": 0.0, "sIoU": 0.0}
     true = truth.tube
@@ -97,10 +102,10 @@ def evaluate_predictions(
     """Computes the metrics of predictions.
 
     Args:
-        ground_truth: the sentences to score.
+        ground_truth: the sentences to score, at least one of them present.
         predictions: predicted tubes by sentence id. Missing predictions score 0; predictions for
             unknown sentences are ignored. Both are counted in a warning, as are frames without a
-            box.
+            box. An absent sentence needs no prediction.
         protocol: a name in `PROTOCOLS`.
         bootstrap_samples: number of bootstrap samples for confidence intervals; 0 turns them off.
 
@@ -113,14 +118,19 @@ def evaluate_predictions(
         - `overall` and each of `tubes.QTYPES`: the `METRICS` in `[0, 1]`, None if the group has no
           sentences;
         - `confidence_intervals`: `level`, `samples`, and `[low, high]` of the `METRICS` by group,
-          None if the group has fewer than two videos; absent if turned off;
+          None if the group has fewer than two videos; missing if turned off;
+        - `absent`: result of `evaluate_absence`; missing without absent sentences, which no other
+          entry counts;
+        - `pairs`: result of `evaluate_pairs`; missing without minimal pairs;
         - `per_sentence`: `tIoU`, `vIoU` and `sIoU` by sentence id.
 
     Raises:
-        ValueError: the protocol is unknown, or `ground_truth` is empty.
+        ValueError: the protocol is unknown, or `ground_truth` has no present sentence.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: expected one of {list(PROTOCOLS)}, got {protocol!r}")
+    everything = ground_truth
+    ground_truth = [truth for truth in everything if truth.tube is not None]
     if not ground_truth:
         raise ValueError("ground_truth: no sentences to score")
     scores = [score_sentence(truth, predictions.get(truth.id), protocol) for truth in ground_truth]
@@ -132,7 +142,7 @@ def evaluate_predictions(
         "protocol": protocol,
         "sentences": len(ground_truth),
         "videos": len(set(videos)),
-        **_count_faults(ground_truth, predictions),
+        **_count_faults(everything, predictions),
         **{group: _means(values[rows]) for group, rows in groups.items()},
     }
     if bootstrap_samples:
@@ -144,16 +154,25 @@ def evaluate_predictions(
                 for group, rows in groups.items()
             },
         }
-    return results | {
-        "per_sentence": {truth.id: score for truth, score in zip(ground_truth, scores, strict=True)}
-    }
+    if len(everything) > len(ground_truth):
+        results["absent"] = evaluate_absence(everything, predictions)
+    per_sentence = {truth.id: score for truth, score in zip(ground_truth, scores, strict=True)}
+    pairs = evaluate_pairs(
+        ground_truth, per_sentence, tolerance=_TIE, bootstrap_samples=bootstrap_samples
+    )
+    if pairs:
+        results["pairs"] = pairs
+    return results | {"per_sentence": per_sentence}
 
 
 def _count_faults(ground_truth, predictions):
     """Counts missing and unknown predictions and frames without a box; warns of them."""
-    expected = {truth.id: predictions.get(truth.id) for truth in ground_truth}
+    known = {truth.id for truth in ground_truth}
+    expected = {
+        truth.id: predictions.get(truth.id) for truth in ground_truth if truth.tube is not None
+    }
     missing = [name for name, tube in expected.items() if tube is None]
-    unknown = sorted(predictions.keys() - expected.keys())
+    unknown = sorted(predictions.keys() - known)
     boxless = {
         name: tube.end - tube.begin - tube.num_boxes
         for name, tube in expected.items()

@@ -10,18 +10,23 @@ Examples:
 
 The study `open` compares alternatives for details that the paper does not specify, one at a time,
 with the default GKCMN. The study `features` compares features of random and of pre-trained I3D
-weights; it requires records made with `--i3d_weights=kinetics400` in RECORDS_DIR_kinetics400.
+weights; it requires records made with `--i3d_weights=kinetics400` in RECORDS_DIR_kinetics400. The
+study `blind` trains and evaluates GKCMN with a part of the input withheld
+(`gkcmn_tf.records.blinding`), and adds a constant tube.
 
 Each variant is trained once per seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
 temporal ground truth. To resume an interrupted run, repeat the command. The program writes
 tables.md and tables.json with mean and standard deviation over the seeds, and the results that the
-paper reports for VidSTG.
+paper reports for VidSTG. If the split has absent sentences and minimal pairs, a table of their
+metrics follows.
 
 GKCMN+ requires mirrored views of the training split (data.prepare --mirror); use --variants to
 exclude it.
 """
 
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -34,7 +39,7 @@ from absl import app, flags, logging
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
 from gkcmn_tf.evaluation.paired_seeds import paired_difference
-from gkcmn_tf.evaluation.studies import FEATURES, OPEN, STUDIES, VARIANTS, Variant
+from gkcmn_tf.evaluation.studies import BLIND, FEATURES, OPEN, STUDIES, VARIANTS, Variant
 from gkcmn_tf.files import read_json, write_json, write_text
 from gkcmn_tf.metric_names import TABLE_METRICS
 
@@ -130,6 +135,8 @@ def changes(
     if variant.weights == "kinetics400":
         records_dir = configs.load(variant.experiment, files, params_override).data.records_dir
         overrides.append(f"data.records_dir={records_dir.rstrip('/')}_kinetics400")
+    if variant.blind != "none":
+        overrides.append(f"data.blind={variant.blind}")
     if variant.length > 1:
         train = configs.load(variant.experiment, files, params_override).train
         overrides += [
@@ -140,7 +147,10 @@ def changes(
 
 
 def run_variant(name: str, seed: int) -> None:
-    """Trains and evaluates a variant; skips finished parts."""
+    """Trains and evaluates a variant; skips finished parts.
+
+    A constant tube is evaluated with the settings of the full model, which is trained if necessary.
+    """
     variant = VARIANTS[name]
     folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
     outputs = {False: folder, True: os.path.join(folder, "given")}
@@ -151,6 +161,27 @@ def run_variant(name: str, seed: int) -> None:
     }
     if not pending:
         return
+    guess = ()
+    model_dir = folder
+    if variant.constant:
+        run_variant("full", seed)
+        guess = ("--trivial_guess", "--best_segment")
+        model_dir = os.path.join(FLAGS.output_dir, "full", f"seed_{seed}")
+    else:
+        train_variant(variant, seed, folder)
+    for given, output in pending.items():
+        call(
+            "evaluate",
+            f"--model_dir={model_dir}",
+            f"--split={FLAGS.split}",
+            f"--output_dir={output}",
+            f"--temporal_ground_truth={json.dumps(given)}",
+            *guess,
+        )
+
+
+def train_variant(variant: Variant, seed: int, folder: str) -> None:
+    """Trains a variant in `folder`, or continues its training."""
     files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
     overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
     call(
@@ -161,14 +192,6 @@ def run_variant(name: str, seed: int) -> None:
         f"--model_dir={folder}",
         "--mode=train",
     )
-    for given, output in pending.items():
-        call(
-            "evaluate",
-            f"--model_dir={folder}",
-            f"--split={FLAGS.split}",
-            f"--output_dir={output}",
-            f"--temporal_ground_truth={json.dumps(given)}",
-        )
 
 
 def call(name: str, *arguments: str) -> None:
@@ -180,10 +203,17 @@ def call(name: str, *arguments: str) -> None:
 
 
 def read_scores(folder: str) -> dict:
-    """Metrics of a run: `found` without and `given` with temporal ground truth."""
+    """Metrics of a run.
+
+    Returns:
+        `found` without and `given` with temporal ground truth; `absent` and `pairs` if the split
+        has absent sentences and minimal pairs.
+    """
+    found = read_json(os.path.join(folder, "metrics.json"))
     return {
-        "found": read_json(os.path.join(folder, "metrics.json"))["overall"],
+        "found": found["overall"],
         "given": read_json(os.path.join(folder, "given", "metrics.json"))["overall"],
+        **{name: found[name] for name in ("absent", "pairs") if name in found},
     }
 
 
@@ -204,12 +234,16 @@ def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) ->
         ("Beyond the paper", OURS, "found", TABLE_METRICS, _plus_changes),
         ("Beyond the paper, with the temporal ground truth", OURS, "given", given_metrics, None),
         ("What the paper leaves open", OPEN, "found", TABLE_METRICS, _open_changes),
+        ("Without a part of the input", BLIND, "found", TABLE_METRICS, _blind_shares),
         ("Which features", FEATURES, "found", TABLE_METRICS, _feature_changes),
         ("Which features, with the temporal ground truth", FEATURES, "given", given_metrics, None),
     ):
         if scores.keys() >= set(names):
             parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
             parts += [comment(scores)] if comment else []
+    contrasts = [name for name, runs in scores.items() if all("absent" in run for run in runs)]
+    if contrasts:
+        parts.append(_contrast_table(scores, contrasts))
     head = f"Mean and standard deviation in percent over the seeds {', '.join(map(str, seeds))}."
     if any("| paper " in part for part in parts):
         head += (
@@ -230,6 +264,40 @@ def _table(scores, names, key, columns):
         beside = [f"{figure:.2f}" for figure in paper if all(papers)]
         lines.append([VARIANTS[name].title, *map(_spread, values.T), *beside])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+CONTRASTS = {
+    "AUROC": ("absent", "AUROC"),
+    "false alarms": ("absent", "false_alarms"),
+    "word vIoU@0.3": ("pairs", "word", "vIoU@0.3"),
+    "word vIoU@0.5": ("pairs", "word", "vIoU@0.5"),
+    "moved tIoU@0.5": ("pairs", "moved", "tIoU@0.5"),
+    "moved vIoU@0.3": ("pairs", "moved", "vIoU@0.3"),
+    "moved vIoU@0.5": ("pairs", "moved", "vIoU@0.5"),
+}
+
+
+def _contrast_table(scores, names):
+    """Metrics of absent sentences and of minimal pairs."""
+    first = scores[names[0]][0]
+    columns = {
+        title: path
+        for title, path in CONTRASTS.items()
+        if path[0] == "absent" or path[1] in first.get("pairs", {})
+    }
+    lines = [["", *columns], ["---"] + ["---:"] * len(columns)]
+    for name in names:
+        values = 100 * np.array(
+            [
+                [functools.reduce(operator.getitem, path, run) for path in columns.values()]
+                for run in scores[name]
+            ]
+        )
+        lines.append([VARIANTS[name].title, *map(_spread, values.T)])
+    counts = [f"{first['absent']['sentences']} absent sentences"]
+    counts += [f"{row['pairs']} {kind} pairs" for kind, row in first.get("pairs", {}).items()]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"### Absent sentences and minimal pairs\n\n{', '.join(counts)}:\n\n{table}"
 
 
 def _paper(name, key):
@@ -260,6 +328,17 @@ def _open_changes(scores):
 def _feature_changes(scores):
     """Difference in m_vIoU between the features of pre-trained and of random I3D weights."""
     return _change_lines(scores, ["kinetics400"], reference="random_i3d")
+
+
+def _blind_shares(scores):
+    """m_vIoU without a part of the input, as a share of that with the whole input."""
+    means = {name: np.mean([run["found"]["m_vIoU"] for run in scores[name]]) for name in BLIND}
+    lines = [
+        f"- {VARIANTS[name].title}: {mean / max(means['full'], 1e-9):.1%}"
+        for name, mean in means.items()
+        if name != "full"
+    ]
+    return "\n".join([f"m_vIoU as a share of that of {VARIANTS['full'].title}:", "", *lines])
 
 
 def _change_lines(scores, names, reference="full"):

@@ -1,5 +1,6 @@
 """Predicted and true tubes of the sentences of a split."""
 
+import collections
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import tqdm
 
 from gkcmn_tf import tubes
 from gkcmn_tf.modeling.grounding_model import GroundingModel
-from gkcmn_tf.records.clip_records import Clip
+from gkcmn_tf.records.clip_records import Clip, Pair
 
 
 def predict(
@@ -25,7 +26,8 @@ def predict(
         dataset: batches `(inputs, labels)` of the split.
         clips: clips of the same split, in the order of `clip_records.read_clips`, which
             `labels["index"]` refers to.
-        temporal_ground_truth: whether to use the true segments and predict boxes only (Table 2).
+        temporal_ground_truth: whether to use the true segments and predict boxes only (Table 2);
+            absent sentences have none and must not be in `clips`.
 
     Returns:
         tubes by sentence id.
@@ -58,8 +60,16 @@ def predict(
     return predictions
 
 
-def true_tubes(clips: Iterable[Clip]) -> list[tubes.GroundTruth]:
-    """True tubes of all sentences of `clips`, in order."""
+def true_tubes(clips: Iterable[Clip], pairs: Iterable[Pair] = ()) -> list[tubes.GroundTruth]:
+    """True tubes of all sentences of `clips`, in order.
+
+    Args:
+        clips: the clips.
+        pairs: minimal pairs of their sentences.
+    """
+    paired_with = collections.defaultdict(dict)
+    for pair in pairs:
+        paired_with[pair.first][pair.second] = pair.kind
     return [
         tubes.GroundTruth(
             id=sentence.id,
@@ -72,7 +82,10 @@ def true_tubes(clips: Iterable[Clip]) -> list[tubes.GroundTruth]:
             frame_count=clip.frame_count,
             clip_begin=clip.begin,
             clip_end=clip.end,
-            tube=tubes.Tube(sentence.begin, sentence.end, sentence.boxes),
+            tube=None
+            if sentence.is_absent
+            else tubes.Tube(sentence.begin, sentence.end, sentence.boxes),
+            paired_with=paired_with.get(sentence.id, {}),
         )
         for clip in clips
         for sentence in clip.sentences

@@ -20,6 +20,9 @@ class Variant:
         settings: overrides of model arguments.
         weights: I3D weights of the features; empty for those of the config. Records of
             `kinetics400` are read from the records folder with the suffix `_kinetics400`.
+        blind: value of `data.blind`.
+        constant: whether each prediction is the trivial guess with the best segment, instead of the
+            output of a model (see `trivial_guess`).
         length: factor by which the number of training steps is multiplied.
         paper: results in Tables 1 and 3, in the order of `TABLE_METRICS`.
         paper_given: results in Table 2, with temporal ground truth; the same without m_tIoU.
@@ -30,6 +33,8 @@ class Variant:
     config: str | None = None
     settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
     weights: str = ""
+    blind: str = "none"
+    constant: bool = False
     length: int = 1
     paper: tuple[float, ...] = ()
     paper_given: tuple[float, ...] = ()
@@ -79,5 +84,13 @@ FEATURES = {
         "Kinetics-400 I3D weights", weights="kinetics400", settings={"feature_dropout": 0.0}
     ),
 }
-STUDIES = {"paper": PAPER, "open": OPEN, "features": FEATURES}
-VARIANTS = PAPER | OPEN | FEATURES
+BLIND = {
+    "full": PAPER["full"],
+    "constant": Variant("constant tube", constant=True),
+    "sentence_only": Variant("sentence only", blind="sentence_only"),
+    "video_only": Variant("video only", blind="video_only"),
+    "one_frame": Variant("one frame only", blind="one_frame"),
+    "shuffled_frames": Variant("frames shuffled", blind="shuffled_frames"),
+}
+STUDIES = {"paper": PAPER, "open": OPEN, "features": FEATURES, "blind": BLIND}
+VARIANTS = PAPER | OPEN | FEATURES | BLIND

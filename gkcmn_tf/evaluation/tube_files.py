@@ -6,13 +6,17 @@ Predictions file, one JSON object:
 
 Sentences without a tube are null or absent, or have an empty segment (begin = end). Predicted
 segments may extend beyond the video, and frames may have no box. `score` is optional, 1 by default;
-the metrics do not use it.
+only the metrics of absent sentences use it.
 
 Ground truth file, one JSON list; segments lie inside the clip and have a box in every frame:
 
     [{"id": "ID", "vid": "VIDEO", "qtype": "declarative", "width": 640, "height": 360, "fps": 25.0,
       "frame_count": 400, "clip": {"begin": 0, "end": 300},
       "gt": {"begin": 3, "end": 5, "boxes": {"3": [x1, y1, x2, y2], "4": [...]}}}]
+
+A sentence that describes nothing in its clip (absent) has `"gt": null`. The first sentence of a
+minimal pair has `"paired_with": {"ID": "word"}`, the kind of each pair by the id of its second
+sentence, which is in the same file; see `gkcmn_tf.evaluation.minimal_pairs`.
 
 Ids are strings. Segments are half-open, in frames. Boxes are in pixels, for frames inside the
 segment only. Missing or invalid fields, duplicate keys, and frame numbers above
@@ -59,7 +63,7 @@ class PredictedTube:
         end: end frame (exclusive).
         frames: int64 `[n]`, the frames with a box in ascending order.
         boxes: `[n, 4]`, `x1 y1 x2 y2` in pixels.
-        score: the confidence of the system; not used by the metrics.
+        score: the confidence of the system; used by the metrics of absent sentences only.
     """
 
     begin: int
@@ -120,7 +124,8 @@ def ground_truth_to_json(entries: Iterable[GroundTruth]) -> list[dict[str, Any]]
             "fps": entry.fps,
             "frame_count": entry.frame_count,
             "clip": {"begin": entry.clip_begin, "end": entry.clip_end},
-            "gt": _true_segment(entry.tube),
+            "gt": None if entry.tube is None else _true_segment(entry.tube),
+            **({"paired_with": dict(entry.paired_with)} if entry.paired_with else {}),
         }
         for entry in entries
     ]
@@ -204,6 +209,13 @@ def load_ground_truth(path: str) -> list[GroundTruth]:
                 raise ValueError(f"id {sentence_id!r} occurs twice; ids must be unique")
         with json_fields.errors_in(f"{path}: sentence {sentence_id!r}"):
             entries[sentence_id] = _ground_truth(fields)
+    present = {name for name, entry in entries.items() if entry.tube is not None}
+    for name, entry in entries.items():
+        if unknown := sorted(entry.paired_with.keys() - present):
+            raise ValueError(
+                f"{path}: sentence {name!r}: paired_with: {unknown[0]!r} is not a sentence of the "
+                "file with a tube; remove the pair"
+            )
     return list(entries.values())
 
 
@@ -230,6 +242,29 @@ def _ground_truth(fields):
             f"clip: expected 0 <= begin < end <= frame_count={video['frame_count']}, "
             f"got [{clip_begin}, {clip_end})"
         )
+    paired_with = {}
+    if "paired_with" in fields:
+        paired_with = json_fields.json_object(fields, "paired_with")
+        for other in paired_with:
+            json_fields.text(fields, "paired_with", other)
+    if fields.get("gt", False) is None:
+        if paired_with:
+            raise ValueError("paired_with: a sentence without a tube (gt) is in no pair")
+        tube = None
+    else:
+        tube = _true_tube(fields, clip_begin, clip_end)
+    return GroundTruth(
+        id=fields["id"],
+        qtype=qtype,
+        clip_begin=clip_begin,
+        clip_end=clip_end,
+        tube=tube,
+        paired_with=dict(paired_with),
+        **video,
+    )
+
+
+def _true_tube(fields, clip_begin, clip_end):
     begin, end, frames, boxes = _segment_and_boxes(fields, "gt")
     if not clip_begin <= begin < end <= clip_end:
         raise ValueError(
@@ -242,14 +277,7 @@ def _ground_truth(fields):
         raise ValueError(
             f"gt.boxes: frame {frame}: missing box; every frame of [{begin}, {end}) needs one"
         )
-    return GroundTruth(
-        id=fields["id"],
-        qtype=qtype,
-        clip_begin=clip_begin,
-        clip_end=clip_end,
-        tube=Tube(begin, end, boxes),
-        **video,
-    )
+    return Tube(begin, end, boxes)
 
 
 def _segment(fields, *path):

@@ -7,6 +7,8 @@ A records folder contains
     features/VIDEO.tfrecord                  one `VideoFeatures` record per video
     features/VIDEO.json                      frame count and size of the video
     clips/SPLIT-00000-of-00004.tfrecord      `Clip` records, sharded
+    clips/SPLIT_absent-...tfrecord           the same with absent sentences, if the data set has any
+    clips/SPLIT_pairs.json                   minimal pairs of sentences, if the data set has any
 
 Every record is a `tf.train.Example`. Features are stored in one file per video, separate from the
 sentences. Thus features are not duplicated for several sentences, extraction can be resumed per
@@ -24,6 +26,9 @@ half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
 `[n]`), `sentence/segment` (int64 `[2n]`: the true `[begin, end)` in frames) and `sentence/boxes`
 (float `[4m]`: `x1 y1 x2 y2` in pixels of the original frame, for all frames of all segments,
 concatenated).
+
+An absent sentence describes nothing in its clip: its segment is `[0, 0)`, and it has no boxes. Such
+sentences are in splits of their own, so that training and the metrics of tubes do not see them.
 """
 
 import dataclasses
@@ -35,6 +40,7 @@ import numpy as np
 import tensorflow as tf
 
 from gkcmn_tf.features.feature_records import features_file
+from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.tf_examples import (
     bytes_feature,
     float_feature,
@@ -47,11 +53,13 @@ from gkcmn_tf.tubes import QTYPES
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+ABSENT_SUFFIX = "_absent"
+PAIR_KINDS = ("word", "moved")
 
 
 @dataclasses.dataclass(frozen=True)
 class Sentence:
-    """A sentence and its true tube.
+    """A sentence and its true tube; an absent sentence has an empty segment and no boxes.
 
     Example:
         >>> import numpy as np
@@ -67,8 +75,8 @@ class Sentence:
         text: the sentence.
         qtype: one of `tubes.QTYPES`.
         target_id: id of the object in the annotations.
-        begin: first frame of the tube.
-        end: end frame (exclusive) of the tube.
+        begin: first frame of the tube; 0 if absent.
+        end: end frame (exclusive) of the tube; 0 if absent.
         boxes: float32 `[end - begin, 4]`, `x1 y1 x2 y2` in pixels.
     """
 
@@ -80,6 +88,32 @@ class Sentence:
     begin: int
     end: int
     boxes: np.ndarray
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the sentence describes nothing in its clip."""
+        return self.begin == self.end == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A minimal pair: two sentences that are nearly the same and have different tubes.
+
+    Example:
+        >>> from gkcmn_tf.records.clip_records import Pair
+        >>> Pair("word", "test-00000-d0", "test-00001-d0").kind
+        'word'
+
+    Attributes:
+        kind: `word`, sentences about the same clip that differ in one word; or `moved`, the same
+            sentence about two clips of a video.
+        first: id of the first sentence.
+        second: id of the second sentence.
+    """
+
+    kind: str
+    first: str
+    second: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +150,8 @@ class Clip:
 def _serialize_clip(clip: Clip) -> bytes:
     for sentence in clip.sentences:
         expected = (sentence.end - sentence.begin, 4)
-        if sentence.boxes.shape != expected or sentence.end <= sentence.begin:
+        empty = sentence.end <= sentence.begin and not sentence.is_absent
+        if sentence.boxes.shape != expected or empty:
             raise ValueError(
                 f"sentence {sentence.id}: segment [{sentence.begin}, {sentence.end}): expected "
                 f"boxes of shape {expected}, got {sentence.boxes.shape}"
@@ -217,6 +252,36 @@ def write_clips(folder: str, split: str, clips: Sequence[Clip], num_shards: int)
     return paths
 
 
+def write_pairs(folder: str, split: str, pairs: Sequence[Pair]) -> None:
+    """Writes the minimal pairs of a split, or removes its file if there are none."""
+    path = _pairs_path(folder, split)
+    if pairs:
+        write_json(path, [dataclasses.asdict(pair) for pair in pairs])
+    elif os.path.exists(path):
+        os.remove(path)
+
+
+def read_pairs(folder: str, split: str) -> list[Pair]:
+    """Reads the minimal pairs of one or several splits (see `clip_shards`); often none."""
+    paths = (_pairs_path(folder, name) for name in split.split("+"))
+    return [Pair(**fields) for path in paths if os.path.exists(path) for fields in read_json(path)]
+
+
+def _pairs_path(folder, split):
+    return os.path.join(folder, "clips", f"{split}_pairs.json")
+
+
+def absent_split(folder: str, split: str) -> str | None:
+    """Name of the split (see `clip_shards`) of the absent sentences of a split; None without any.
+
+    Args:
+        folder: the records folder.
+        split: name of the split, or several names joined by `+`.
+    """
+    names = (name + ABSENT_SUFFIX for name in split.split("+"))
+    return "+".join(name for name in names if has_split(folder, name)) or None
+
+
 def parse_clip(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """Parses a `Clip` record in a TensorFlow graph.
 
@@ -252,10 +317,17 @@ def parse_clip(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return parsed
 
 
-def count_sentences(serialized: bytes) -> int:
-    """Number of sentences in a `Clip` record."""
+def count_sentences(serialized: bytes) -> tuple[int, int]:
+    """Numbers of all and of absent sentences in a `Clip` record."""
     fields = tf.train.Example.FromString(serialized).features.feature
-    return len(fields["sentence/index"].int64_list.value)
+    ends = fields["sentence/segment"].int64_list.value[1::2]
+    return len(ends), sum(end == 0 for end in ends)
+
+
+def video_id(serialized: bytes) -> str:
+    """Id of the video of a `Clip` record."""
+    fields = tf.train.Example.FromString(serialized).features.feature
+    return fields["video_id"].bytes_list.value[0].decode()
 
 
 def read_clips(folder: str, split: str) -> Iterator[Clip]:
@@ -284,7 +356,8 @@ def _read_clip(record):
     names = ("index", "id", "text", "qtype", "target_id", "segment")
     if len({len(parsed[f"sentence/{name}"]) for name in names}) > 1:
         raise ValueError("the numbers of the sentences' fields differ")
-    if (lengths <= 0).any() or lengths.sum() != len(boxes):
+    absent = (segments == 0).all(axis=1)
+    if (lengths[~absent] <= 0).any() or lengths.sum() != len(boxes):
         raise ValueError(f"{len(boxes)} boxes for segments {segments.tolist()}")
     boxes = np.split(boxes, np.cumsum(lengths)[:-1])
     sentences = tuple(

@@ -1,5 +1,7 @@
 """Input pipeline for training and evaluation, from the records of `data.prepare`.
 
+`data.blind` withholds a part of the inputs (see `gkcmn_tf.records.blinding`).
+
 A batch is `(inputs, labels)` with static shapes; see `GroundingModel`. In addition, labels contain
 `index`, int64 `[B, Q]`: the position of the sentence in the order of `clip_records.read_clips`, -1
 at padding.
@@ -19,7 +21,7 @@ import tensorflow as tf
 from absl import logging
 
 from gkcmn_tf.features import feature_records
-from gkcmn_tf.records import clip_records
+from gkcmn_tf.records import blinding, clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.tf_examples import read_records
 from gkcmn_tf.video import steps
@@ -60,8 +62,8 @@ def from_config(
 
     Raises:
         FileNotFoundError: the folder has no records of the split.
-        ValueError: the split has no sentences, or the batch size is not a multiple of the number
-            of replicas.
+        ValueError: the split has no sentences, a training split has absent sentences, or the batch
+            size is not a multiple of the number of replicas.
         tf.errors.NotFoundError: (during iteration) the features of a video are missing.
         tf.errors.InvalidArgumentError: (during iteration) the features of a video end before the
             clip; the message names the file.
@@ -163,11 +165,17 @@ class _Examples:
         self.seed = seed
         paths = clip_records.clip_shards(config.records_dir, split)
         clips = read_records(paths)
-        sentences = [clip_records.count_sentences(clip) for clip in clips]
+        counts = [clip_records.count_sentences(clip) for clip in clips]
+        sentences = [count for count, _ in counts]
         if not sum(sentences):
             raise ValueError(
                 f"{config.records_dir}: split {split!r} has no sentences; see manifest.json for "
                 "the sentences that data.prepare skipped"
+            )
+        if seed is not None and (absent := sum(absent for _, absent in counts)):
+            raise ValueError(
+                f"data.train_split: {split!r} has {absent} absent sentence(s), which have no tube "
+                "to train on; leave its splits that end in _absent out"
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.count = sum(groups)
@@ -177,6 +185,9 @@ class _Examples:
         self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
         self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
         self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
+        if config.blind == "video_only":
+            videos = [clip_records.video_id(clip) for clip in clips]
+            self._other_sentences = blinding.OtherSentences(videos, sentences)
 
     def labels(self, number):
         """Tokens, labels and clip of example `number`, int64, counted over all epochs."""
@@ -198,13 +209,28 @@ class _Examples:
         if self.seed is None:
             real &= epoch == 0
         index = self._first_sentences[clip_number] + tf.cast(chosen, tf.int64)
+        # For evaluation, from the position in the split alone.
+        key = tf.stack([0 if self.seed is None else self.seed + 1, number])
+        labels = self._sentence_labels(clip, chosen)
+        if self.config.blind == "video_only":
+            labels["tokens"] = self._tokens_of_others(clip_number, Q, key)
         return {
-            **_cleared(self._sentence_labels(clip, chosen), real),
+            **_cleared(labels, real),
+            "key": key,
             "index": tf.where(real, index, -1),
             "begin": clip["begin"],
             "end": clip["end"],
             "features_file": tf.where(tf.reduce_any(real), clip["features_file"], ""),
         }
+
+    def _tokens_of_others(self, clip_number, count, key):
+        """Tokens of sentences about other videos, `[count, N]`."""
+        numbers, places = self._other_sentences.draw(clip_number, count, key)
+        texts = [
+            clip_records.parse_clip(self._clips[numbers[query]])["sentence/text"][places[query]]
+            for query in range(count)
+        ]
+        return self.tokenizer.tokenize_tensor(tf.stack(texts))
 
     def _sentence_labels(self, clip, chosen):
         """Tokens and labels of the `chosen` sentences of a clip, `[Q, ...]`."""
@@ -219,10 +245,12 @@ class _Examples:
         inside = (frames >= segments[:, :1]) & (frames < segments[:, 1:])
         box_mask = inside & (step < num_steps)
         rows = tf.where(box_mask, first_rows + frames - segments[:, :1], 0)
+        # A row to gather if all sentences are absent.
+        known_boxes = tf.pad(clip["sentence/boxes"], [[0, 1], [0, 0]])
         size = tf.cast(
             tf.stack([clip["width"], clip["height"], clip["width"], clip["height"]]), tf.float32
         )
-        boxes = tf.clip_by_value(tf.gather(clip["sentence/boxes"], rows) / size, 0.0, 1.0)
+        boxes = tf.clip_by_value(tf.gather(known_boxes, rows) / size, 0.0, 1.0)
         begin, end, num_steps = (tf.cast(x, tf.float32) for x in (begin, end, num_steps))
         segment = steps.frames_to_steps(tf.cast(segments, tf.float32), begin, end, num_steps)
         return {
@@ -237,8 +265,8 @@ class _Examples:
         """Reads the features; returns `(inputs, labels)` of an example."""
         config = self.config
         labels = dict(example)
-        tokens, begin, end, file = (
-            labels.pop(key) for key in ("tokens", "begin", "end", "features_file")
+        tokens, begin, end, file, key = (
+            labels.pop(name) for name in ("tokens", "begin", "end", "features_file", "key")
         )
         shape = [config.max_steps, config.grid_size, config.grid_size, config.feature_channels]
 
@@ -253,7 +281,9 @@ class _Examples:
             )
             # Without the dependency, `tf.gather` may fail first, with a message without the file.
             with tf.control_dependencies([enough]):
-                return clip_inputs(tf.identity(features), begin, end, config.max_steps)
+                features, mask = clip_inputs(tf.identity(features), begin, end, config.max_steps)
+            num_steps = count_steps(begin, end, config.max_steps)
+            return blinding.blind_features(config.blind, features, num_steps, key), mask
 
         def fill():
             return tf.zeros(shape, tf.float16), tf.zeros(shape[:1], tf.bool)

@@ -83,7 +83,16 @@ class Run:
     model_dir: str = ""
 
     def as_trained_model(self) -> TrainedModel:
-        """Returns the model for `VideoGrounder` and `preset.save`, with the data of its card."""
+        """Returns the model for `VideoGrounder` and `preset.save`, with the data of its card.
+
+        Raises:
+            ValueError: the model was trained without a part of its input (`data.blind`).
+        """
+        if self.config.data.blind != "none":
+            raise ValueError(
+                f"{self.model_dir}: was trained with data.blind={self.config.data.blind}, so it "
+                "is for evaluation only; train without data.blind"
+            )
         about: dict = {"name": os.path.basename(os.path.abspath(self.model_dir))}
         for key, file in (("training", STATISTICS_FILE), ("evaluation", METRICS_FILE)):
             path = os.path.join(self.model_dir, file)

@@ -217,3 +217,11 @@ def test_a_sentence_without_its_videos_is_a_usage_error(folder):
     done = call(folder, "--sentence=train-0")
     assert done.returncode == 2
     assert "--sentence and --video_dir must be given together" in done.stderr
+
+
+def test_an_absent_sentence_has_no_tube_to_draw(tmp_path):
+    none = np.zeros((0, 4), "float32")
+    absent = clip_records.Sentence(0, "test-absent-00000", "a", "declarative", -1, 0, 0, none)
+    clip = clip_records.Clip("v", 0, 40, 25.0, 64, 48, 40, (absent,))
+    with pytest.raises(ValueError, match="test-absent-00000: the sentence describes nothing"):
+        inspect.draw_sentence("v.mp4", clip, absent, str(tmp_path))

@@ -75,6 +75,17 @@ def test_measures(folder):
         assert val.values[name].size == 0
 
 
+def test_absent_sentences_have_words_but_no_tube(tmp_path):
+    absent = sentence(0, 0, 0, (0, 0, 0, 0), "a cat")
+    clip = clip_records.Clip("a", 10, 50, 10.0, 20, 10, 90, (absent,))
+    clip_records.write_clips(str(tmp_path), "test_absent", [clip], 1)
+    counted = {"clips": 1, "sentences": {"kept": 1}}
+    measured = records_statistics.measure(str(tmp_path), {"splits": {"test_absent": counted}})
+    values = measured["test_absent"].values
+    assert values["words"].tolist() == [2] and values["clip_frames"].tolist() == [40]
+    assert not any(values[name].size for name in records_statistics.TUBE_MEASURES)
+
+
 def test_the_summary(folder):
     found = manifest()
     measured = records_statistics.measure(folder, found)

@@ -49,6 +49,7 @@ def test_later_changes_take_precedence(tmp_path):
         ("model.gkcmn.candidate_widths=[8, x]", "candidate_widths: expected float, got 'x'"),
         ("model.gkcmn.loss_weights=[1, 2]", "model.gkcmn.loss_weights: expected 4 values"),
         ("model.gkcmn.score_threshold=2", "score_threshold: expected at most 1"),
+        ("data.blind=half", "data.blind: expected one of none, sentence_only, video_only"),
         ("model.gkcmn.sentence_width=65", "sentence_width: expected an even number"),
         ("model.gkcmn.temporal_width=30", "30 is not a multiple of model.gkcmn.attention_heads"),
         ("train.eval_interval=150", "150 is not a multiple of train.steps_per_loop, 100"),

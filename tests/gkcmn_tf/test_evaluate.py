@@ -146,6 +146,17 @@ def test_the_trivial_guess_for_a_file(given, train, pair, tmp_path):
     assert scores["mean_box_of"] == where.partition(",")[0]
 
 
+def test_the_trivial_guess_with_the_best_segment(pair, tmp_path):
+    arguments = [pair[0], "--trivial_guess", "--best_segment", f"--output={tmp_path}/metrics.json"]
+    # Frame 3 of 9 is 0.333 to 0.444 of the clip; 0.325 to 0.45, in 40ths, is the same in frames.
+    assert "Trivial guess: the part 0.325 to 0.450 of the clip with the mean" in evaluate(
+        *arguments
+    )
+    scores = read_json(str(tmp_path / "metrics.json"))
+    assert scores["overall"]["m_vIoU"] == pytest.approx(1)
+    assert scores["segment"] == [0.325, 0.45]
+
+
 def test_hcstvgs_submission(pair, tmp_path):
     evaluate(*pair, "--protocol=hcstvg", f"--hcstvg_submission={tmp_path}/results.json")
     assert read_json(str(tmp_path / "results.json")) == {
@@ -186,6 +197,7 @@ def test_the_error_for_an_invalid_file_names_it_and_nothing_is_written(pair, tmp
             [f"--ground_truth={GT}", f"--predictions={PRED}", "--split=val"],
             "--split: not with --ground_truth and --predictions",
         ),
+        (["--model_dir=M", "--best_segment"], "--best_segment: only with --trivial_guess"),
         (["--model_dir=M", "--output=m.json"], "--output: not with --model_dir"),
         ([f"--ground_truth={GT}", "--protocol=each"], "each"),
     ],

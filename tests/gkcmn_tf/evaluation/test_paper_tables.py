@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -91,6 +92,66 @@ def test_the_features_study_compares_with_random_weights(all_scores):
     assert "- Kinetics-400 I3D weights: -20.00 [" in text
 
 
+def test_the_blind_study_prints_shares_of_the_full_model(all_scores):
+    runs = {name: all_scores["bm"] for name in studies.BLIND} | {"full": all_scores["full"]}
+    text = paper_tables.format_tables(runs, [0, 1])
+    assert text.count("###") == 1 and "### Without a part of the input\n" in text
+    rows = ("constant tube", "sentence only", "video only", "one frame only", "frames shuffled")
+    for title in rows:
+        assert f"| {title} | 50.00 ± 0.00 | 5.00 ± 0.00 |" in text
+        assert f"\n- {title}: 20.0%\n" in text  # 5 of 25
+
+
+def with_contrasts(auroc, word, moved=None):
+    pairs = {"word": {"pairs": 7, "vIoU@0.3": word, "vIoU@0.5": word / 2, "tIoU@0.5": 0.9}}
+    if moved is not None:
+        pairs["moved"] = {"pairs": 3, "vIoU@0.3": 0.0, "vIoU@0.5": 0.0, "tIoU@0.5": moved}
+    absent = {"sentences": 11, "AUROC": auroc, "false_alarms": 0.25, "misses": 0.1}
+    return scores(0.2) | {"absent": absent, "pairs": pairs}
+
+
+def test_absent_sentences_and_pairs_have_a_table_of_their_own():
+    runs = {"full": [with_contrasts(0.5, 0.2, 0.1), with_contrasts(0.7, 0.4, 0.1)]}
+    runs["bm"] = [scores(0.1), scores(0.1)]  # of a split without them
+    table = paper_tables.format_tables(runs, [0, 1]).split("### Absent sentences")[1]
+    assert "11 absent sentences, 7 word pairs, 3 moved pairs:" in table
+    assert "|  | AUROC | false alarms | word vIoU@0.3 | word vIoU@0.5 | moved tIoU@0.5 |" in table
+    assert (
+        "| GKCMN | 60.00 ± 14.14 | 25.00 ± 0.00 | 30.00 ± 14.14 | 15.00 ± 7.07 | 10.00 ± 0.00 |"
+    ) in table
+    assert "BM" not in table
+    without = paper_tables.format_tables({"full": [with_contrasts(0.5, 0.2)]}, [0])
+    assert "| AUROC | false alarms | word vIoU@0.3 | word vIoU@0.5 |\n" in without
+
+
+def test_a_constant_tube_is_evaluated_with_the_run_of_the_full_model(tmp_path, monkeypatch):
+    called = []
+
+    def call(name, *arguments):
+        called.append((name, arguments))
+        output = dict(a.split("=", 1) for a in arguments if "=" in a).get("--output_dir")
+        if output:
+            write_json(f"{output}/metrics.json", {"overall": {}})
+
+    monkeypatch.setattr(paper_tables, "call", call)
+    flags = {
+        "output_dir": str(tmp_path),
+        "split": "test",
+        "config_file": [],
+        "params_override": None,
+    }
+    monkeypatch.setattr(paper_tables, "FLAGS", types.SimpleNamespace(**flags))
+    paper_tables.run_variant("constant", 4)
+    assert [name for name, _ in called] == ["train"] + ["evaluate"] * 4
+    full = f"--model_dir={tmp_path}/full/seed_4"
+    assert all(full in arguments for _, arguments in called)
+    for _, arguments in called[3:]:
+        assert arguments[-2:] == ("--trivial_guess", "--best_segment")
+        assert arguments[2].startswith(f"--output_dir={tmp_path}/constant/seed_4")
+    paper_tables.run_variant("constant", 4)
+    assert len(called) == 5
+
+
 def test_scores_are_read_from_a_runs_folder(tmp_path):
     write_json(str(tmp_path / "metrics.json"), {"overall": {"m_vIoU": 0.1}, "protocol": "x"})
     write_json(str(tmp_path / "given" / "metrics.json"), {"overall": {"m_vIoU": 0.2}})
@@ -121,8 +182,11 @@ def test_every_variant_has_its_config(name):
     changed = {
         key for key, value in configs.flat(config).items() if configs.flat(plain)[key] != value
     } - {"train.seed"}
-    if name in ("bm", "full"):
+    if name in ("bm", "full", "constant"):
         assert not changed
+    elif name in studies.BLIND:
+        assert changed == {"data.blind"}
+        assert config.data.blind == name
     elif name == "plus":
         assert changed == {"data.train_split", "train.steps", "train.decay_steps"}
         assert config.train.steps == 2 * plain.train.steps

@@ -1,6 +1,7 @@
 """Predictions, ground truth and submissions as files."""
 
 import json
+import re
 import tracemalloc
 
 import numpy as np
@@ -101,6 +102,40 @@ def test_ground_truth_is_read_as_written(tmp_path):
     assert (entry.id, entry.qtype, entry.fps) == ("a", "interrogative", 29.97)
     assert (entry.clip_begin, entry.clip_end, entry.tube.begin, entry.tube.end) == (2, 30, 3, 5)
     assert tube_files.ground_truth_to_json(loaded) == ground_truth()
+
+
+def contrasts():
+    """A ground truth file with a minimal pair and an absent sentence."""
+    (first,) = ground_truth()
+    second = first | {"id": "b"}
+    return [first | {"paired_with": {"b": "word"}}, second, first | {"id": "c", "gt": None}]
+
+
+def test_pairs_and_absent_sentences_are_read_as_written(tmp_path):
+    path = str(tmp_path / "gt.json")
+    write_json(path, contrasts())
+    loaded = tube_files.load_ground_truth(path)
+    assert [entry.tube is None for entry in loaded] == [False, False, True]
+    assert [entry.paired_with for entry in loaded] == [{"b": "word"}, {}, {}]
+    assert tube_files.ground_truth_to_json(loaded) == contrasts()
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "message"),
+    [
+        (0, {"z": "word"}, "sentence 'a': paired_with: 'z' is not a sentence of the file"),
+        (0, {"c": "word"}, "sentence 'a': paired_with: 'c' is not a sentence of the file"),
+        (0, ["b"], "sentence 'a': paired_with: expected an object"),
+        (0, {"b": 1}, "sentence 'a': paired_with.b: expected a string"),
+        (2, {"a": "word"}, "sentence 'c': paired_with: a sentence without a tube"),
+    ],
+)
+def test_invalid_pairs_are_errors(row, value, message, tmp_path):
+    content = contrasts()
+    content[row]["paired_with"] = value
+    write_json(str(tmp_path / "gt.json"), content)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        tube_files.load_ground_truth(str(tmp_path / "gt.json"))
 
 
 def test_a_predicted_tube_may_be_outside_the_video_and_miss_boxes(tmp_path):
@@ -257,7 +292,7 @@ GROUND_TRUTH_FAULTS = [
     (lambda g: g["clip"].update(begin=-1), r"clip: expected 0 <= begin"),
     (lambda g: g["gt"].update(end=3, boxes={}), r"gt: expected .*, got \[3, 3\)"),
     (lambda g: g["gt"].update(begin=6), r"gt.end: expected begin <= end, got \[6, 5\)"),
-    (lambda g: g.update(gt=None), "gt: expected an object, got None"),
+    (lambda g: g.update(gt=5), "gt: expected an object, got 5"),
     (lambda g: g.update(fps=float("nan")), "fps: expected a positive number, got nan"),
     (lambda g: g["gt"]["boxes"].pop("3"), "gt.boxes: frame 3: missing box"),
 ]

@@ -83,6 +83,42 @@ def test_clips_are_read_as_written_for_any_number_of_shards(tmp_path_factory, cl
     ]
 
 
+def make_absent(index=0):
+    return make_sentence(index, begin=0, end=0)
+
+
+def test_absent_sentences_are_read_as_written(tmp_path):
+    clips = [make_clip(make_absent(), make_absent(1)), make_clip(make_sentence(2), make_absent(3))]
+    (path,) = clip_records.write_clips(str(tmp_path), "val_absent", clips, 1)
+    read = list(clip_records.read_clips(str(tmp_path), "val_absent"))
+    assert [as_plain(c) for c in read] == [as_plain(c) for c in clips]
+    assert [s.is_absent for c in read for s in c.sentences] == [True, True, False, True]
+    counts = [clip_records.count_sentences(record) for record in tf_examples.read_records([path])]
+    assert counts == [(2, 2), (2, 1)]
+
+
+def test_splits_of_absent_sentences_are_found(tmp_path):
+    folder = str(tmp_path)
+    for split in ("train", "val", "val_absent", "test", "test_absent"):
+        clip_records.write_clips(folder, split, [make_clip()], 1)
+    assert clip_records.absent_split(folder, "train") is None
+    assert clip_records.absent_split(folder, "test") == "test_absent"
+    assert clip_records.absent_split(folder, "val+train+test") == "val_absent+test_absent"
+
+
+def test_pairs_are_read_as_written_and_removed(tmp_path):
+    folder = str(tmp_path)
+    pairs = {
+        "val": [clip_records.Pair("word", "a", "b")],
+        "test": [clip_records.Pair("moved", "c", "d"), clip_records.Pair("word", "c", "e")],
+    }
+    for split, listed in pairs.items():
+        clip_records.write_pairs(folder, split, listed)
+    assert clip_records.read_pairs(folder, "val+train+test") == pairs["val"] + pairs["test"]
+    clip_records.write_pairs(folder, "test", [])
+    assert clip_records.read_pairs(folder, "test") == []
+
+
 def test_several_splits_are_read_in_order(tmp_path):
     for split, count in (("train", 2), ("val", 1)):
         clips = [make_clip(make_sentence(number)) for number in range(count)]

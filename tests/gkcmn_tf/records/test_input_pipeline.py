@@ -1,5 +1,6 @@
 """The pipeline compared with a loop over sentences, and its order."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -137,6 +138,32 @@ def test_sentences_of_several_splits_have_different_indices(folder, clips, token
     assert [int(labels["index"][0, 0]) for _, labels in made] == list(range(2 * total))
     for (inputs, _), (again, _) in zip(made[:total], made[total:], strict=True):
         np.testing.assert_array_equal(inputs["tokens"], again["tokens"])
+
+
+def test_absent_sentences_are_evaluated_but_not_trained_on(folder, clips, tokenizer, tmp_path):
+    absent = [
+        dataclasses.replace(
+            clip,
+            sentences=tuple(
+                dataclasses.replace(s, begin=0, end=0, boxes=np.zeros((0, 4), "float32"))
+                for s in clip.sentences
+            ),
+        )
+        for clip in clips
+    ]
+    clip_records.write_clips(str(tmp_path), "train", clips, 1)
+    clip_records.write_clips(str(tmp_path), "train_absent", absent, 1)
+    shutil.copytree(f"{folder}/features", tmp_path / "features")
+    present = batches(str(tmp_path), tokenizer, queries=2)
+    made = batches(str(tmp_path), tokenizer, queries=2, split="train_absent")
+    for (inputs, labels), (others, without) in zip(present, made, strict=True):
+        for name, value in inputs.items():
+            np.testing.assert_array_equal(value, others[name])
+        np.testing.assert_array_equal(labels["index"], without["index"])
+        assert not without["box_mask"].any()
+    for split in ("train_absent", "train+train_absent"):
+        with pytest.raises(ValueError, match=r"has 11 absent sentence\(s\), which have no tube"):
+            batches(str(tmp_path), tokenizer, 1, split=split, training=True)
 
 
 def test_filler_queries(folder, clips, tokenizer):
