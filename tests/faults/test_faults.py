@@ -85,12 +85,13 @@ class Case:
 class Started:
     """A program in the background."""
 
-    def __init__(self, process, log):
-        self.process, self._log = process, log
+    def __init__(self, process, reader, log):
+        self.process, self._reader, self._log = process, reader, log
 
     def finish(self, *codes):
         """Waits for the end, with one of `codes` (default: 0); returns what was printed."""
         self.process.wait(timeout=600)
+        self._reader.wait()
         self._log.seek(0)
         text = self._log.read()
         assert self.process.returncode in (codes or (0,)), text[-3000:]
@@ -104,18 +105,20 @@ def start(command, fault="none", number=0, bytes_per_file=None):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, bytes_per_file))
 
-    # A file cannot fill up, unlike a pipe that is not read.
+    # A file cannot fill up, unlike a pipe that is not read; the limit is not for this file.
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.injection", fault, str(number), *command],
         cwd=ROOT,
         env=os.environ | QUIET,
-        stdout=log,
+        stdout=reader.stdin,
         stderr=subprocess.STDOUT,
         start_new_session=True,
         preexec_fn=limit if bytes_per_file else None,  # noqa: PLW1509
     )
-    return Started(process, log)
+    reader.stdin.close()
+    return Started(process, reader, log)
 
 
 @pytest.fixture(scope="module")
