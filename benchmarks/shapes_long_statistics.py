@@ -36,10 +36,8 @@ def main(argv):
     make = functools.partial(make_shapes.long_candidates, SEED, knobs)
     annotations = {split: make_shapes.LongAnnotations() for split in make_shapes.SPLITS}
     scenes = []
-    with interruption.worker_pool(FLAGS.processes) as pool:
-        line = tqdm.tqdm(
-            pool.map(make, range(FLAGS.num_videos)), total=FLAGS.num_videos, mininterval=10
-        )
+    with interruption.worker_map(make, range(FLAGS.num_videos), FLAGS.processes) as made:
+        line = tqdm.tqdm(made, total=FLAGS.num_videos, mininterval=10)
         candidates = _remember(line, scenes)
         make_shapes.choose_long_sentences(candidates, SEED, knobs, annotations)
     print_splits(annotations)

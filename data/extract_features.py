@@ -13,20 +13,27 @@ import contextlib
 import dataclasses
 import glob
 import hashlib
+import logging
 import os
+import re
+import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import absl.logging
 import apache_beam as beam
 import numpy as np
+import psutil
 import tensorflow as tf
 import tqdm
-from absl import logging
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from apache_beam.utils.shared import Shared
 
+from gkcmn_tf import interruption
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.files import read_json, remove_temporary_files, write_json
 from gkcmn_tf.video.frame_rates import Timeline
@@ -37,6 +44,10 @@ from . import mirroring
 FAILURES = "failures"
 FOLDERS = ("features", "clips", FAILURES)  # of the records folder
 POLL_SECONDS = 1.0
+
+
+class _OutputError(Exception):
+    """A file of the records folder cannot be written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +171,7 @@ def _remove_if_outdated(output_dir, video_id, path):
         changed = dataclasses.replace(known, file=now)
         write_json(_facts_path(output_dir, video_id), dataclasses.asdict(changed))
         return
-    logging.warning(
+    absl.logging.warning(
         "%s: has changed; its features are made anew. Prepare all splits with this video again",
         path,
     )
@@ -228,15 +239,23 @@ class ExtractFeatures(beam.DoFn):
         video_id, path = element
         try:
             made, file = _extract(self._extractor, path, video_id)
+            with _output_errors():
+                _write(made, file, self._output_dir)
+        except (_OutputError, MemoryError, tf.errors.ResourceExhaustedError):
+            raise  # not caused by the video
         except Exception as error:
-            # An exhausted machine is not caused by the video.
-            if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-                raise
             reason = f"video {video_id}: {error}"
-            write_json(_failure_path(self._output_dir, video_id), {"reason": reason})
-        else:
-            _write(made, file, self._output_dir)
+            with _output_errors():
+                write_json(_failure_path(self._output_dir, video_id), {"reason": reason})
         return ()
+
+
+@contextlib.contextmanager
+def _output_errors():
+    try:
+        yield
+    except OSError as error:
+        raise _OutputError(f"{error.filename}: {error.strerror}") from error
 
 
 def extract_videos(
@@ -256,6 +275,9 @@ def extract_videos(
 
     Returns:
         Facts of the extracted videos by id, and failure reasons of the other videos by id.
+
+    Raises:
+        ValueError: a file cannot be written, for instance because the disk is full.
     """
     _remove_leftovers(output_dir)
     for vid, path in paths.items():
@@ -274,8 +296,11 @@ def extract_videos(
             | "Spread" >> beam.Reshuffle()
             | "Extract" >> beam.ParDo(ExtractFeatures(make_extractor, shared, output_dir))
         )
-        with _progress(waiting, len(paths), output_dir):
-            pipeline.run().wait_until_finish()
+        with (
+            interruption.ending_workers(_kill_child_processes),
+            _progress(waiting, len(paths), output_dir),
+        ):
+            _run(pipeline)
         del extractor
     failures = {}
     for vid in waiting:
@@ -291,8 +316,43 @@ def _runs_here(options):
 
 
 def _create_pipeline(options):
-    # Beam's DirectRunner first tries to download a binary before it falls back to this runner.
-    return beam.Pipeline(runner=FnApiRunner() if _runs_here(options) else None, options=options)
+    runner = None
+    if _runs_here(options):
+        environment = None
+        direct = options.view_as(DirectOptions)
+        if direct.direct_running_mode == "multi_processing":
+            # Beam's command, except that SIGINT, at which workers print tracebacks, is ignored.
+            environment = SubprocessSDKEnvironment.from_command_string(
+                f"trap '' INT; exec {shlex.quote(sys.executable)} "
+                "-m apache_beam.runners.worker.sdk_worker_main"
+            )
+            direct.direct_running_mode = None
+        # Beam's DirectRunner first tries to download a binary before it falls back to this runner.
+        runner = FnApiRunner(environment)
+    return beam.Pipeline(runner=runner, options=options)
+
+
+def _run(pipeline):
+    """Runs a pipeline; `ValueError` if a worker cannot write a file."""
+    log = logging.getLogger("apache_beam.runners.common")
+    log.disabled = True  # it logs exceptions, which are raised here as well
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        # Beam passes the exceptions of other processes as text.
+        text = f"{type(error).__name__}: {error}"
+        found = re.search(rf"{_OutputError.__name__}: (.+) \[while running ", text)
+        if found is None:
+            raise
+        raise ValueError(found[1]) from error
+    finally:
+        log.disabled = False
+
+
+def _kill_child_processes():
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _remove_leftovers(output_dir):

@@ -209,9 +209,8 @@ def make_long_shapes(
     with contextlib.ExitStack() as stack:
         made = map(make, range(num_videos))
         if processes > 1:
-            pool = interruption.worker_pool(processes)
-            stack.callback(pool.shutdown, cancel_futures=True)
-            made = pool.map(make, range(num_videos))
+            workers = interruption.worker_map(make, range(num_videos), processes)
+            made = stack.enter_context(workers)
         line = tqdm.tqdm(made, desc="shapes", unit="video", total=num_videos)
         annotations = {split: LongAnnotations() for split in SPLITS}
         choose_long_sentences(line, seed, knobs, annotations)

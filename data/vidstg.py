@@ -3,7 +3,7 @@
 Files as published by the authors of the data sets:
 
     annotation_dir/{train,val,test}_annotations.json        VidSTG: a list of records
-    vidor_dir/{training,validation}/GROUP/VIDEO.json        VidOR: one file per video
+    vidor_dir/{training,validation}/GROUP/VIDEO.json        VidOR: one file per video, up to 128 MiB
     video_dir/GROUP/VIDEO.mp4                               VidOR videos
 
 A record has several sentences, `captions` (declarative) and `questions` (interrogative), about the
@@ -44,6 +44,7 @@ from .annotations import Skipped, SplitAccount, SplitAnnotations, Track, TrueSeg
 
 ANNOTATION_FILES = ("SPLIT_annotations.json",)
 VIDOR_FOLDERS = ("training", "validation")
+MAX_VIDOR_BYTES = 128 * 2**20  # Python objects take about ten times the memory
 LISTS = {"captions": ("declarative", "d"), "questions": ("interrogative", "i")}
 
 
@@ -297,6 +298,11 @@ def _read_vidor(vid, vidor_paths, targets):
     if vid not in vidor_paths:
         raise FileNotFoundError(f"video {vid}: no VidOR annotation")
     path = vidor_paths[vid]
+    if os.path.getsize(path) > MAX_VIDOR_BYTES:
+        raise ValueError(
+            f"{path}: has {os.path.getsize(path)} bytes, expected at most {MAX_VIDOR_BYTES}; is it "
+            "the annotation of one video?"
+        )
     fields = read_json(path)
     with errors_in(path):
         video_path = annotated.video_path(

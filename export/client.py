@@ -224,6 +224,8 @@ def ground_video(
     """
     stream = reading.decode_frames(path, fps=fps)
     frames = np.stack(list(_bounded(stream, path)))
+    for message in filter(None, [stream.damage, *stream.notices]):
+        logging.warning("%s: %s", path, message)
     source = stream.source
     count = np.array([len(frames)], np.int32)
     picture = {

@@ -40,11 +40,14 @@ class GroundingGraph:
         weights: storage type of the weights. `bfloat16` halves the size of kernels and embeddings;
             the compute precision is unchanged.
         top_k: number of tubes per sentence, `K`.
-        max_frames: maximum number of frames of a video.
+        max_frames: maximum number of frames of a video, for `encode_video` of all videos of a
+            request, each padded to the longest.
+        max_clips: maximum number of clips or videos of a request.
         max_sentences: maximum number of sentences of a request, over all its clips.
 
     Raises:
-        ValueError: `weights`, `top_k`, `max_frames` or `max_sentences` is invalid.
+        ValueError: `weights`, `top_k`, `max_frames`, `max_clips` or `max_sentences` is
+            invalid.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class GroundingGraph:
         weights: str = "float32",
         top_k: int = 5,
         max_frames: int = 20_000,
+        max_clips: int = 32,
         max_sentences: int = 1_000,
     ):
         if weights not in WEIGHTS_DTYPES:
@@ -62,6 +66,7 @@ class GroundingGraph:
         for name, value in (
             ("top_k", top_k),
             ("max_frames", max_frames),
+            ("max_clips", max_clips),
             ("max_sentences", max_sentences),
         ):
             if value < 1:
@@ -71,6 +76,7 @@ class GroundingGraph:
         self._i3d = i3d
         self._top_k = top_k
         self._max_frames = max_frames
+        self._max_clips = max_clips
         self._max_sentences = max_sentences
         self._trained_fps = run.features.get("fps")
         stored = run.features.get("storage_dtype")
@@ -178,6 +184,12 @@ class GroundingGraph:
         checks = [
             *self._check_batch(frames, frame_count),
             *self._check_frames(frames, frame_count),
+            _check(
+                tf.size(frame_count) * tf.reduce_max(frame_count) <= self._max_frames,
+                f"frame_count: expected at most {self._max_frames} frames in a request "
+                "(--max_frames of the export), all videos padded to the longest, got",
+                frame_count,
+            ),
         ]
         with tf.control_dependencies(checks):
             frames, frame_count = tf.identity(frames), tf.cast(frame_count, tf.int64)
@@ -323,6 +335,12 @@ class GroundingGraph:
         sizes = [tf.shape(tensor)[0] for tensor in (first, *others)]
         message = "inputs: expected the same batch size of at least 1; the batch sizes are"
         yield _check(tf.equal(sizes, tf.maximum(sizes[0], 1)), message, tf.stack(sizes))
+        yield _check(
+            sizes[0] <= self._max_clips,
+            f"inputs: expected at most {self._max_clips} clips in a request (--max_clips of the "
+            "export), got",
+            sizes[0],
+        )
 
     def _check_picture(self, fps, width, height, *, smallest):
         yield _check(

@@ -45,6 +45,9 @@ def define_flags() -> None:
         "max_frames", 20_000, "Maximum length of a video, in frames.", lower_bound=1
     )
     flags.DEFINE_integer(
+        "max_clips", 32, "Maximum number of clips or videos of a request.", lower_bound=1
+    )
+    flags.DEFINE_integer(
         "max_sentences",
         1_000,
         "Maximum number of sentences of a request, over all its clips.",
@@ -75,6 +78,7 @@ def main(argv):
         weights=FLAGS.weights,
         top_k=FLAGS.top_k,
         max_frames=FLAGS.max_frames,
+        max_clips=FLAGS.max_clips,
         max_sentences=FLAGS.max_sentences,
     )
     print(json.dumps({"saved_model": FLAGS.output_dir, "bytes": folder_size(FLAGS.output_dir)}))

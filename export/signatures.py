@@ -30,8 +30,8 @@ additional axis `Q` after `B`:
 | `unknown_words` | int32 `[B]` | number of the sentence's words that the model does not know |
 
 All tubes of a sentence share `boxes`. The temporal IoU of any two of the `K` tubes is at most
-`decoding.MAX_TUBE_IOU`. The frames of a video and the sentences of a request are limited
-(`--max_frames` and `--max_sentences` of the export). Invalid inputs raise an
+`decoding.MAX_TUBE_IOU`. The frames of a video, the clips and the sentences of a request are
+limited (`--max_frames`, `--max_clips` and `--max_sentences` of the export). Invalid inputs raise an
 `InvalidArgumentError` that names the input and the expected values; the whole batch fails.
 """
 

@@ -143,6 +143,8 @@ def _check(video):
     shape = (count_windows(samples), *video.fingerprint["shape"])
     if video.features.shape != shape:
         raise ValueError(f"features: expected shape {shape}, got {video.features.shape}")
+    if not np.isfinite(video.features).all():
+        raise ValueError("features: expected finite numbers, found NaN or infinity")
 
 
 def cache_path(cache_dir: str | os.PathLike, video: str, fingerprint: dict) -> str:

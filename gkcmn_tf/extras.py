@@ -21,6 +21,7 @@ PACKAGES = {
     "pyarrow": ("pyarrow", "glove"),
     "apache_beam": ("apache-beam", "prepare"),
     "matplotlib": ("matplotlib", "prepare"),
+    "psutil": ("psutil", "prepare"),
     "tensorflow_datasets": ("tensorflow-datasets", "tfds"),
     "tensorflow_serving": ("tensorflow-serving-api", "serving"),
     "grpc": ("grpcio", "serving"),

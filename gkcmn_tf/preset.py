@@ -12,11 +12,13 @@ Loading a preset does not run code from the folder: the class is one of this pac
 and its arguments are numbers and strings.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
 import io
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -36,6 +38,9 @@ VOCABULARY_FILE = "vocabulary.txt"
 FEATURES_FILE = "features.json"
 CARD_FILE = "README.md"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, FEATURES_FILE, CARD_FILE)
+MAX_LENGTH = 10_000  # of steps or words, as in a run's config
+MAX_HEATMAP_SIZE = 256
+VALUES_BESIDES_WEIGHTS = 1_000  # states of metrics and of random generators
 WEIGHTS_DTYPES = ("float16", "float32")
 
 HUB_PREFIX = "hf://"
@@ -235,7 +240,8 @@ def _read_config(folder):
         json_fields.json_object(config, "config")
         json_fields.json_object(config, "about")
         for name in ("max_steps", "max_words"):
-            json_fields.integer(config, name, at_least=1)
+            if json_fields.integer(config, name, at_least=1) > MAX_LENGTH:
+                raise ValueError(f"{name}: expected at most {MAX_LENGTH}, got {config[name]}")
     return config
 
 
@@ -291,24 +297,80 @@ def _build(folder, config, features, dtype):
             f"{vocabulary}: has {tokenizer.vocabulary_size - 2} words and 2 tokens, but "
             f"vocabulary_size in {path} is {size}; is the file complete?"
         )
+    weights = os.path.join(folder, WEIGHTS_FILE)
+    arrays, values = _count_weights(weights)
+    with json_fields.errors_in(f"{path}: config"):
+        for name, most in (("attention_layers", arrays), ("heatmap_size", MAX_HEATMAP_SIZE)):
+            if json_fields.is_number(size := config["config"].get(name)) and size > most:
+                raise ValueError(f"{name}: expected at most {most}, got {size}")
+    sizes = {name: size for name, size in config["config"].items() if json_fields.is_integer(size)}
+    largest = max(sizes, key=sizes.get)
+    message = (
+        f"needs more than the {values} values in {weights}; the largest size is "
+        f"{largest}={sizes[largest]}"
+    )
     try:
-        model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
-        model.build(
-            {
-                "features": (None, config["max_steps"], *features["shape"]),
-                "step_mask": (None, config["max_steps"]),
-                "tokens": (None, 1, config["max_words"]),
-            }
-        )
+        with _limited_variables(values + VALUES_BESIDES_WEIGHTS, message):
+            model = cls(**config["config"], dtype=dtype, name=cls.__name__.lower())
+            model.build(
+                {
+                    "features": (None, config["max_steps"], *features["shape"]),
+                    "step_mask": (None, config["max_steps"]),
+                    "tokens": (None, 1, config["max_words"]),
+                }
+            )
     except (ValueError, TypeError, ArithmeticError, tf.errors.ResourceExhaustedError) as error:
         raise ValueError(f"{path}: config: not arguments of {cls.__name__}: {error}") from error
     model.built = True
-    weights = os.path.join(folder, WEIGHTS_FILE)
+    if model.count_params() != values:  # Keras ignores layers that only the file has
+        raise ValueError(
+            f"{weights}: not the weights of this model: has {values} values, but the model of "
+            f"{path} has {model.count_params()}"
+        )
     try:
         model.load_weights(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{weights}: not the weights of this model: {error}") from error
     return model, tokenizer
+
+
+@contextlib.contextmanager
+def _limited_variables(most, message):
+    """Context manager; raises `ValueError` before variables of more than `most` values exist."""
+    import tensorflow as tf  # noqa: PLC0415 - see `_build`
+
+    left = most
+
+    def create_variable(create, **arguments):
+        nonlocal left
+        initial = arguments["initial_value"]
+        with tf.Graph().as_default():  # allocates nothing
+            shape = tf.convert_to_tensor(initial()).shape if callable(initial) else initial.shape
+        left -= math.prod(shape)
+        if left < 0:
+            raise ValueError(message)
+        return create(**arguments)
+
+    with tf.variable_creator_scope(create_variable):
+        yield
+
+
+def _count_weights(path):
+    """Returns the numbers of arrays and of values in a file of weights."""
+    import h5py  # noqa: PLC0415 - not needed to list presets
+
+    sizes = []
+
+    def add(_, item):
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.size)
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(add)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path}: not the weights of this model: {error}") from error
+    return len(sizes), sum(sizes)
 
 
 def _download(preset):

@@ -54,6 +54,7 @@ class _CommandLineError(Exception):
 _MISTAKE_ERRNOS = {
     errno.EDQUOT,
     errno.EFBIG,
+    errno.EIO,
     errno.ELOOP,
     errno.ENAMETOOLONG,
     errno.ENOSPC,
@@ -118,9 +119,12 @@ def run(
     module = sys.modules[main.__module__]
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = command or _command(module)
-    interruption.end_after_interrupt(
-        lambda: _end_process(report(KeyboardInterrupt(), command, module=module))
-    )
+    remark = "; the same command continues" if getattr(module, "RESUMES", False) else ""
+
+    def end_after_interrupt():
+        _end_process(report(KeyboardInterrupt(), command + remark))
+
+    interruption.end_after_interrupt(end_after_interrupt)
     _define_common_flags()
     if define_flags is not None:
         define_flags()
@@ -151,7 +155,9 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(MISTAKE_STATUS)
     except (Exception, KeyboardInterrupt) as error:
-        status = report(error, command, debug="--debug" in arguments, module=module)
+        if _is_interrupt(error):
+            command += remark
+        status = report(error, command, debug="--debug" in arguments)
         if status is None:
             raise
         sys.exit(status)
@@ -164,32 +170,21 @@ def _end_process(status: int) -> NoReturn:
     os._exit(status)
 
 
-def report(
-    error: BaseException,
-    command: str,
-    *,
-    debug: bool = False,
-    module: types.ModuleType | None = None,
-) -> int | None:
+def report(error: BaseException, command: str, *, debug: bool = False) -> int | None:
     """Prints an error on one line on stderr.
 
     Args:
         error: the exception.
         command: command of the program.
         debug: whether to print the traceback as well.
-        module: module of the program.
 
     Returns:
         the exit status; None for a bug, which is not printed.
     """
-    if isinstance(error, KeyboardInterrupt) or interruption.interrupted.is_set():
-        line, status = f"interrupted: {command}", INTERRUPTED_STATUS
-        if getattr(module, "RESUMES", False):
-            line += "; the same command continues"
-        if interruption.reported.is_set():
-            return status
-        interruption.reported.set()
-    elif isinstance(error, MISTAKES) or _is_mistake_of_system(error):
+    if _is_interrupt(error):
+        interruption.report(f"interrupted: {command}")
+        return INTERRUPTED_STATUS
+    if isinstance(error, MISTAKES) or _is_mistake_of_system(error):
         line, status = f"error: {_message(error)}", MISTAKE_STATUS
     elif isinstance(error, ModuleNotFoundError) and extras.remedy(error, command):
         line, status = f"error: {extras.remedy(error, command)}", MISTAKE_STATUS
@@ -199,6 +194,10 @@ def report(
         traceback.print_exception(error)
     print(line, file=sys.stderr)
     return status
+
+
+def _is_interrupt(error):
+    return isinstance(error, KeyboardInterrupt) or interruption.happened()
 
 
 def _is_mistake_of_system(error):

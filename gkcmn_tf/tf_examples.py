@@ -1,5 +1,6 @@
 """Serialization of `tf.train.Example` records and atomic writing of TFRecord files."""
 
+import errno
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -49,7 +50,14 @@ def read_records(paths: Iterable[str]) -> list[bytes]:
 
 
 def write_records(path: str, serialized: Sequence[bytes]) -> None:
-    """Writes a TFRecord file atomically."""
-    with whole_file(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
-        for record in serialized:
-            writer.write(record)
+    """Writes a TFRecord file atomically.
+
+    Raises:
+        OSError: it cannot be written, for instance because the disk is full.
+    """
+    try:
+        with whole_file(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+            for record in serialized:
+                writer.write(record)
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, f"cannot be written: {error.message}", path) from error

@@ -28,7 +28,7 @@ def read_fingerprint(path: str, *keys: str) -> dict[str, Any]:
     content = read_json(path, object_pairs_hook=JsonObject)
     with errors_in(path):
         fingerprint = json_object(content, *keys)
-        for name in ("i3d_source", "i3d_sha256", "compute_dtype"):
+        for name in ("i3d_source", "i3d_sha256", "endpoint", "compute_dtype"):
             text(fingerprint, name)
         if fingerprint.get("fps") is not None:
             positive_number(fingerprint, "fps")

@@ -1,5 +1,6 @@
 """Feature extraction of many videos: output files after success, failure and interruption."""
 
+import errno
 import json
 import os
 import pathlib
@@ -81,14 +82,24 @@ def test_a_bad_video_is_recorded_with_its_reason_and_retried(paths, tmp_path, mo
     assert not (tmp_path / "out/failures").exists()
 
 
-def test_a_write_that_fails_is_no_fault_of_the_video(paths, tmp_path, monkeypatch):
-    def fail(*_):
-        raise tf.errors.UnknownError(None, None, "File too large")
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.UnknownError(None, None, "File too large"),
+        OSError(errno.EFBIG, "File too large", "x.json"),
+    ],
+)
+def test_a_write_that_fails_is_no_fault_of_the_video(paths, tmp_path, monkeypatch, caplog, error):
+    class FailingWriter(tf.io.TFRecordWriter):
+        def write(self, record):
+            raise error
 
-    monkeypatch.setattr(feature_records, "write_video_features", fail)
-    with pytest.raises((tf.errors.UnknownError, RuntimeError), match="File too large"):
+    monkeypatch.setattr(tf.io, "TFRecordWriter", FailingWriter)
+    written = r"(a\.tfrecord: cannot be written|x\.json): File too large$"
+    with pytest.raises(ValueError, match=written):
         extract(paths, tmp_path / "out")
     assert not (tmp_path / "out/failures").exists()
+    assert "Traceback" not in caplog.text
 
 
 def modify(path, content):

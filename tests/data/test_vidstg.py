@@ -2,6 +2,7 @@
 
 import collections
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -391,6 +392,17 @@ def test_a_bad_vidor_file_skips_only_its_own_sentences(folder, steady, field, va
     assert list(reasons_of(found)) == ["val-00000-d0", "val-00000-i0"]
     assert all(f"g0/a.json: {reason}" in skipped.reason for skipped in found.skipped)
     assert found.kept == 2
+
+
+def test_a_vidor_file_that_is_too_large_is_not_read(folder, steady):
+    folder.add_vidor("a", {0: steady})
+    folder.add_record("a")
+    folder.write()
+    paths = vidstg.find_vidor_annotations(str(folder.vidor_dir))
+    os.truncate(paths["a"], vidstg.MAX_VIDOR_BYTES + 1)  # a hole takes no space on the disk
+    found = vidstg.read_split("val", str(folder.annotation_dir), paths)
+    (reason,) = set(reasons_of(found).values())
+    assert f"{paths['a']}: has 134217729 bytes, expected at most 134217728" in reason
 
 
 def test_a_vidor_file_that_is_not_json_skips_only_its_own_sentences(folder, steady):

@@ -10,6 +10,7 @@ from absl import app
 
 from export import client
 from tests.export.tiny_run import ground, make_extractor
+from tests.gkcmn_tf.video.pictures import write_timed
 
 ROOT = pathlib.Path(__file__).parents[2]
 QUERIES = ["the red square moves left", "a blue square"]
@@ -53,6 +54,14 @@ def test_the_result_equals_that_of_ground(connect, gkcmn, video_path, queries):
         assert answer == wanted
         assert list(boxes) == list(wanted_boxes)
         np.testing.assert_allclose(list(boxes.values()), list(wanted_boxes.values()), atol=0.0101)
+
+
+def test_what_is_special_about_a_video_is_shown(connect, tmp_path, caplog):
+    path = tmp_path / "v.mp4"
+    write_timed(path, 40 * np.arange(8), options={"x264-params": "transfer=smpte2084"})
+    with caplog.at_level("WARNING", logger="absl"):
+        client.ground_video(connect(), str(path), QUERIES[:1])
+    assert "v.mp4: is HDR (PQ) and decoded as if it were SDR" in caplog.text
 
 
 def test_several_queries_encode_the_video_once(grpc_address, service, video_path):

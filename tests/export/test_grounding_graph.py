@@ -130,6 +130,26 @@ def test_too_many_sentences_are_refused(gkcmn):
     refused(signature, message, **clip, sentences=[["red"] * 5])
 
 
+def test_too_many_clips_are_refused(gkcmn):
+    graph = grounding_graph.GroundingGraph(gkcmn, make_i3d(), max_clips=2)
+    signature = graph.signatures()["serving_default"]
+    clip = clip_of(make_features(20), 0, 20)
+    two, three = ({name: np.repeat(value, n, 0) for name, value in clip.items()} for n in (2, 3))
+    assert call(signature, **two, sentence=["red"] * 2)["score"].shape == (2,)
+    message = "inputs: expected at most 2 clips in a request (--max_clips of the export)"
+    refused(signature, message, **three, sentence=["red"] * 3)
+
+
+def test_features_are_encoded_for_a_limited_number_of_frames_of_all_videos(gkcmn):
+    graph = grounding_graph.GroundingGraph(gkcmn, make_i3d(), max_frames=16)
+    signature = graph.signatures()["encode_video"]
+    frames = np.zeros((2, 16, 16, 16, 3), np.uint8)
+    counts = np.int32([8, 8])
+    assert call(signature, frames=frames, frame_count=counts)["features"].shape[:2] == (2, 2)
+    message = "frame_count: expected at most 16 frames in a request (--max_frames of the export)"
+    refused(signature, message, frames=frames, frame_count=np.int32([1, 9]))
+
+
 def test_padding_does_not_change_the_result(signatures):
     short = clip_of(make_features(11), 0, 11)
     padded = dict(short)
@@ -328,7 +348,8 @@ def test_bfloat16_weights_take_half_the_space_and_change_results_little(gkcmn, g
 
 
 @pytest.mark.parametrize(
-    "argument", [{"weights": "int3"}, {"top_k": 0}, {"max_frames": 0}, {"max_sentences": 0}]
+    "argument",
+    [{"weights": "int3"}, {"top_k": 0}, {"max_frames": 0}, {"max_clips": 0}, {"max_sentences": 0}],
 )
 def test_invalid_arguments_are_errors(gkcmn, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):

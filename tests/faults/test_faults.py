@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -84,18 +85,15 @@ class Case:
 class Started:
     """A program in the background."""
 
-    def __init__(self, process, log):
-        self.process, self._log = process, log
-
-    def output(self):
-        """Waits for the end; returns what was printed."""
-        self.process.wait(timeout=600)
-        self._log.seek(0)
-        return self._log.read()
+    def __init__(self, process, reader, log):
+        self.process, self._reader, self._log = process, reader, log
 
     def finish(self, *codes):
         """Waits for the end, with one of `codes` (default: 0); returns what was printed."""
-        text = self.output()
+        self.process.wait(timeout=600)
+        self._reader.wait()
+        self._log.seek(0)
+        text = self._log.read()
         assert self.process.returncode in (codes or (0,)), text[-3000:]
         assert "Traceback" not in text, text[-3000:]
         return text
@@ -107,18 +105,20 @@ def start(command, fault="none", number=0, bytes_per_file=None):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, bytes_per_file))
 
-    # A file cannot fill up, unlike a pipe that is not read.
+    # A file cannot fill up, unlike a pipe that is not read; the limit is not for this file.
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.injection", fault, str(number), *command],
         cwd=ROOT,
         env=os.environ | QUIET,
-        stdout=log,
+        stdout=reader.stdin,
         stderr=subprocess.STDOUT,
         start_new_session=True,
         preexec_fn=limit if bytes_per_file else None,  # noqa: PLW1509
     )
-    return Started(process, log)
+    reader.stdin.close()
+    return Started(process, reader, log)
 
 
 @pytest.fixture(scope="module")
@@ -181,11 +181,11 @@ def test_disk_full(program, case, account, tmp_path):
     rng = random.Random(program)
     limits = [largest // 2] if FAULTS == 1 else [rng.randrange(1, largest) for _ in range(FAULTS)]
     for limit in limits:
-        started = start(case.command(program, tmp_path / "o"), bytes_per_file=limit)
-        # Apache Beam reports errors of its steps in its own way, with a traceback.
-        text = started.output() if program == "prepare" else started.finish(MISTAKE)
-        assert started.process.returncode != 0
+        text = start(case.command(program, tmp_path / "o"), bytes_per_file=limit).finish(MISTAKE)
         assert "File too large" in text or "cannot be written" in text, text[-2000:]
+        if program == "prepare":
+            last = text.rstrip().rpartition("\n")[2]
+            assert re.match(rf"error: {re.escape(str(tmp_path))}/o/[\w./-]+: ", last), last
         account["injected"] += 1
     check_rerun(case, program, tmp_path / "o", account)
 

@@ -54,6 +54,12 @@ def with_timeline(video, **changes):
     return dataclasses.replace(video, source=dataclasses.replace(video.source, timeline=timeline))
 
 
+def with_feature(video, value):
+    features = video.features.copy()
+    features[-1, -1, -1, -1] = value
+    return dataclasses.replace(video, features=features)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -62,6 +68,8 @@ def with_timeline(video, **changes):
             lambda v: dataclasses.replace(v, features=v.features[..., :2]),
             "features: expected shape",
         ),
+        (lambda v: with_feature(v, np.nan), "features: expected finite numbers"),
+        (lambda v: with_feature(v, -np.inf), "features: expected finite numbers"),
         (lambda v: dataclasses.replace(v, fingerprint=[]), "fingerprint: expected a dict"),
         (lambda v: with_timeline(v, times=v.source.timeline.times[::-1]), "times: expected times"),
         (lambda v: with_timeline(v, times=np.full(6, np.nan)), "times: expected times"),

@@ -84,9 +84,13 @@ def records(shapes, tmp_path_factory):
     return folder
 
 
-def test_prepare(shapes, records, tmp_path):
+BEAM_PROCESSES = "--beam_options=--direct_running_mode=multi_processing --direct_num_workers=2"
+
+
+@pytest.mark.parametrize("options", [(), (BEAM_PROCESSES,)], ids=["one process", "Beam processes"])
+def test_prepare(shapes, records, tmp_path, options):
     output = tmp_path / "records"
-    arguments = (shapes, output)
+    arguments = (shapes, output, *options)
 
     def begun():
         return list(output.glob("features/*.tfrecord"))

@@ -194,8 +194,30 @@ def test_damaged_files_are_named(folder, tmp_path):
             ),
             (
                 "config.json",
-                changed_config(folder, config={"vocabulary_size": 4}),
+                changed_argument(folder, heatmap_size=15, attention_layers=1),
                 r"model\.weights\.h5: not the weights of this model",
+            ),
+            # Its weights would take terabytes.
+            (
+                "config.json",
+                changed_argument(folder, fusion_width=1_000_000),
+                r"config\.json: config: .*needs more than the \d+ values in .*model\.weights\.h5; "
+                "the largest size is fusion_width=1000000",
+            ),
+            (
+                "config.json",
+                changed_argument(folder, attention_layers=1_000_000),
+                r"config\.json: config: attention_layers: expected at most \d+, got 1000000",
+            ),
+            (
+                "config.json",
+                changed_argument(folder, heatmap_size=1_000_000),
+                r"config\.json: config: heatmap_size: expected at most 256, got 1000000",
+            ),
+            (
+                "config.json",
+                changed_config(folder, max_steps=10_001),
+                r"config\.json: max_steps: expected at most 10000, got 10001",
             ),
             ("model.weights.h5", b"", r"model\.weights\.h5: not the weights of this model"),
             ("vocabulary.txt", b"two words\n", r"vocabulary\.txt: vocabulary: expected single"),
@@ -239,6 +261,7 @@ def test_damaged_files_are_named(folder, tmp_path):
             ),
             ("features.json", b"[]", r"features\.json: expected an object"),
             ("features.json", b"{}", r"features\.json: i3d_source: missing field"),
+            ("features.json", changed_features(folder, endpoint=None), "endpoint: expected a str"),
             ("features.json", changed_features(folder, shape=None), "shape: expected a list"),
             (
                 "features.json",

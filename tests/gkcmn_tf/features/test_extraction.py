@@ -13,6 +13,7 @@ from gkcmn_tf.features import extraction
 from gkcmn_tf.i3d import published_weights, weight_sources
 from gkcmn_tf.video import reading, writing
 from gkcmn_tf.video.windows import count_windows, window_frames
+from tests.gkcmn_tf.video.pictures import write_timed
 
 WEIGHTS = {"source": "mean", "sha256": "0" * 64}
 
@@ -153,6 +154,14 @@ def test_features_outside_the_range_of_float16_are_an_error(tmp_path):
 def test_a_network_with_several_time_steps_per_window_is_an_error():
     with pytest.raises(ValueError, match=r"gives \(3, 2, 7, 7, 3\) for a batch of windows"):
         extraction.FeatureExtractor(mean_network(time=4), WEIGHTS, batch_size=3)
+
+
+def test_what_is_special_about_a_video_is_shown(extractor, tmp_path, caplog):
+    path = tmp_path / "v.mp4"
+    write_timed(path, 40 * np.arange(8), options={"x264-params": "transfer=smpte2084"})
+    with caplog.at_level("WARNING", logger="absl"):
+        extractor.extract(str(path))
+    assert "v.mp4: is HDR (PQ) and decoded as if it were SDR" in caplog.text
 
 
 def test_the_fingerprint_contains_all_settings_that_affect_the_features(extractor):

@@ -7,6 +7,7 @@ from gkcmn_tf.features.fingerprint import read_fingerprint
 FEATURES = {
     "i3d_source": "random:0",
     "i3d_sha256": "a",
+    "endpoint": "Mixed_5c",
     "compute_dtype": "float32",
     "shape": [7, 7, 1024],
     "fps": None,
@@ -27,6 +28,7 @@ def test_a_fingerprint_is_read_from_a_file_or_a_part_of_it(tmp_path):
         ("{", "not valid JSON"),
         ("[]", r"expected an object, got \[\]"),
         ("{}", "i3d_source: missing field"),
+        (json.dumps({"i3d_source": "x", "i3d_sha256": "a"}), "endpoint: missing field"),
         (json.dumps(FEATURES | {"i3d_sha256": 3}), "i3d_sha256: expected a string, got 3"),
         ('{"shape": [], "shape": []}', "key 'shape' occurs twice"),
         (json.dumps(FEATURES | {"fps": "5"}), "fps: expected a positive number, got '5'"),

@@ -14,6 +14,7 @@ from gkcmn_tf.training import checkpoints, run_folder, trainer
 FEATURES = {
     "i3d_source": "random:0",
     "i3d_sha256": "a",
+    "endpoint": "Mixed_5c",
     "compute_dtype": "float32",
     "shape": [2, 2, 3],
 }
