@@ -239,23 +239,23 @@ class ExtractFeatures(beam.DoFn):
         video_id, path = element
         try:
             made, file = _extract(self._extractor, path, video_id)
-            with _output_errors():
+            with _output_errors(self._output_dir):
                 _write(made, file, self._output_dir)
         except (_OutputError, MemoryError, tf.errors.ResourceExhaustedError):
             raise  # not caused by the video
         except Exception as error:
             reason = f"video {video_id}: {error}"
-            with _output_errors():
+            with _output_errors(self._output_dir):
                 write_json(_failure_path(self._output_dir, video_id), {"reason": reason})
         return ()
 
 
 @contextlib.contextmanager
-def _output_errors():
+def _output_errors(output_dir):
     try:
         yield
     except OSError as error:
-        raise _OutputError(f"{error.filename}: {error.strerror}") from error
+        raise _OutputError(f"{error.filename or output_dir}: {error.strerror}") from error
 
 
 def extract_videos(

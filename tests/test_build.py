@@ -14,7 +14,7 @@ from bazel.write_build_files import BuildFiles
 ROOT = pathlib.Path(__file__).parents[1]
 RUNNER = "bazel/run_module.py"  # the only file in several targets: main of programs and tests
 RULES = ("py_library", "py_binary", "py_test")
-FOLDERS = sorted({path.parent for path in ROOT.glob("*/*.py")})
+FOLDERS = sorted({path.parent for path in ROOT.glob("[!.]*/*.py")})
 
 
 def below(folders, pattern):
