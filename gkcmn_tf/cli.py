@@ -26,6 +26,7 @@ COMMANDS = {
     "install-weights": "gkcmn_tf.install_weights",
     "make-shapes": "data.make_shapes",
     "make-samples": "data.make_samples",
+    "shapes-oracle": "data.shapes_oracle",
     "prepare": "data.prepare",
     "inspect": "data.inspect",
     "trivial-guess": "data.trivial_guess",
