@@ -22,6 +22,14 @@ BLIND = ("none", "sentence_only", "video_only", "one_frame", "shuffled_frames")
 class OtherSentences:
     """Random sentences about other videos.
 
+    Example:
+        >>> import tensorflow as tf
+        >>> from gkcmn_tf.records.blinding import OtherSentences
+        >>> others = OtherSentences(videos=["park", "park", "street"], sentences=[2, 1, 1])
+        >>> clips, sentences = others.draw(tf.constant(0, tf.int64), 2, tf.constant([0, 0], tf.int64))
+        >>> clips.numpy().tolist(), sentences.numpy().tolist()  # the only clip of another video
+        ([2, 2], [0, 0])
+
     Args:
         videos: id of the video of each clip, at least two different ones.
         sentences: number of sentences of each clip, at least one.
