@@ -26,7 +26,8 @@ class OtherSentences:
         >>> import tensorflow as tf
         >>> from gkcmn_tf.records.blinding import OtherSentences
         >>> others = OtherSentences(videos=["park", "park", "street"], sentences=[2, 1, 1])
-        >>> clips, sentences = others.draw(tf.constant(0, tf.int64), 2, tf.constant([0, 0], tf.int64))
+        >>> key = tf.constant([0, 0], tf.int64)
+        >>> clips, sentences = others.draw(tf.constant(0, tf.int64), 2, key)
         >>> clips.numpy().tolist(), sentences.numpy().tolist()  # the only clip of another video
         ([2, 2], [0, 0])
 
