@@ -75,15 +75,14 @@ def measurements(process: subprocess.Popen) -> list[dict[str, float]]:
         time.sleep(FLAGS.interval)
         if process.poll() is not None:
             break
-        files = os.listdir(FLAGS.model_dir)
+        files = list(os.scandir(FLAGS.model_dir))
         sample = {
             "hours": (time.monotonic() - start) / 3600,
             "memory_mib": watched.memory_info().rss / 2**20,
             "open_files": watched.num_fds(),
             "threads": watched.num_threads(),
-            "checkpoints": sum(name.endswith(".index") for name in files),
-            "folder_mib": sum(entry.stat().st_size for entry in os.scandir(FLAGS.model_dir))
-            / 2**20,
+            "checkpoints": sum(file.name.endswith(".index") for file in files),
+            "folder_mib": sum(file.stat().st_size for file in files) / 2**20,
         }
         samples.append(sample)
         print(json.dumps(sample), flush=True)

@@ -24,7 +24,7 @@ from absl import app, flags, logging
 
 from gkcmn_tf import program, tubes
 from gkcmn_tf.evaluation import prediction, tube_files
-from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.files import read_json
 from gkcmn_tf.records.clip_records import Clip
 
 from . import make_shapes, vidstg, vidstg_contrasts
@@ -52,11 +52,7 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
     ground_truth, predictions = answer_split(FLAGS.shapes_dir, FLAGS.split)
-    for name, content in (
-        ("gt.json", tube_files.ground_truth_to_json(ground_truth)),
-        ("predictions.json", tube_files.predictions_to_json(predictions)),
-    ):
-        write_json(os.path.join(FLAGS.output_dir, name), content, indent=None)
+    tube_files.write_tubes(FLAGS.output_dir, ground_truth, predictions)
     answered = sum(tube is not None for tube in predictions.values())
     print(f"{len(predictions)} sentences, {answered} with a tube: {FLAGS.output_dir}")
 

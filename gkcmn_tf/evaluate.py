@@ -31,6 +31,7 @@ then has the frame rate in "resampled_fps"; otherwise it is null. "unknown_word_
 of the split's words that the model was not trained on; it is printed, too.
 """
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,7 +104,7 @@ def main(argv):
     if FLAGS.model_dir:
         ground_truth, predictions, about = ground_split()
         output_dir = FLAGS.output_dir or FLAGS.model_dir
-        write_tubes(output_dir, ground_truth, predictions)
+        tube_files.write_tubes(output_dir, ground_truth, predictions)
         output = os.path.join(output_dir, "metrics.json")
     else:
         ground_truth = tube_files.load_ground_truth(FLAGS.ground_truth)
@@ -166,24 +167,21 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
     if FLAGS.records_dir:
         data.records_dir = FLAGS.records_dir
     run_folder.check_features(run)
-    clips = list(clip_records.read_clips(data.records_dir, FLAGS.split))
-    pairs = clip_records.read_pairs(data.records_dir, FLAGS.split)
-    truth = prediction.true_tubes(clips, pairs)
     given = FLAGS.temporal_ground_truth
+    splits = [FLAGS.split]
     absent_split = clip_records.absent_split(data.records_dir, FLAGS.split)
-    absent_clips, guess = [], {}
     if absent_split and not given:
-        absent_clips = list(clip_records.read_clips(data.records_dir, absent_split))
-        truth += prediction.true_tubes(absent_clips)
+        splits.append(absent_split)
+    clips = {split: list(clip_records.read_clips(data.records_dir, split)) for split in splits}
+    pairs = clip_records.read_pairs(data.records_dir, FLAGS.split)
+    truth = prediction.true_tubes(itertools.chain(*clips.values()), pairs)
+    guess = {}
     if FLAGS.trivial_guess:
         train_clips = clip_records.read_clips(data.records_dir, data.train_split)
         predicted, guess = guess_from(truth, prediction.true_tubes(train_clips))
     else:
         predicted = {}
-        sources = {FLAGS.split: clips}
-        if absent_clips:
-            sources[absent_split] = absent_clips
-        for split, found in sources.items():
+        for split, found in clips.items():
             dataset = input_pipeline.from_config(
                 data, split, run.tokenizer, global_batch_size=FLAGS.batch_size, training=False
             )
@@ -197,7 +195,7 @@ def ground_split() -> tuple[list[tubes.GroundTruth], dict[str, tubes.Tube], dict
         **guess,
         "resampled_fps": run.features.get("fps"),
         "unknown_word_share": run.tokenizer.unknown_share(
-            sentence.text for clip in clips for sentence in clip.sentences
+            sentence.text for clip in clips[FLAGS.split] for sentence in clip.sentences
         ),
     }
     return truth, predicted, about
@@ -233,19 +231,6 @@ def guess_from(
         ground_truth, box, segment=segment, temporal_ground_truth=FLAGS.temporal_ground_truth
     )
     return predictions, {"mean_box": box.tolist(), "segment": list(segment)}
-
-
-def write_tubes(
-    folder: str,
-    ground_truth: list[tubes.GroundTruth],
-    predictions: Mapping[str, tube_files.AnyTube | None],
-) -> None:
-    """Writes gt.json and predictions.json to `folder`."""
-    for name, content in (
-        ("gt.json", tube_files.ground_truth_to_json(ground_truth)),
-        ("predictions.json", tube_files.predictions_to_json(predictions)),
-    ):
-        write_json(os.path.join(folder, name), content, indent=None)
 
 
 def write_submission(

@@ -263,6 +263,10 @@ def _table(scores, names, key, columns):
         values = 100 * np.array([[run[key][column] for column in columns] for run in scores[name]])
         beside = [f"{figure:.2f}" for figure in paper if all(papers)]
         lines.append([VARIANTS[name].title, *map(_spread, values.T), *beside])
+    return _markdown(lines)
+
+
+def _markdown(lines):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -296,8 +300,8 @@ def _contrast_table(scores, names):
         lines.append([VARIANTS[name].title, *map(_spread, values.T)])
     counts = [f"{first['absent']['sentences']} absent sentences"]
     counts += [f"{row['pairs']} {kind} pairs" for kind, row in first.get("pairs", {}).items()]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"### Absent sentences and minimal pairs\n\n{', '.join(counts)}:\n\n{table}"
+    head = f"### Absent sentences and minimal pairs\n\n{', '.join(counts)}:"
+    return f"{head}\n\n{_markdown(lines)}"
 
 
 def _paper(name, key):

@@ -30,6 +30,7 @@ as in the annotations of the data set, and `ed_frame` is inclusive:
 """
 
 import dataclasses
+import os
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -38,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from gkcmn_tf import json_fields
-from gkcmn_tf.files import read_json
+from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.json_fields import JsonObject
 from gkcmn_tf.tubes import QTYPES, GroundTruth, Tube
 
@@ -189,6 +190,17 @@ def load_predictions(path: str) -> dict[str, PredictedTube | None]:
         with json_fields.errors_in(f"{path}: sentence {sentence_id!r}"):
             predictions[sentence_id] = None if fields is None else _predicted(fields)
     return predictions
+
+
+def write_tubes(
+    folder: str, ground_truth: Iterable[GroundTruth], predictions: Mapping[str, AnyTube | None]
+) -> None:
+    """Writes gt.json and predictions.json to `folder`."""
+    for name, content in (
+        ("gt.json", ground_truth_to_json(ground_truth)),
+        ("predictions.json", predictions_to_json(predictions)),
+    ):
+        write_json(os.path.join(folder, name), content, indent=None)
 
 
 def load_ground_truth(path: str) -> list[GroundTruth]:

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from gkcmn_tf.modeling import boxes as box_ops
-from gkcmn_tf.modeling import decoding
+from gkcmn_tf.modeling import decoding, losses
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 
@@ -61,15 +61,12 @@ class BM(GroundingModel):
     def head(self, fused, step_mask):
         """Applies the linear layers to `F2`."""
         del step_mask  # each step is predicted on its own
-        _, T, S, _, C = fused.shape
-        cells = ops.reshape(fused, (-1, T, S * S, C))
-        cell = ops.arange(S * S, dtype="float32")
-        centers = ops.stack([cell % S, ops.floor(cell / S)], axis=-1) + 0.5
-        distances = self.distances(cells)
-        boxes = ops.concatenate([centers - distances[..., :2], centers + distances[..., 2:]], -1)
-        weights = ops.softmax(self.cell_score(cells), axis=2)
+        _, T, S, _, _ = fused.shape
+        boxes = losses.boxes_from_distances(self.distances(fused)) / S
+        # Flat, since a softmax over two axes needs the batch size in the graph.
+        weights = ops.softmax(ops.reshape(self.cell_score(fused), (-1, T, S * S, 1)), axis=2)
         return {
-            "boxes": ops.sum(weights * boxes / S, axis=2),
+            "boxes": ops.sum(weights * ops.reshape(boxes, (-1, T, S * S, 4)), axis=2),
             "ends": self.end(ops.mean(fused, axis=(2, 3))),
         }
 
