@@ -41,12 +41,18 @@ def read_records(paths: Iterable[str]) -> list[bytes]:
     records = []
     for path in paths:
         try:
-            records += tf.data.TFRecordDataset(path).as_numpy_iterator()
+            records += _records_of(path).numpy().tolist()
         except tf.errors.DataLossError as error:
-            raise ValueError(
-                f"{path}: is damaged; delete it and run data.prepare again ({error.message})"
-            ) from error
+            raise ValueError(f"{path}: is damaged; delete it and run data.prepare again") from error
     return records
+
+
+# Traced once: to build the data set anew takes 25 ms a file. The first, empty record is there since
+# an empty file has no single element.
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _records_of(path):
+    records = tf.data.Dataset.from_tensors(b"").concatenate(tf.data.TFRecordDataset(path))
+    return records.batch(np.iinfo(np.int64).max).get_single_element()[1:]
 
 
 def write_records(path: str, serialized: Sequence[bytes]) -> None:
