@@ -36,6 +36,7 @@ import requests
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.slope import slope_of_second_half
 from gkcmn_tf import program
 from gkcmn_tf.video import reading
 
@@ -355,15 +356,10 @@ def memory_of_tree(pid: int) -> float:
     return total
 
 
-def slope(samples: list[tuple[float, float]]) -> float:
-    """Growth in MiB per hour: the slope of a least-squares line through the second half."""
-    times, values = np.array(samples[len(samples) // 2 :]).T
-    return float(np.polyfit(times, values, 1)[0] * 3600) if len(times) > 1 else float("nan")
-
-
 def table(tally: Tally, samples: list[tuple[float, float]]) -> str:
     """The result as a Markdown table."""
     seconds = samples[-1][0]
+    growth = slope_of_second_half([time / 3600 for time, _ in samples], [m for _, m in samples])
     p50, p99 = np.percentile(tally.seconds, [50, 99]) if tally.seconds else (np.nan, np.nan)
     rows = {
         "date": f"{datetime.date.today():%d %B %Y}",
@@ -376,7 +372,7 @@ def table(tally: Tally, samples: list[tuple[float, float]]) -> str:
             f"{value:.0f}"
             for value in (samples[0][1], samples[-1][1], max(value for _, value in samples))
         ),
-        "memory slope of the second half in MiB per hour": f"{slope(samples):+.0f}",
+        "memory slope of the second half in MiB per hour": f"{growth:+.0f}",
         **{f"{k}: {outcome}": n for (k, outcome), n in sorted(tally.counts.items())},
         "faults": len(tally.faults),
     }

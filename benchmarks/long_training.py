@@ -16,10 +16,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import psutil
 from absl import app, flags
 
+from benchmarks.slope import slope_of_second_half
 from gkcmn_tf import program
 
 FLAGS = flags.FLAGS
@@ -91,12 +91,10 @@ def measurements(process: subprocess.Popen) -> list[dict[str, float]]:
 
 def slopes(samples: list[dict[str, float]]) -> dict[str, float]:
     """Slopes per hour of least-squares lines through the second half of the measurements."""
-    half = samples[len(samples) // 2 :]
-    hours = [sample["hours"] for sample in half]
+    columns = {name: [sample[name] for sample in samples] for name in samples[0]}
+    hours = columns.pop("hours")
     return {
-        f"{name}_per_hour": float(np.polyfit(hours, [sample[name] for sample in half], 1)[0])
-        for name in half[0]
-        if name != "hours"
+        f"{name}_per_hour": slope_of_second_half(hours, values) for name, values in columns.items()
     }
 
 

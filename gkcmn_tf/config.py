@@ -25,6 +25,7 @@ from gkcmn_tf.files import write_text
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.preset import MAX_LENGTH
 from gkcmn_tf.records import blinding
 
 PARAMS_FILE = "params.yaml"
@@ -248,8 +249,8 @@ FRACTIONS = (
     "ema_momentum",
 )
 BELOW_ONE = ("feature_dropout", "ema_momentum")
-# A clip of 10,000 steps has 1 GB of features. Random generators take 32 bits.
-MOST = {"max_steps": 10_000, "max_words": 10_000, "seed": 2**32 - 1}
+# Random generators take 32 bits.
+MOST = {"max_steps": MAX_LENGTH, "max_words": MAX_LENGTH, "seed": 2**32 - 1}
 MOST_OTHER_INTEGERS = 10**9
 MOST_BRACKETS = 100
 EVEN = ("sentence_width", "fusion_width", "temporal_width")

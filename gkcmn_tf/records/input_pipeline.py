@@ -111,11 +111,9 @@ def damage_named(records_dir: str) -> Iterator[None]:
         yield
     except tf.errors.DataLossError:
         folder = os.path.join(records_dir, "features")
-        read_records(
-            os.path.join(folder, name)
-            for name in sorted(os.listdir(folder))
-            if name.endswith(".tfrecord")
-        )
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".tfrecord"):
+                read_records([os.path.join(folder, name)])
         raise
 
 
