@@ -250,7 +250,7 @@ def ground_video(
         begin, end = map(int, found["segment_frames"][i])
         boxes = found["boxes"][i][begin:end].astype(float)
         tube = tubes.Tube(begin, end, np.round(boxes, 2), float(found["score"][i]))
-        tube = in_file_frames(tube, source, source.timeline.frame_count, query)
+        tube = in_file_frames(tube, source, (0, source.timeline.frame_count), query)
         answers.append(tube.to_json())
     return answers
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from gkcmn_tf.features import extraction
 from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.i3d.loading import load_i3d
+from gkcmn_tf.searched_clips import longest_training_clip
 from gkcmn_tf.training import run_folder
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import WINDOW_FRAMES
@@ -61,6 +62,7 @@ def grounding(run: run_folder.Run) -> Network:
         "vocabulary": run.tokenizer.vocabulary[2:],
         "max_words": data.max_words,
         "max_steps": data.max_steps,
+        "longest_clip_seconds": longest_training_clip(run.as_trained_model().about),
         "features": run.features,
     }
     return Network("grounding", model, ground, inputs, metadata)

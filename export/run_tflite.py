@@ -9,19 +9,20 @@ av and absl-py; Keras is not needed. The program prints a line of JSON per query
 `gkcmn_tf.ground`, but without the path of the video, and draws no images.
 """
 
-import dataclasses
 import json
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import app, flags, logging
 from ai_edge_litert.interpreter import Interpreter
 
 from gkcmn_tf import program, tubes
-from gkcmn_tf.features.quantization import as_stored
-from gkcmn_tf.queries import check_sentence, clip_frames, in_file_frames
+from gkcmn_tf.encoded_video import EncodedVideo, encode_windows
+from gkcmn_tf.queries import check_sentence, in_file_frames
+from gkcmn_tf.searched_clips import AUTO, SEARCHES, searched_clips, windows_of_clips
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.video import frame_rates, reading, steps
-from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, frame_windows, window_batches
+from gkcmn_tf.video import frame_rates, reading
+from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE
 
 from .tflite_files import read_metadata
 
@@ -40,6 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "end", None, "End of the clip to search, in seconds; default: end of the video."
     )
+    flags.DEFINE_enum("search", AUTO, SEARCHES, "How to search; see gkcmn_tf.ground.")
     flags.DEFINE_integer("threads", 2, "Number of CPU threads.", lower_bound=1)
 
 
@@ -52,21 +54,17 @@ def main(argv):
     encoder = Encoder(FLAGS.i3d, grounder.features, FLAGS.threads)
     for query in FLAGS.query:
         grounder.check_query(query)
-    encoded = encoder.encode(FLAGS.video)
-    timeline = encoded.source.timeline
-    begin, end = clip_frames(timeline, FLAGS.begin, FLAGS.end)
-    clip = timeline.to_samples(begin, end)
+
+    def clips_of(timeline):
+        return grounder.clips(timeline, FLAGS.begin, FLAGS.end, FLAGS.search)
+
+    def windows_of(timeline):
+        return windows_of_clips(timeline, clips_of(timeline), grounder.max_steps)
+
+    encoded = encoder.encode(FLAGS.video, windows_of)
+    clips = clips_of(encoded.source.timeline)
     for query in FLAGS.query:
-        tube = in_file_frames(grounder.ground(encoded, query, *clip), encoded.source, end, query)
-        print(json.dumps(tube.to_json()))
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedVideo:
-    """Features of a video, float16 `[windows, S, S, C]`."""
-
-    features: np.ndarray
-    source: frame_rates.SourceVideo
+        print(json.dumps(grounder.search(encoded, query, clips).to_json()))
 
 
 class Encoder:
@@ -97,24 +95,18 @@ class Encoder:
                 f"{path}: feature settings {changed} differ from those of the grounding network's "
                 f"training: trained on {trained}, now {now}; export I3D with the run's settings"
             )
-        self._fps = trained.get("fps")
-        self._storage_dtype = trained.get("storage_dtype", "float16")
+        self._fingerprint = trained
         self._network = Network(path, "i3d", threads)
 
-    def encode(self, path: str) -> EncodedVideo:
-        """Extracts the features of a video; same result and errors as `FeatureExtractor`."""
-        stream = reading.decode_frames(path, fps=self._fps)
-        features = [
-            self._network(frames=frames[windows])["features"]
-            for frames, windows, _ in window_batches(stream, batch_size=1)
-        ]
-        for message in filter(None, [stream.damage, *stream.notices]):
-            logging.warning("%s: %s", path, message)
-        features = np.concatenate(features).astype(np.float16)
-        if not np.isfinite(features).all():
-            raise ValueError(f"{path}: features are not finite in float16")
-        features = as_stored(features, self._storage_dtype)
-        return EncodedVideo(features, stream.source)
+    def encode(
+        self, path: str, windows_of: Callable[[frame_rates.Timeline], Sequence[int]]
+    ) -> EncodedVideo:
+        """Encodes some windows of a video; same result and errors as `FeatureExtractor.encode`."""
+
+        def compute(frames, windows):
+            return self._network(frames=frames[windows])["features"]
+
+        return encode_windows(path, compute, windows_of, self._fingerprint)
 
 
 class Grounder:
@@ -130,12 +122,14 @@ class Grounder:
 
     Attributes:
         features: feature fingerprint of the training data.
+        max_steps: `T`, maximum number of steps of a clip.
     """
 
     def __init__(self, path: str, threads: int = 2):
         metadata = read_metadata(path, "grounding")
         self.features = metadata["features"]
-        self._max_steps = metadata["max_steps"]
+        self.max_steps = metadata["max_steps"]
+        self._longest_clip = metadata["longest_clip_seconds"]
         self._tokenizer = Tokenizer(metadata["vocabulary"], metadata["max_words"])
         self._network = Network(path, "grounding", threads)
 
@@ -143,9 +137,31 @@ class Grounder:
         """Validates a query; same warnings as `gkcmn_tf.ground`, `ValueError` without words."""
         check_sentence(query, self._tokenizer)
 
+    def clips(
+        self, timeline: frame_rates.Timeline, begin: float | None, end: float | None, search: str
+    ) -> list[tuple[int, int]]:
+        """Clips to search; arguments and errors as `gkcmn_tf.searched_clips.searched_clips`."""
+        return searched_clips(timeline, begin, end, search=search, longest=self._longest_clip)
+
+    def search(
+        self, encoded: EncodedVideo, query: str, clips: Sequence[tuple[int, int]]
+    ) -> tubes.Tube:
+        """Returns the tube with the highest score in clips of an encoded video, in its frames."""
+        timeline = encoded.source.timeline
+        found = (
+            in_file_frames(
+                self.ground(encoded, query, *timeline.to_samples(*clip)),
+                encoded.source,
+                clip,
+                query,
+            )
+            for clip in clips
+        )
+        return max(found, key=lambda tube: tube.score)
+
     def ground(self, encoded: EncodedVideo, query: str, begin: int, end: int) -> tubes.Tube:
         """Grounds a query in (resampled) frames `[begin, end)` of an encoded video."""
-        features, step_mask = clip_inputs(encoded.features, begin, end, self._max_steps)
+        features, step_mask = encoded.clip_inputs(begin, end, self.max_steps)
         found = self.decode(features, step_mask, self._tokenizer(query))
         return tubes.tube_from_steps(
             found["segment"],
@@ -180,17 +196,6 @@ class Network:
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Runs the network on named inputs."""
         return self._run(**inputs)
-
-
-def clip_inputs(
-    features: np.ndarray, begin: int, end: int, max_steps: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """NumPy version of `gkcmn_tf.records.input_pipeline.clip_inputs`."""
-    num_steps = steps.count_steps(begin, end, max_steps)
-    windows = frame_windows(steps.step_frames(begin, end, num_steps))
-    padded = np.zeros((max_steps, *features.shape[1:]), features.dtype)
-    padded[:num_steps] = features[windows]
-    return padded, np.arange(max_steps) < num_steps
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import zipfile
 
 METADATA_FILE = "gkcmn.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def with_metadata(model: bytes, metadata: dict) -> bytes:

@@ -1,21 +1,32 @@
-"""Encoded videos: I3D features that can be reused for several queries."""
+"""Encoded videos: I3D features that can be reused for several queries.
 
+A long video has far more feature windows than a model has steps. Only the windows that the steps of
+the searched clips use are decoded and encoded, so an hour needs no more of I3D than a minute.
+"""
+
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
 import os
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from absl import logging
 
+from gkcmn_tf.features.quantization import as_stored
 from gkcmn_tf.files import whole_file
 from gkcmn_tf.json_fields import is_number
+from gkcmn_tf.video import reading, steps
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
-from gkcmn_tf.video.windows import count_windows
+from gkcmn_tf.video.packet_index import IndexMismatchError
+from gkcmn_tf.video.windows import count_windows, selected_window_batches, window_frames
 
-_FORMAT = 2
-_ARRAYS = ("features", "times", "source_frames", "description")
+_FORMAT = 3
+_ARRAYS = ("features", "windows", "times", "source_frames", "description")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,17 +38,20 @@ class EncodedVideo:
         >>> from gkcmn_tf.encoded_video import EncodedVideo
         >>> from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
         >>> source = SourceVideo("clip.mp4", 640, 360, 25.0, Timeline(np.arange(8) / 25, 0.32))
-        >>> video = EncodedVideo(np.zeros([2, 7, 7, 1024], np.float16), source, {"fps": None})
+        >>> features = np.zeros([2, 7, 7, 1024], np.float16)
+        >>> video = EncodedVideo(features, np.arange(2), source, {"fps": None})
         >>> video
-        EncodedVideo('clip.mp4', 640x360, 8 frames, 0.32 s)
+        EncodedVideo('clip.mp4', 640x360, 8 frames, 0.32 s, 2 of 2 windows)
 
     Attributes:
-        features: float16 `[windows, S, S, C]`, rounded to the storage dtype of the training data.
+        features: float16 `[n, S, S, C]`, rounded to the storage dtype of the training data.
+        windows: int64 `[n]`, the windows of the video that these are, in ascending order.
         source: description of the video file.
         fingerprint: settings of the feature extraction.
     """
 
     features: np.ndarray
+    windows: np.ndarray
     source: SourceVideo
     fingerprint: dict
 
@@ -45,8 +59,36 @@ class EncodedVideo:
         source = self.source
         return (
             f"EncodedVideo({source.path!r}, {source.width}x{source.height}, "
-            f"{source.timeline.frame_count} frames, {source.timeline.end_time:.2f} s)"
+            f"{source.timeline.frame_count} frames, {source.timeline.end_time:.2f} s, "
+            f"{len(self.windows)} of {count_windows(source.timeline.sample_count)} windows)"
         )
+
+    def clip_inputs(self, begin: int, end: int, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Selects the features of the steps of a clip.
+
+        Args:
+            begin: first (resampled) frame of the clip.
+            end: end frame (exclusive) of the clip.
+            max_steps: `T`, number of steps after padding.
+
+        Returns:
+            features `[T, S, S, C]`, padded with zeros after the `T'` steps of the clip, and the
+            step mask, bool `[T]`, True at valid steps.
+
+        Raises:
+            ValueError: a window of the clip is not encoded.
+        """
+        wanted = steps.step_windows(begin, end, max_steps)
+        rows = np.searchsorted(self.windows, wanted)
+        if rows[-1] == len(self.windows) or (self.windows[rows] != wanted).any():
+            first, last = self.source.timeline.seconds(*self.source.timeline.to_frames(begin, end))
+            raise ValueError(
+                f"{self.source.path}: the part from {first:.2f} to {last:.2f} s is not encoded; "
+                "encode the video with this begin and end"
+            )
+        padded = np.zeros((max_steps, *self.features.shape[1:]), self.features.dtype)
+        padded[: len(rows)] = self.features[rows]
+        return padded, np.arange(max_steps) < len(rows)
 
     def at_path(self, path: str) -> "EncodedVideo":
         """Returns a copy with another path of the video file."""
@@ -69,6 +111,7 @@ class EncodedVideo:
         }
         arrays = {
             "features": self.features,
+            "windows": self.windows,
             "times": timeline.times,
             "source_frames": np.zeros(0, np.int64) if shown is None else shown,
             "description": np.array(json.dumps(description)),
@@ -115,7 +158,67 @@ class EncodedVideo:
         )
         size = (description["width"], description["height"], description["fps"])
         source = SourceVideo(description["path"], *size, timeline)
-        return cls(arrays["features"], source, description["fingerprint"])
+        return cls(arrays["features"], arrays["windows"], source, description["fingerprint"])
+
+
+def encode_windows(
+    path: str,
+    compute: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    windows_of: Callable[[Timeline], Sequence[int]],
+    fingerprint: dict[str, Any],
+    *,
+    batch_size: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EncodedVideo:
+    """Encodes some windows of a video; memory contains at most two batches of frames.
+
+    Args:
+        path: video file.
+        compute: network; maps uint8 frames `[F, H, W, 3]` and int32 windows `[batch_size, 8]`,
+            indices into these frames, to features `[batch_size, S, S, C]`.
+        windows_of: returns the numbers of the windows to encode, in ascending order.
+        fingerprint: settings of the feature extraction.
+        batch_size: windows per batch.
+        on_progress: called after each batch with the windows done and their total.
+
+    Raises:
+        FileNotFoundError: no such file.
+        reading.VideoError: no frame can be decoded, or resampling fails on its time stamps.
+        ValueError: a feature is not a finite number.
+    """
+    try:
+        stream = reading.decode_frames(path, fps=fingerprint.get("fps"))
+        windows = np.asarray(windows_of(stream.read_timeline(decode=False)), np.int64)
+        features = _encode(stream, windows, compute, batch_size, on_progress)
+    except IndexMismatchError as error:
+        logging.info("%s: %s; decoding all frames", path, error)
+        stream = reading.decode_frames(path, fps=fingerprint.get("fps"))
+        windows = np.asarray(windows_of(stream.read_timeline()), np.int64)
+        features = _encode(stream, windows, compute, batch_size, on_progress)
+    for message in filter(None, [stream.damage, *stream.notices]):
+        logging.warning("%s: %s", path, message)
+    if not np.isfinite(features).all():
+        raise ValueError(f"{path}: features are not finite in float16; are the I3D weights valid?")
+    stored = as_stored(features, fingerprint.get("storage_dtype", "float16"))
+    return EncodedVideo(stored, windows, stream.source, fingerprint)
+
+
+def _encode(stream, windows, compute, batch_size, on_progress):
+    frame_numbers = window_frames(stream.timeline.sample_count)[windows]
+    frames = stream.frames_at(np.unique(frame_numbers))
+    batches = selected_window_batches(frames, frame_numbers, batch_size)
+    features, done = [], 0
+    # One batch is decoded while the one before it is computed.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
+        ahead = decoder.submit(next, batches, None)
+        while (batch := ahead.result()) is not None:
+            ahead = decoder.submit(next, batches, None)
+            shown, of_batch, real = batch
+            features.append(compute(shown, of_batch)[:real].astype(np.float16))
+            done += real
+            if on_progress is not None:
+                on_progress(done, len(windows))
+    return np.concatenate(features)
 
 
 def _check(video):
@@ -135,26 +238,38 @@ def _check(video):
     bounds = np.append(timeline.times, timeline.end_time)
     if timeline.times.ndim != 1 or bounds.size < 2 or not (np.diff(bounds) >= 0).all():
         raise ValueError("times: expected times of frames in ascending order")
-    samples = timeline.frame_count
-    if (shown := timeline.source_frames) is not None:
-        samples = len(shown)
-        if not samples or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any():
-            raise ValueError("source_frames: expected frames of the video in ascending order")
-    shape = (count_windows(samples), *video.fingerprint["shape"])
+    if (shown := timeline.source_frames) is not None and (
+        not len(shown) or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any()
+    ):
+        raise ValueError("source_frames: expected frames of the video in ascending order")
+    windows, last = video.windows, count_windows(timeline.sample_count) - 1
+    if windows.ndim != 1 or windows.dtype.kind != "i" or not windows.size:
+        raise ValueError("windows: expected whole numbers")
+    if not 0 <= windows[0] <= windows[-1] <= last or (np.diff(windows) <= 0).any():
+        raise ValueError(f"windows: expected numbers from 0 to {last} in ascending order")
+    shape = (len(windows), *video.fingerprint["shape"])
     if video.features.shape != shape:
         raise ValueError(f"features: expected shape {shape}, got {video.features.shape}")
     if not np.isfinite(video.features).all():
         raise ValueError("features: expected finite numbers, found NaN or infinity")
 
 
-def cache_path(cache_dir: str | os.PathLike, video: str, fingerprint: dict) -> str:
-    """Path of the cache file of a video, derived from its content and the extraction settings.
+def cache_path(
+    cache_dir: str | os.PathLike, video: str, fingerprint: dict, searched: dict[str, Any]
+) -> str:
+    """Path of the cache file of a video, derived from its content and what is encoded of it.
 
     If the content of the video changes, so does the path.
+
+    Args:
+        cache_dir: the cache folder.
+        video: video file.
+        fingerprint: settings of the feature extraction.
+        searched: what determines the encoded windows; JSON.
     """
     with open(video, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     settings = {key: value for key, value in fingerprint.items() if key != "i3d_source"}
-    settings["format"] = _FORMAT
+    settings |= {"format": _FORMAT, "searched": searched}
     made = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return os.path.join(os.fspath(cache_dir), f"{content[:32]}-{made[:16]}.npz")

@@ -6,12 +6,13 @@ Examples:
         --query="the red square moving left" --query="the small disk"
 
 Prints one line of JSON for each query: {"video", "query", "begin", "end" (frames, half-open),
-"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}}. Frame
-numbers are those of the file, even if the model was trained on resampled videos. Seconds are
-computed from time stamps and count from the start of the file, as in players. With --threshold, a
-query without a tube is {"video", "query", "absent": true, "score"}. --format selects other output
-formats for annotation tools and players. A video and a strip of still images with the tube are
-written to --output_dir.
+"begin_seconds", "end_seconds", "score", "boxes": {"frame": [x1, y1, x2, y2] in pixels}, "clip":
+[begin, end] (frames of the clip in which the tube was found)}. Frame numbers are those of the file,
+even if the model was trained on resampled videos. Seconds are computed from time stamps and count
+from the start of the file, as in players. With --threshold, a query without a tube is {"video",
+"query", "absent": true, "score"}. --format selects other output formats for annotation tools and
+players. A video and a strip of still images with the tube are written to --output_dir; of a video
+longer than a minute, the part around the tube.
 """
 
 import math
@@ -24,6 +25,7 @@ from absl import app, flags, logging
 from gkcmn_tf import preset, program, sample_videos, tube_formats
 from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.files import write_bytes
+from gkcmn_tf.searched_clips import AUTO, SEARCHES
 from gkcmn_tf.text.standardization import standardize
 from gkcmn_tf.tubes import Tube
 from gkcmn_tf.video import reading
@@ -48,6 +50,13 @@ def define_flags() -> None:
     flags.DEFINE_float("begin", None, "Begin of the searched clip, in seconds; default: 0.")
     flags.DEFINE_float(
         "end", None, "End of the searched clip, in seconds; default: the end of the video."
+    )
+    flags.DEFINE_enum(
+        "search",
+        AUTO,
+        SEARCHES,
+        "How to search: the part as one clip (whole), in overlapping clips as long as those of "
+        "training (sliding), or sliding only if the part is much longer than these (auto).",
     )
     flags.DEFINE_integer("top_k", 1, "Number of tubes per sentence, best first.", lower_bound=1)
     flags.DEFINE_float(
@@ -77,8 +86,9 @@ def main(argv):
     from gkcmn_tf.video_grounder import VideoGrounder  # noqa: PLC0415
 
     grounder = VideoGrounder.from_preset(FLAGS.preset, i3d_weights=FLAGS.i3d_weights)
-    encoded = grounder.encode(video, cache_dir=FLAGS.cache_dir)
-    found = grounder.ground(encoded, sentences, begin=FLAGS.begin, end=FLAGS.end, top_k=FLAGS.top_k)
+    searched = {"begin": FLAGS.begin, "end": FLAGS.end, "search": FLAGS.search}
+    encoded = grounder.encode(video, cache_dir=FLAGS.cache_dir, **searched)
+    found = grounder.ground(encoded, sentences, top_k=FLAGS.top_k, **searched)
     answers = {
         sentence: with_absent(
             sentence, [tubes] if FLAGS.top_k == 1 else tubes, encoded, FLAGS.threshold
@@ -103,7 +113,7 @@ def draw(answers: Mapping[str, Sequence[tube_formats.Answer]]) -> None:
     """Draws the tubes of each sentence into a copy of the video and a strip of still images."""
     # Imported here since Pillow is not required without drawing.
     from gkcmn_tf.visualization.output_names import output_name  # noqa: PLC0415
-    from gkcmn_tf.visualization.overlays import draw_tubes  # noqa: PLC0415
+    from gkcmn_tf.visualization.overlays import draw_tubes, excerpt_around  # noqa: PLC0415
 
     for sentence, found in answers.items():
         tubes = [answer for answer in found if isinstance(answer, Tube)]
@@ -111,6 +121,7 @@ def draw(answers: Mapping[str, Sequence[tube_formats.Answer]]) -> None:
             continue
         video = tubes[0].video
         path = os.path.join(FLAGS.output_dir, output_name(video.path, sentence))
+        excerpt = excerpt_around(tubes[0])
         draw_tubes(
             video.path,
             tubes,
@@ -118,8 +129,10 @@ def draw(answers: Mapping[str, Sequence[tube_formats.Answer]]) -> None:
             overlay_path=f"{path}.mp4",
             strip_path=f"{path}.png",
             query=sentence,
+            excerpt=excerpt,
         )
-        logging.info("drawn: %s.mp4 and .png", path)
+        shown = "" if excerpt is None else f", frames {excerpt[0]} to {excerpt[1]}"
+        logging.info("drawn: %s.mp4%s, and .png", path, shown)
 
 
 def with_absent(

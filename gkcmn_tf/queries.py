@@ -71,14 +71,14 @@ def clip_frames(
 
 
 def in_file_frames(
-    tube: tubes.Tube, video: frame_rates.SourceVideo, clip_end: int, sentence: str = ""
+    tube: tubes.Tube, video: frame_rates.SourceVideo, clip: tuple[int, int], sentence: str = ""
 ) -> tubes.Tube:
-    """Converts a tube from samples to frames of the file; adds sentence and video.
+    """Converts a tube from samples to frames of the file; adds sentence, video and clip.
 
     Args:
         tube: tube in samples of the resampled video.
         video: the video file.
-        clip_end: end frame (exclusive) of the searched clip, in frames of the file.
+        clip: the searched clip, frames `[begin, end)` of the file.
         sentence: the query.
 
     Returns:
@@ -86,6 +86,8 @@ def in_file_frames(
     """
     timeline = video.timeline
     begin, end = timeline.to_frames(tube.begin, tube.end)
-    end = min(end, clip_end)
+    end = min(end, clip[1])
     boxes = timeline.boxes_in_frames(tube.boxes, tube.begin, tube.end)[: end - begin]
-    return tubes.Tube(begin, end, np.round(boxes, 2), tube.score, sentence=sentence, video=video)
+    return tubes.Tube(
+        *(begin, end, np.round(boxes, 2), tube.score), sentence=sentence, video=video, clip=clip
+    )

@@ -33,6 +33,7 @@ class Tube:
         score: the model's confidence from 0 to 1; 1 for a true tube.
         sentence: the sentence that the tube answers, empty if unknown.
         video: the video that the frames are of, None if unknown.
+        clip: the clip in which the tube was found, frames `[begin, end)`; None if unknown.
 
     Raises:
         ValueError: begin >= end, the number of boxes does not match, or a value is not finite.
@@ -44,6 +45,7 @@ class Tube:
     score: float = 1.0
     sentence: str = dataclasses.field(default="", kw_only=True)
     video: SourceVideo | None = dataclasses.field(default=None, kw_only=True)
+    clip: tuple[int, int] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self):
         if not self.begin < self.end:
@@ -89,7 +91,8 @@ class Tube:
         """Converts the tube to a JSON object.
 
         The keys are `query` (if `sentence` is set), `begin`, `end` (frames, half-open), `boxes` by
-        frame number, `score`, and `begin_seconds` and `end_seconds` (if `video` is set).
+        frame number, `score`, `begin_seconds` and `end_seconds` (if `video` is set), and `clip`,
+        the frames `[begin, end]` of the searched clip (if it is set).
         """
         query = {"query": self.sentence} if self.sentence else {}
         seconds = {"begin_seconds": self.begin_seconds, "end_seconds": self.end_seconds}
@@ -100,6 +103,7 @@ class Tube:
             "boxes": self.boxes_by_frame(),
             "score": self.score,
             **(seconds if self.video else {}),
+            **({"clip": list(self.clip)} if self.clip else {}),
         }
 
     def draw(

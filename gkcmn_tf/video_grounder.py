@@ -10,19 +10,20 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from gkcmn_tf import out_of_distribution, queries
+from gkcmn_tf import out_of_distribution, queries, searched_clips
 from gkcmn_tf import preset as presets
 from gkcmn_tf.encoded_video import EncodedVideo, cache_path
 from gkcmn_tf.features import extraction
 from gkcmn_tf.modeling import decoding
 from gkcmn_tf.modeling.grounding_model import GroundingModel
-from gkcmn_tf.records import input_pipeline
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.tubes import Tube, nearest_frames, tube_from_steps
+from gkcmn_tf.video import steps
 
-# Number of sentences per batch; limits memory use.
+# Limits of the memory: sentences per batch, and steps of all its clips.
 SENTENCES_PER_BATCH = 16
+STEPS_PER_BATCH = 256
 
 
 class VideoGrounder:
@@ -71,7 +72,7 @@ class VideoGrounder:
         self._find = tf.function(self._find_tubes, reduce_retracing=True)
         self._choose = tf.function(decoding.distinct_segments, reduce_retracing=True)
         # Further sentences are mostly about the same part of the same video.
-        self._clip_inputs = functools.lru_cache(maxsize=1)(self._read_clip)
+        self._clip_inputs = functools.lru_cache(maxsize=1)(self._read_clips)
 
     @classmethod
     def from_preset(
@@ -133,13 +134,22 @@ class VideoGrounder:
         self,
         video: str | os.PathLike,
         *,
+        begin: float | None = None,
+        end: float | None = None,
+        search: str = searched_clips.AUTO,
         cache_dir: str | os.PathLike | None = None,
         progress: bool = True,
     ) -> EncodedVideo:
         """Computes the features of a video, once for all sentences.
 
+        Only the windows that the model's steps use are decoded and encoded.
+
         Args:
             video: a video file in any format that FFmpeg can read.
+            begin: begin of the part to search, in seconds after the start of the file; default:
+                begin of the video. Use the same part and `search` in `ground`.
+            end: end of the part in seconds; default: end of the video.
+            search: see `ground`.
             cache_dir: cache folder of encoded videos; a damaged file is written again. Default: no
                 cache.
             progress: whether to show a progress bar.
@@ -147,25 +157,40 @@ class VideoGrounder:
         Raises:
             FileNotFoundError: the file does not exist.
             gkcmn_tf.video.reading.VideoError: no frame can be decoded.
-            ValueError: the I3D weights differ from those of training.
+            ValueError: the I3D weights differ from those of training, or the part is outside the
+                video.
         """
         path = os.fsdecode(video)
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such video")
-        cached = None if cache_dir is None else cache_path(cache_dir, path, self.features)
+        cached = None
+        if cache_dir is not None:
+            searched = {
+                **{"begin": begin, "end": end, "search": search, "max_steps": self.max_steps},
+                "longest": searched_clips.longest_training_clip(self.about),
+            }
+            cached = cache_path(cache_dir, path, self.features, searched)
         if cached is not None and os.path.exists(cached):
             try:
                 # The cached video may have had another path.
                 return EncodedVideo.load(cached).at_path(path)
             except ValueError as error:
                 logging.warning("%s", error)
+
+        def windows_of(timeline):
+            clips = self._clips(timeline, begin, end, search)
+            return searched_clips.windows_of_clips(timeline, clips, self.max_steps)
+
         extractor = self.extractor  # built before the bar is shown: it logs its weights
         with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
-            extracted = extractor.extract(path, on_progress=_advance(bar)).as_stored()
-        encoded = EncodedVideo(extracted.features, extracted.source, extractor.fingerprint)
+            encoded = extractor.encode(path, windows_of, on_progress=_advance(bar))
         if cached is not None:
             encoded.save(cached)
         return encoded
+
+    def _clips(self, timeline, begin, end, search):
+        longest = searched_clips.longest_training_clip(self.about)
+        return searched_clips.searched_clips(timeline, begin, end, search=search, longest=longest)
 
     def ground(
         self,
@@ -174,6 +199,7 @@ class VideoGrounder:
         *,
         begin: float | None = None,
         end: float | None = None,
+        search: str = searched_clips.AUTO,
         top_k: int = 1,
         threshold: float | None = None,
     ) -> Any:
@@ -185,6 +211,8 @@ class VideoGrounder:
             begin: begin of the searched part in seconds after the start of the file, as in players;
                 default: begin of the video.
             end: end of the searched part in seconds; default: end of the video.
+            search: `whole` searches the part as one clip; `sliding` in overlapping clips as long as
+                the longest of training; `auto` slides if the part is much longer than these.
             top_k: number of tubes per sentence, sorted by score; they differ in time.
             threshold: minimum score of a tube, the paper's `c`; default: no minimum.
 
@@ -193,9 +221,9 @@ class VideoGrounder:
             than 1, a list of tubes, which may be empty. For a list of sentences, a list of these.
 
         Raises:
-            ValueError: a sentence has no words, the searched part is outside the video, `top_k` is
-                less than 1, `threshold` is not in [0, 1], or the video was encoded for another
-                model.
+            ValueError: a sentence has no words, the searched part is outside the video or not
+                encoded, `search` or `top_k` is invalid, `threshold` is not in [0, 1], or the video
+                was encoded for another model.
         """
         one = isinstance(sentences, str)
         texts = [sentences] if one else list(sentences)
@@ -206,20 +234,23 @@ class VideoGrounder:
         for sentence in texts:
             queries.check_sentence(sentence, self.tokenizer)
         if not isinstance(video, EncodedVideo):
-            video = self.encode(video)
+            video = self.encode(video, begin=begin, end=end, search=search)
         if changed := extraction.differences(self.features, video.fingerprint):
             raise ValueError(
                 f"{video.source.path}: was encoded for another model, with another "
                 f"{', '.join(changed)}; encode it with this one"
             )
-        clip = queries.clip_frames(video.source.timeline, begin, end)
-        if texts and (video.source.path, clip) not in self._warned:
-            self._warned.add((video.source.path, clip))
-            out_of_distribution.warn_of_differences(video, clip, self.max_steps, self.about)
+        clips = self._clips(video.source.timeline, begin, end, search)
+        if len(clips) > 1:
+            logging.info("%s: searched in %d overlapping clips", video.source.path, len(clips))
+        part = (clips[0][0], clips[-1][1])
+        if texts and (video.source.path, part) not in self._warned:
+            self._warned.add((video.source.path, part))
+            out_of_distribution.warn_of_differences(video, clips[0], self.max_steps, self.about)
         found = []
         for first in range(0, len(texts), SENTENCES_PER_BATCH):
             found += self._ground_batch(
-                video, texts[first : first + SENTENCES_PER_BATCH], clip, top_k
+                video, texts[first : first + SENTENCES_PER_BATCH], clips, top_k
             )
         if threshold is not None:
             found = [[tube for tube in tubes if tube.score >= threshold] for tubes in found]
@@ -227,53 +258,65 @@ class VideoGrounder:
             found = [tubes[0] if tubes else None for tubes in found]
         return found[0] if one else found
 
-    def _ground_batch(self, video, sentences, clip, top_k) -> list[list[Tube]]:
+    def _ground_batch(self, video, sentences, clips, top_k) -> list[list[Tube]]:
         source = video.source
-        begin, end = source.timeline.to_samples(*clip)
-        inputs, num_steps = self._clip_inputs(video, begin, end)
-        outputs = self._find(inputs | {"tokens": self.tokenizer(sentences)[None]})
-        segments, scores, boxes = (value[0].numpy() for value in outputs)
-        # Compared in frames, since different segments may be rounded to the same frames.
-        frames = nearest_frames(segments, begin, end, num_steps)
+        ranges = [source.timeline.to_samples(*clip) for clip in clips]
+        tokens = self.tokenizer(sentences)
+        frames, scores, boxes = [], [], []
+        clips_per_batch = max(STEPS_PER_BATCH // self.max_steps, 1)
+        for first in range(0, len(clips), clips_per_batch):
+            batch = tuple(ranges[first : first + clips_per_batch])
+            inputs = self._clip_inputs(video, batch)
+            repeated = np.repeat(tokens[None], len(batch), axis=0)
+            outputs = [value.numpy() for value in self._find(inputs | {"tokens": repeated})]
+            for (begin, end), segments, of_clip, of_steps in zip(batch, *outputs, strict=True):
+                num_steps = steps.count_steps(begin, end, self.max_steps)
+                # Compared in frames, since different segments may be rounded to the same frames.
+                frames.append(nearest_frames(segments, begin, end, num_steps))
+                scores.append(of_clip)
+                boxes.append(of_steps[:, :num_steps])
+        per_clip = scores[0].shape[-1]
+        frames, scores = np.concatenate(frames, axis=1), np.concatenate(scores, axis=1)
         with tf.device("CPU"):  # small arrays, already copied from the model's device
-            frames, scores = self._choose(
+            best_frames, best_scores = self._choose(
                 frames.astype(np.float32), scores, count=top_k, max_iou=decoding.MAX_TUBE_IOU
             )
-        frames, scores = np.asarray(frames).astype(int), np.asarray(scores)
+        best_frames, best_scores = np.asarray(best_frames).astype(int), np.asarray(best_scores)
+
+        def tube(row, rank):
+            best, score = best_frames[row, rank], best_scores[row, rank]
+            same = (scores[row] == score) & (frames[row] == best).all(axis=-1)
+            number = int(same.argmax()) // per_clip  # of the clip
+            begin, end = ranges[number]
+            made = tube_from_steps(
+                None,
+                boxes[number][row],
+                frames=tuple(best.tolist()),
+                begin=begin,
+                end=end,
+                width=source.width,
+                height=source.height,
+                score=float(score),
+            )
+            return queries.in_file_frames(made, source, clips[number], sentences[row])
+
         return [
-            [
-                queries.in_file_frames(
-                    tube_from_steps(
-                        None,
-                        boxes[row, :num_steps],
-                        frames=tuple(frames[row, rank].tolist()),
-                        begin=begin,
-                        end=end,
-                        width=source.width,
-                        height=source.height,
-                        score=float(scores[row, rank]),
-                    ),
-                    source,
-                    clip[1],
-                    sentence,
-                )
-                for rank in range(top_k)
-                if scores[row, rank] >= 0
-            ]
-            for row, sentence in enumerate(sentences)
+            [tube(row, rank) for rank in range(top_k) if best_scores[row, rank] >= 0]
+            for row in range(len(sentences))
         ]
 
-    def _read_clip(self, video, begin, end):
-        """Features and step mask of a clip, on the device of the model, and its number of steps."""
-        with tf.device("CPU"):
-            features, step_mask = input_pipeline.clip_inputs(
-                video.features, begin, end, self.max_steps
-            )
-        inputs = {"features": tf.identity(features[None]), "step_mask": step_mask[None]}
-        return inputs, int(np.sum(step_mask))
+    def _read_clips(self, video, ranges):
+        """Features and step masks of clips, on the device of the model."""
+        features, step_masks = zip(
+            *(video.clip_inputs(begin, end, self.max_steps) for begin, end in ranges), strict=True
+        )
+        return {
+            "features": tf.constant(np.stack(features)),
+            "step_mask": tf.constant(np.stack(step_masks)),
+        }
 
     def _find_tubes(self, inputs):
-        """Returns all segments `[1, Q, M, 2]`, scores `[1, Q, M]` and boxes `[1, Q, T, 4]`."""
+        """Returns all segments `[B, Q, M, 2]`, scores `[B, Q, M]` and boxes `[B, Q, T, 4]`."""
         outputs = self.model(inputs, training=False)
         return (
             *self.model.segments(inputs, outputs),

@@ -9,13 +9,14 @@ import concurrent.futures
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from gkcmn_tf.encoded_video import EncodedVideo, encode_windows
 from gkcmn_tf.features import quantization
 from gkcmn_tf.features.feature_records import VideoFeatures
 from gkcmn_tf.i3d import weight_sources
@@ -166,8 +167,8 @@ class ExtractorFactory:
 class FeatureExtractor:
     """Extracts the features of videos: I3D on windows of 8 frames, one every 4 frames.
 
-    Every batch has the same shape, so the network is compiled once, and the features of a window do
-    not depend on the other windows of its batch.
+    I3D gets batches of one shape, so it is compiled once, and the features of a window do not
+    depend on the other windows of its batch.
 
     Example:
         >>> import keras
@@ -216,9 +217,8 @@ class FeatureExtractor:
         self._fps = fps
         self._batch_size = batch_size
         size = reading.FRAME_SIZE
-        span = WINDOW_STRIDE * batch_size + WINDOW_FRAMES - WINDOW_STRIDE
         self._compute = tf.function(self._compute_batch).get_concrete_function(
-            tf.TensorSpec([span, size, size, 3], tf.uint8),
+            tf.TensorSpec([None, size, size, 3], tf.uint8),
             tf.TensorSpec([batch_size, WINDOW_FRAMES], tf.int32),
         )
         self.fingerprint = _fingerprint(
@@ -268,6 +268,27 @@ class FeatureExtractor:
                 f"[{self._batch_size}, 1, h, w, C]"
             )
         return tf.cast(features[:, 0], tf.float16)
+
+    def encode(
+        self,
+        path: str,
+        windows_of: Callable[[frame_rates.Timeline], Sequence[int]],
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> EncodedVideo:
+        """Encodes some windows of a video; arguments and errors as `encode_windows`."""
+
+        def compute(frames, windows):
+            return self._compute(tf.constant(frames), tf.constant(windows)).numpy()
+
+        return encode_windows(
+            path,
+            compute,
+            windows_of,
+            self.fingerprint,
+            batch_size=self._batch_size,
+            on_progress=on_progress,
+        )
 
     def extract(
         self,

@@ -89,6 +89,11 @@ class Timeline:
         """Number of frames of the video."""
         return len(self.times)
 
+    @property
+    def sample_count(self) -> int:
+        """Number of samples; of frames, if the video was not resampled."""
+        return self.frame_count if self.source_frames is None else len(self.source_frames)
+
     def seconds(self, begin: int, end: int) -> tuple[float, float]:
         """Begin and end of the frames `[begin, end)`, in seconds."""
         bounds = np.append(self.times, self.end_time)

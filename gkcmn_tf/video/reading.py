@@ -11,7 +11,7 @@ import fractions
 import heapq
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
@@ -19,6 +19,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from gkcmn_tf.video import frame_rates
 from gkcmn_tf.video.cropping import Cropping, read_cropping
+from gkcmn_tf.video.packet_index import decode_frames_at, read_packets
 
 FRAME_SIZE = 224
 
@@ -156,6 +157,7 @@ class FrameStream:
         self._times = []
         self._source_frames = []
         self._last_duration = None
+        self._packets = None
         self._error = self._stop = ""
         self._lost = self._damaged = self._cut_away = 0
         self._container, self._stream = _open(path)
@@ -203,12 +205,22 @@ class FrameStream:
     @property
     def frame_time(self) -> fractions.Fraction:
         """Time of the last yielded frame, in seconds after the start of the file."""
-        return self._offset + ((self.count - 1) / self._rate if self._rate else self._times[-1])
+        return self.time_of(self.count - 1)
 
     @property
     def frame_duration(self) -> fractions.Fraction:
         """Duration of the last yielded frame as declared by the file, in seconds."""
         return 1 / self._rate if self._rate else self._last_duration or 1 / self._declared_rate
+
+    def time_of(self, number: int) -> fractions.Fraction:
+        """Time of a (resampled) frame found so far, in seconds after the start of the file."""
+        return self._offset + (number / self._rate if self._rate else self._times[number])
+
+    def duration_of(self, number: int) -> fractions.Fraction:
+        """Time from a (resampled) frame to the next one in seconds, after `read_timeline`."""
+        if self._rate or number == len(self._times) - 1:
+            return self.frame_duration
+        return self._times[number + 1] - self._times[number]
 
     @property
     def start(self) -> fractions.Fraction:
@@ -292,21 +304,75 @@ class FrameStream:
             self._container.close()
         self.damage = self._describe_damage()
 
-    def read_timeline(self) -> frame_rates.Timeline:
-        """Decodes all frames for their times only, instead of iterating."""
+    def read_timeline(self, *, decode: bool = True) -> frame_rates.Timeline:
+        """Finds the times of all frames, instead of iterating.
+
+        Args:
+            decode: whether to decode all frames. Otherwise the times are read from the packets of
+                files that tell them, which is much faster, but damage is not found.
+        """
         try:
-            for _ in self._timed():
+            if not decode and (packets := self._read_packets()):
+                self._packets = packets
+                self._decoded = ((packet, packet.pts) for packet in packets)
+            for _ in self._resampled(converts=False) if self._rate else self._timed():
                 pass
         finally:
             self._container.close()
+        if not self._packets:
+            self.damage = self._describe_damage()
         return self.timeline
+
+    def _read_packets(self):
+        """Packets that tell all frames; None if there are none such."""
+        certain = self._has_times and self._stream.codec.canonical_name in _ONE_FRAME_PACKETS
+        if not certain:
+            return None
+        container, stream = _open(self._path)
+        with container:
+            packets = read_packets(container, stream)
+        return packets if packets and packets[0].pts == self._first_stamp else None
+
+    def frames_at(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yields some of the frames, after `read_timeline`.
+
+        They are decoded from the nearest key frames if the times were read from the packets, else
+        by decoding all frames up to the last of `numbers`; others are not converted to RGB.
+
+        Args:
+            numbers: numbers of (resampled) frames, in ascending order.
+
+        Raises:
+            IndexMismatchError: decoding finds other frames than the packets announce; read the
+                timeline by decoding.
+        """
+        numbers = np.asarray(numbers, np.int64)
+        if self._rate:
+            numbers = np.array(self._source_frames)[numbers]
+        wanted, repeats = np.unique(numbers, return_counts=True)
+        if self._packets:
+            decoded = decode_frames_at(*_open(self._path), self._packets, wanted.tolist())
+        else:
+            decoded = self._decode_again(set(wanted.tolist()))
+        for frame, count in zip(decoded, repeats.tolist(), strict=True):
+            converted = self._convert(frame)
+            for _ in range(count):
+                yield converted
+
+    def _decode_again(self, wanted):
+        stream = FrameStream(self._path, self._size)
+        try:
+            decoded = itertools.islice(stream._timed(), max(wanted) + 1)
+            yield from (frame for number, frame in enumerate(decoded) if number in wanted)
+        finally:
+            stream._container.close()
 
     def _all_frames(self):
         for frame in self._timed():
             self.count += 1
             yield self._convert(frame)
 
-    def _resampled(self):
+    def _resampled(self, *, converts=True):
         """Yields each frame once per sample that shows it, when the next frame is known."""
         shown = None
         for frame in self._timed():
@@ -319,12 +385,13 @@ class FrameStream:
                 )
             if shown is not None:
                 number = len(self._times) - 2
-                yield from self._show(shown, number, frame_rates.first_sample(time, self._rate))
+                until = frame_rates.first_sample(time, self._rate)
+                yield from self._show(shown, number, until, converts)
             shown = frame
         number, samples = len(self._times) - 1, frame_rates.count_samples(time, self._rate)
-        yield from self._show(shown, number, samples)
+        yield from self._show(shown, number, samples, converts)
 
-    def _show(self, frame, number, until):
+    def _show(self, frame, number, until, converts):
         """Yields the frame for each sample up to `until` (exclusive)."""
         if self.count >= until:
             return
@@ -337,7 +404,7 @@ class FrameStream:
                 "; resample to a lower rate (--fps of data.prepare), or re-encode the video at an "
                 "even frame rate"
             )
-        converted = self._convert(frame)
+        converted = self._convert(frame) if converts else None
         while self.count < until:
             self.count += 1
             self._source_frames.append(number)

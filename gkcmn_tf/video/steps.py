@@ -12,7 +12,7 @@ Array functions use Python operators only, so that they accept NumPy arrays and 
 
 import numpy as np
 
-from gkcmn_tf.video.windows import count_windows
+from gkcmn_tf.video.windows import count_windows, frame_windows
 
 
 def count_steps(begin: int, end: int, max_steps: int) -> int:
@@ -43,3 +43,8 @@ def nearest_frames(s, begin, end, num_steps):
 def step_frames(begin: int, end: int, num_steps: int) -> np.ndarray:
     """`nearest_frames` of all steps of a clip: int64 `[num_steps]`, increasing."""
     return nearest_frames(np.arange(num_steps), begin, end, num_steps)
+
+
+def step_windows(begin: int, end: int, max_steps: int) -> np.ndarray:
+    """Window of each step of the clip `[begin, end)`: int64 `[num_steps]`, ascending."""
+    return frame_windows(step_frames(begin, end, count_steps(begin, end, max_steps)))

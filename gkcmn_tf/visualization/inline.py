@@ -6,8 +6,6 @@ import os
 import tempfile
 import typing
 
-import numpy as np
-
 from gkcmn_tf.visualization import overlays
 
 if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
@@ -15,8 +13,6 @@ if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
 
 MAX_SIDE = 480  # pixels
 MAX_BYTES = 3_000_000
-WHOLE_SECONDS = 60  # of longer videos, only an excerpt around the tube is shown
-AROUND_SECONDS = 5
 
 
 def tube_html(tube: "Tube") -> str:
@@ -31,10 +27,7 @@ def tube_html(tube: "Tube") -> str:
         FileNotFoundError: the video file does not exist.
     """
     timeline = tube.video.timeline
-    begin, end = 0, timeline.frame_count
-    if timeline.end_time > WHOLE_SECONDS:
-        around = [tube.begin_seconds - AROUND_SECONDS, tube.end_seconds + AROUND_SECONDS]
-        begin, end = np.searchsorted(timeline.times, around).tolist()
+    begin, end = overlays.excerpt_around(tube) or (0, timeline.frame_count)
     begin_seconds, end_seconds = timeline.seconds(begin, end)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tube.mp4")

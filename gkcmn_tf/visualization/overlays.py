@@ -1,6 +1,6 @@
 """Draws tubes into a copy of their video and into a strip of still images."""
 
-import itertools
+import functools
 import os
 import typing
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from absl import logging
 from PIL import Image
 
 from gkcmn_tf.video import reading, sound, writing
+from gkcmn_tf.video.packet_index import IndexMismatchError
 from gkcmn_tf.visualization.drawing import (
     MORE_PREDICTED,
     PREDICTED,
@@ -25,6 +26,9 @@ from gkcmn_tf.visualization.stills import Stills
 
 if typing.TYPE_CHECKING:  # `Tube.draw` imports this package
     from gkcmn_tf.tubes import Tube
+
+WHOLE_SECONDS = 60  # of longer videos, only an excerpt around the tube is shown
+AROUND_SECONDS = 5
 
 
 def draw_tubes(
@@ -48,7 +52,8 @@ def draw_tubes(
     The copy (H.264 in MP4) keeps size, pixel aspect ratio, frame times and audio of the video. It
     shows the query and the frame number at the top, and a timeline with the segments and the
     current frame at the bottom. The strip has evenly spaced still images from shortly before to
-    shortly after the tubes. The video is decoded once.
+    shortly after the tubes. For a full copy the video is decoded once, otherwise only the parts
+    that are needed.
 
     Args:
         video_path: path of the video.
@@ -78,51 +83,86 @@ def draw_tubes(
     predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
-    stills = Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
-    first, end = (0, num_frames) if excerpt is None else excerpt
-    stream = reading.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
-    last = max(end - 1 if overlay_path else 0, stills.wanted[-1] if stills else 0)
-    # A full copy includes all decoded frames, even if there are more than `num_frames`.
     whole = overlay_path is not None and excerpt is None
-    decoded = stream if whole else itertools.islice(stream, int(last) + 1)
-    progress = tqdm.tqdm(decoded, desc="drawing", unit="frame", total=int(last) + 1)
 
-    def frames() -> Iterator[writing.TimedFrame]:
-        begin_time = 0 if excerpt is None else None
-        for number, frame in enumerate(progress):
-            if stills:
-                stills.take(number, frame, stream.pixel_aspect)
-            if overlay_path and (whole or first <= number < end):
-                begin_time = stream.frame_time if begin_time is None else begin_time
+    def draw(numbered_frames):
+        stills = Stills(video_path, drawn, num_frames, num_stills) if strip_path else None
+        copied = range(*excerpt) if excerpt else range(num_frames if whole else 0)
+        stream = reading.decode_frames(video_path, size=None, fps=fps, mirrored=mirrored)
+        wanted = sorted({*copied, *(stills.wanted if stills else ())})
+        numbered = numbered_frames(stream, wanted)
+        progress = tqdm.tqdm(numbered, desc="drawing", unit="frame", total=len(wanted))
+
+        def frames() -> Iterator[writing.TimedFrame]:
+            begin_time = 0 if whole else None
+            for number, frame, duration in progress:
+                if stills:
+                    stills.take(number, frame, stream.pixel_aspect)
+                # A full copy has all decoded frames, even if there are more than `num_frames`.
+                if not (whole or number in copied):
+                    continue
+                time = stream.time_of(number)
+                begin_time = time if begin_time is None else begin_time
                 image = _scaled(Image.fromarray(frame), max_side)
                 draw_text(image, [*captions, (f"frame {number}", TEXT)])
                 scale = (image.width / frame.shape[1], image.height / frame.shape[0])
                 draw_boxes(image, drawn, number, scale)
                 draw_bar(image, drawn, number, num_frames)
-                yield writing.TimedFrame(
-                    np.asarray(image), stream.frame_time - begin_time, stream.frame_duration
-                )
-        if stills and not stills.complete:
-            raise ValueError(f"{video_path}: has {stream.count} frames, expected {num_frames}")
+                yield writing.TimedFrame(np.asarray(image), time - begin_time, duration)
+            if stills and not stills.complete:
+                count = stream.timeline.sample_count
+                raise ValueError(f"{video_path}: has {count} frames, expected {num_frames}")
 
-    if overlay_path:
-        measured = (tube.video.fps for _, tube, _ in drawn if tube.video)
-        writing.write_timed_video(
-            overlay_path,
-            frames(),
-            fps or next(measured, stream.info.fps),
-            time_base=stream.time_base,
-            pixel_aspect=stream.pixel_aspect,
-            sound_source=_sound(video_path, stream) if excerpt is None else None,
-            max_bit_rate=max_bit_rate,
-        )
-    else:
-        for _ in frames():
-            pass
-    if stills:
-        stills.write(strip_path, ", ".join(text for text, _ in captions))
-    if stream.damage:
-        logging.warning("%s: %s", video_path, stream.damage)
+        if overlay_path:
+            measured = (tube.video.fps for _, tube, _ in drawn if tube.video)
+            writing.write_timed_video(
+                overlay_path,
+                frames(),
+                fps or next(measured, stream.info.fps),
+                time_base=stream.time_base,
+                pixel_aspect=stream.pixel_aspect,
+                sound_source=_sound(video_path, stream) if whole else None,
+                max_bit_rate=max_bit_rate,
+            )
+        else:
+            for _ in frames():
+                pass
+        if stills:
+            stills.write(strip_path, ", ".join(text for text, _ in captions))
+        if stream.damage:
+            logging.warning("%s: %s", video_path, stream.damage)
+
+    if whole:
+        draw(_all_frames)
+        return
+    try:
+        draw(_selected_frames)
+    except IndexMismatchError:
+        draw(functools.partial(_selected_frames, decode=True))
+
+
+def excerpt_around(tube: "Tube") -> tuple[int, int] | None:
+    """Frames `[begin, end)` around a tube with `video`; None for a video of at most a minute."""
+    timeline = tube.video.timeline
+    if timeline.end_time <= WHOLE_SECONDS:
+        return None
+    around = [tube.begin_seconds - AROUND_SECONDS, tube.end_seconds + AROUND_SECONDS]
+    begin, end = np.searchsorted(timeline.times, around).tolist()
+    return begin, end
+
+
+def _all_frames(stream, _):
+    """Yields the number, pixels and duration of all frames."""
+    for number, frame in enumerate(stream):
+        yield number, frame, stream.frame_duration
+
+
+def _selected_frames(stream, wanted, *, decode=False):
+    """Yields the number, pixels and duration of the wanted frames that the video has."""
+    available = stream.read_timeline(decode=decode).sample_count
+    wanted = [number for number in wanted if number < available]
+    for number, frame in zip(wanted, stream.frames_at(wanted), strict=True):
+        yield number, frame, stream.duration_of(number)
 
 
 def _check_output_paths(video_path, *paths):
