@@ -182,7 +182,8 @@ def sentences(config, sizes, precisions):
     shape = [data.max_steps, data.grid_size, data.grid_size, data.feature_channels]
     features = np.random.default_rng(0).random(shape, np.float32).astype(np.float16)
     timeline = Timeline(np.arange(frames) / 25, frames / 25)
-    video = EncodedVideo(features, SourceVideo("random", 640, 360, 25.0, timeline), {})
+    source = SourceVideo("random", 640, 360, 25.0, timeline)
+    video = EncodedVideo(features, np.arange(len(features)), source, {})
     rng = np.random.default_rng(0)
     words = min(8, data.max_words)
     asked = [" ".join(rng.choice(VOCABULARY, words)) for _ in range(SENTENCES_PER_BATCH)]

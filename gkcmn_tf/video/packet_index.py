@@ -56,13 +56,17 @@ def read_packets(container: av.container.InputContainer, stream) -> list[PacketS
         one entry per frame, in the order in which frames are shown; None if the packets do not
         tell all frames.
     """
-    packets = []
+    packets, last_dts = [], None
     try:
         for packet in container.demux(stream):
             if packet.pts is None and not packet.size:
                 continue  # the final, empty packet
             if packet.pts is None or packet.is_discard or packet.is_corrupt:
                 return None
+            if packet.dts is not None:
+                if last_dts is not None and packet.dts < last_dts:
+                    return None  # time stamps start again, as in joined files
+                last_dts = packet.dts
             packets.append(
                 PacketStamps(
                     packet.pts,

@@ -63,7 +63,8 @@ def shown(frames, fps=10.0):
 
 def keras_tubes(run, features, begin, end):
     timeline = Timeline(np.arange(end) / 10, end / 10)
-    encoded = EncodedVideo(features, SourceVideo("v", 70, 50, 10.0, timeline), run.features)
+    source = SourceVideo("v", 70, 50, 10.0, timeline)
+    encoded = EncodedVideo(features, np.arange(len(features)), source, run.features)
     return ground(run, encoded, SENTENCES, begin, end)
 
 

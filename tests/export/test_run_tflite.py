@@ -12,7 +12,6 @@ import pytest
 
 from export import networks, run_tflite, tflite
 from gkcmn_tf.features.quantization import as_stored
-from gkcmn_tf.records import input_pipeline
 from tests.export.tiny_run import ground, make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -97,16 +96,6 @@ def test_the_result_without_tensorflow_equals_that_of_ground(bare, files, video_
     check_answers(map(json.loads, done.stdout.splitlines()), expected)
 
 
-@pytest.mark.parametrize(("begin", "end"), [(0, 22), (5, 17), (3, 4)])
-def test_steps_of_a_clip_equal_those_of_training(begin, end):
-    features = np.arange(6 * 2, dtype=np.float16).reshape(6, 1, 1, 2)
-    found = run_tflite.clip_inputs(features, begin, end, 4)
-    for array, wanted in zip(
-        found, input_pipeline.clip_inputs(features, begin, end, 4), strict=True
-    ):
-        np.testing.assert_array_equal(array, wanted)
-
-
 def test_a_query_without_words_is_refused(files):
     with pytest.raises(ValueError, match="contains no word"):
         run_tflite.Grounder(files["grounding"]).check_query(" ?! ")
@@ -123,13 +112,17 @@ def test_ten_thousand_words_are_cut_to_the_maximum(files):
     np.testing.assert_array_equal(first["boxes"], second["boxes"])
 
 
+def encode(i3d, trained, video):
+    return run_tflite.Encoder(i3d, trained).encode(video, lambda timeline: [0, 2]).features
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_features_are_rounded_as_in_training(files, gkcmn, video_path, tmp_path, dtype):
-    plain = run_tflite.Encoder(files["i3d"], gkcmn.features).encode(video_path).features
+    plain = encode(files["i3d"], gkcmn.features, video_path)
     trained = gkcmn.features | {"storage_dtype": dtype}
     path = tmp_path / "i3d.tflite"
     path.write_bytes(tflite.i3d_file(networks.of_i3d(trained, make_flat_i3d()), "none"))
-    rounded = run_tflite.Encoder(str(path), trained).encode(video_path).features
+    rounded = encode(str(path), trained, video_path)
     np.testing.assert_array_equal(rounded, as_stored(plain, dtype))
     assert (rounded != plain).any()
 

@@ -4,6 +4,7 @@ import contextlib
 import types
 
 import keras
+import numpy as np
 import pytest
 
 from gkcmn_tf import config as configs
@@ -83,5 +84,5 @@ def ground(run, made, sentences, begin=0, end=None):
     )
     timeline = made.source.timeline
     bounds = timeline.seconds(begin, timeline.frame_count if end is None else end)
-    encoded = EncodedVideo(made.features, made.source, run.features)
+    encoded = EncodedVideo(made.features, np.arange(len(made.features)), made.source, run.features)
     return grounder.ground(encoded, sentences, begin=bounds[0], end=bounds[1])

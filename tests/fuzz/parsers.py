@@ -376,7 +376,7 @@ def _encoded_video(folder):
     source = SourceVideo("a.mp4", 640, 360, 25.0, timeline)
     features = np.ones((1, 7, 7, 3), np.float16)
     path = folder / "video.npz"
-    EncodedVideo(features, source, FINGERPRINT).save(path)
+    EncodedVideo(features, np.arange(1), source, FINGERPRINT).save(path)
     content = path.read_bytes()
     with np.load(path) as stored:
         arrays = dict(stored)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from gkcmn_tf.encoded_video import EncodedVideo
+from gkcmn_tf.records import input_pipeline
+from gkcmn_tf.video import steps
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 
 
@@ -15,13 +17,37 @@ def video(request):
     timeline = Timeline(np.array([0, 0.1, 0.25, 0.3, 0.4, 0.9]), 1.0, request.param)
     source = SourceVideo("clips/ä.mp4", 640, 360, 29.97, timeline)
     features = np.random.default_rng(0).random((2, 7, 7, 3)).astype(np.float16)
-    return EncodedVideo(features, source, {"fps": None, "shape": [7, 7, 3]})
+    return EncodedVideo(features, np.arange(2), source, {"fps": None, "shape": [7, 7, 3]})
+
+
+def test_the_steps_of_a_clip_are_those_of_training():
+    features = np.arange(6 * 2, dtype=np.float16).reshape(6, 1, 1, 2)
+    source = SourceVideo("v.mp4", 64, 48, 10.0, Timeline(np.arange(22) / 10, 2.2))
+    video = EncodedVideo(features, np.arange(6), source, {})
+    for begin, end in ((0, 22), (5, 17), (3, 4)):
+        wanted = input_pipeline.clip_inputs(features, begin, end, 4)
+        windows = np.unique(steps.step_windows(begin, end, 4))
+        part = EncodedVideo(features[windows], windows, source, {})
+        for encoded in (video, part):
+            for found, expected in zip(encoded.clip_inputs(begin, end, 4), wanted, strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_a_part_that_is_not_encoded_is_refused():
+    source = SourceVideo("v.mp4", 64, 48, 10.0, Timeline(np.arange(40) / 10, 4.0))
+    video = EncodedVideo(np.zeros((3, 1, 1, 2), np.float16), np.array([1, 4, 9]), source, {})
+    assert video.clip_inputs(4, 8, 2)[1].tolist() == [True, False]
+    for begin, end in ((0, 4), (4, 12), (20, 40)):
+        message = rf"v\.mp4: the part from {begin / 10:.2f} to {end / 10:.2f} s is not encoded"
+        with pytest.raises(ValueError, match=message):
+            video.clip_inputs(begin, end, 4)
 
 
 def test_a_saved_video_is_loaded_unchanged(video, tmp_path):
     video.save(tmp_path / "deep" / "video.npz")
     loaded = EncodedVideo.load(tmp_path / "deep" / "video.npz")
     np.testing.assert_array_equal(loaded.features, video.features)
+    np.testing.assert_array_equal(loaded.windows, video.windows)
     np.testing.assert_array_equal(loaded.source.timeline.times, video.source.timeline.times)
     shown = video.source.timeline.source_frames
     if shown is None:
@@ -68,6 +94,11 @@ def with_feature(video, value):
             lambda v: dataclasses.replace(v, features=v.features[..., :2]),
             "features: expected shape",
         ),
+        (lambda v: dataclasses.replace(v, windows=np.arange(0)), "windows: expected whole"),
+        (lambda v: dataclasses.replace(v, windows=np.array([0.0, 1])), "windows: expected whole"),
+        (lambda v: dataclasses.replace(v, windows=np.array([1, 0])), "windows: expected numbers"),
+        (lambda v: dataclasses.replace(v, windows=np.array([0, 2])), "windows: expected numbers"),
+        (lambda v: dataclasses.replace(v, windows=np.array([-1, 1])), "windows: expected numbers"),
         (lambda v: with_feature(v, np.nan), "features: expected finite numbers"),
         (lambda v: with_feature(v, -np.inf), "features: expected finite numbers"),
         (lambda v: dataclasses.replace(v, fingerprint=[]), "fingerprint: expected a dict"),

@@ -21,7 +21,7 @@ def encoded(seconds, mean=(1.0, 2.0)):
     """Returns a video at 10 frames per second with constant features."""
     times = np.arange(round(10 * seconds)) / 10
     source = SourceVideo("v.mp4", 64, 48, 10.0, Timeline(times, seconds))
-    return EncodedVideo(np.tile(np.float16(mean), (4, 7, 7, 1)), source, {})
+    return EncodedVideo(np.tile(np.float16(mean), (4, 7, 7, 1)), np.arange(4), source, {})
 
 
 @pytest.mark.parametrize(

@@ -33,31 +33,31 @@ def boxes(*lefts):
 
 
 def test_a_tube_of_samples_covers_the_frames_between_them(timeline):
-    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20), 0.5), in_file(timeline), 11)
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20), 0.5), in_file(timeline), (0, 11))
     assert (tube.begin, tube.end, tube.score) == (2, 6, 0.5)
     np.testing.assert_allclose(tube.boxes, boxes(10, 15, 20, 20))
 
 
 def test_a_tube_ends_within_its_clip(timeline):
-    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20)), in_file(timeline), 5)
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20)), in_file(timeline), (0, 5))
     assert (tube.begin, tube.end) == (2, 5)
     np.testing.assert_allclose(tube.boxes, boxes(10, 15, 20))
 
 
 def test_a_tube_inside_a_pause_is_the_frame_shown_in_it(timeline):
-    tube = queries.in_file_frames(Tube(7, 9, boxes(10, 20)), in_file(timeline), 11)
+    tube = queries.in_file_frames(Tube(7, 9, boxes(10, 20)), in_file(timeline), (0, 11))
     assert (tube.begin, tube.end) == (9, 10)
     np.testing.assert_allclose(tube.boxes, boxes(10))
 
 
 def test_without_resampling_a_tube_is_unchanged(whole):
-    tube = queries.in_file_frames(Tube(1, 3, boxes(10.25, 20)), in_file(whole), 4)
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10.25, 20)), in_file(whole), (0, 4))
     assert (tube.begin, tube.end) == (1, 3)
     np.testing.assert_array_equal(tube.boxes, boxes(10.25, 20))
 
 
 def test_seconds_come_from_the_time_stamps(whole):
-    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20), 0.5), in_file(whole), 4, "a dog")
+    tube = queries.in_file_frames(Tube(1, 3, boxes(10, 20), 0.5), in_file(whole), (0, 4), "a dog")
     assert tube.to_json() == {
         "query": "a dog",
         "begin": 1,
@@ -66,6 +66,7 @@ def test_seconds_come_from_the_time_stamps(whole):
         "score": 0.5,
         "begin_seconds": 0.1,
         "end_seconds": 1.0,
+        "clip": [0, 4],
     }
 
 

@@ -1,5 +1,6 @@
 """The API with the model and the samples in the package."""
 
+import itertools
 import json
 import math
 import pathlib
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 
 import gkcmn_tf
-from gkcmn_tf import encoded_video
+from gkcmn_tf import searched_clips
 from gkcmn_tf.evaluation.metrics import score_sentence, temporal_iou
 from gkcmn_tf.features import extraction
+from gkcmn_tf.modeling import decoding
 from gkcmn_tf.tubes import GroundTruth
-from gkcmn_tf.video.reading import VideoError
+from gkcmn_tf.video import writing
+from gkcmn_tf.video.reading import VideoError, decode_frames
+from tests.gkcmn_tf.video import ffmpeg
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Rounded channel means of a sample's features, written by `write_reference_features`.
@@ -138,7 +142,7 @@ def test_unknown_and_surplus_words_cause_warnings(grounder, video, caplog):
 
 def test_a_video_encoded_for_another_model_is_refused(grounder, video, sample):
     other = gkcmn_tf.EncodedVideo(
-        video.features, video.source, video.fingerprint | {"i3d_sha256": "0"}
+        *(video.features, video.windows, video.source), video.fingerprint | {"i3d_sha256": "0"}
     )
     with pytest.raises(ValueError, match="encoded for another model, with another i3d_sha256"):
         grounder.ground(other, sample.sentences[0])
@@ -149,11 +153,11 @@ def test_a_cached_video_is_not_encoded_again(grounder, video, sample, tmp_path, 
     shutil.copy(sample.video, clip)
     first = grounder.encode(clip, cache_dir=tmp_path / "cache", progress=False)
     calls = []
-    extract = extraction.FeatureExtractor.extract
+    encode = extraction.FeatureExtractor.encode
     monkeypatch.setattr(
         extraction.FeatureExtractor,
-        "extract",
-        lambda *args, **kwargs: calls.append(args[1]) or extract(*args, **kwargs),
+        "encode",
+        lambda *args, **kwargs: calls.append(args[1]) or encode(*args, **kwargs),
     )
     # The same content under another name is the same video.
     moved = tmp_path / "moved.mp4"
@@ -168,8 +172,9 @@ def test_a_cached_video_is_not_encoded_again(grounder, video, sample, tmp_path, 
 
 
 def test_a_damaged_file_of_the_cache_is_written_again(grounder, video, sample, tmp_path, caplog):
-    cached = encoded_video.cache_path(tmp_path, sample.video, grounder.features)
-    pathlib.Path(cached).write_bytes(b"")
+    grounder.encode(sample.video, cache_dir=tmp_path, progress=False)
+    (cached,) = tmp_path.iterdir()
+    cached.write_bytes(b"")
     again = grounder.encode(sample.video, cache_dir=tmp_path, progress=False)
     np.testing.assert_array_equal(again.features, video.features)
     assert f"{cached}: not an encoded video" in caplog.text
@@ -191,3 +196,66 @@ def test_a_grounder_saved_as_a_preset_gives_the_same_results(grounder, video, sa
     copy = gkcmn_tf.VideoGrounder.from_preset(tmp_path / "copy")
     sentence = sample.sentences[0]
     assert copy.ground(video, sentence).to_json() == grounder.ground(video, sentence).to_json()
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory):
+    """A video of 144 frames, of which clips of training have 48."""
+    path = str(tmp_path_factory.mktemp("joined") / "v.mp4")
+    parts = [list(decode_frames(sample.video, 64)) for sample in gkcmn_tf.samples()[:3]]
+    writing.write_video(path, np.concatenate(parts), 25)
+    return path
+
+
+def test_a_long_video_is_searched_in_overlapping_clips(grounder, joined, sample):
+    sentences = sample.sentences[:2]
+    found = grounder.ground(joined, sentences, top_k=3)
+    video = grounder.encode(joined, progress=False)
+    clips = searched_clips.searched_clips(
+        *(video.source.timeline, None, None),
+        longest=searched_clips.longest_training_clip(grounder.about),
+    )
+    assert len(clips) == 5
+    for sentence, tubes in zip(sentences, found, strict=True):
+        # The best of all clips, each searched by itself.
+        single = []
+        for clip in clips:
+            begin, end = video.source.timeline.seconds(*clip)
+            single += grounder.ground(
+                video, sentence, begin=begin, end=end, search="whole", top_k=3
+            )
+        best = max(single, key=lambda tube: tube.score)
+        assert (tubes[0].begin, tubes[0].end, tubes[0].clip) == (best.begin, best.end, best.clip)
+        assert tubes[0].score == pytest.approx(best.score, abs=1e-3)
+        np.testing.assert_allclose(tubes[0].boxes, best.boxes, atol=0.5)
+        assert [tube.score for tube in tubes] == sorted(
+            (tube.score for tube in tubes), reverse=True
+        )
+        for one, other in itertools.combinations(tubes, 2):
+            overlap = max(min(one.end, other.end) - max(one.begin, other.begin), 0)
+            union = one.end - one.begin + other.end - other.begin - overlap
+            assert overlap / union <= decoding.MAX_TUBE_IOU
+
+
+def test_of_a_long_video_only_the_windows_of_the_steps_are_encoded(grounder, joined, sample):
+    whole = grounder.encode(joined, search="whole", progress=False)
+    assert len(whole.windows) == grounder.max_steps < 36
+    part = grounder.encode(joined, begin=1.0, end=1.5, progress=False)
+    assert part.windows.tolist() == [6, 7, 8, 9]
+    everything = grounder.extractor.extract(joined).as_stored().features
+    np.testing.assert_array_equal(whole.features, everything[whole.windows])
+    np.testing.assert_array_equal(part.features, everything[part.windows])
+    tube = grounder.ground(part, sample.sentences[0], begin=1.0, end=1.5)
+    assert 25 <= tube.begin < tube.end <= 38 and tube.clip == (25, 38)
+    with pytest.raises(ValueError, match=r"the part from 0\.00 to 5\.76 s is not encoded"):
+        grounder.ground(part, sample.sentences[0], search="whole")
+
+
+def test_a_video_whose_packets_mislead_is_decoded_whole(grounder, tmp_path):
+    path = tmp_path / "v.mp4"
+    source = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=4")
+    refresh = ("-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=20")
+    ffmpeg.run(*source, *refresh, path)
+    video = grounder.encode(str(path), search="whole", progress=False)
+    everything = grounder.extractor.extract(str(path)).as_stored().features
+    np.testing.assert_array_equal(video.features, everything[video.windows])
