@@ -4,6 +4,7 @@ Example:
     python -m data.make_shapes --output_dir=runs/demo/shapes --num_videos=200 --seed=0
     python -m data.make_shapes --setting=long --output_dir=runs/long/shapes --num_videos=1400 \
         --processes=2
+    python -m data.make_shapes --setting=joined --output_dir=runs/joined --minutes=10
 
 Writes videos/GROUP/VIDEO.mp4, vidor/{training,validation}/GROUP/VIDEO.json and
 annotations/{train,val,test}_{annotations,files}.json. Of every ten videos, seven are for training,
@@ -14,6 +15,9 @@ describes the content.
 The long setting, described in long.md there, is for comparing models. Of every twenty videos, ten
 are for training, one is for validation and nine are for testing. It also writes
 annotations/{train,val,test}_{pairs,absent}.json and release.json.
+
+The joined setting is one long video, videos/joined.mp4, of scenes of the default setting, with
+sentences about single scenes in test.jsonl, in the format of `data.custom`.
 """
 
 import collections
@@ -30,11 +34,11 @@ import tqdm
 from absl import app, flags
 
 from gkcmn_tf import interruption, program
-from gkcmn_tf.files import read_json, write_json
+from gkcmn_tf.files import read_json, write_json, write_text
 from gkcmn_tf.video.writing import write_video
 
 from .shapes import contact_sheet as shapes_contact_sheet
-from .shapes import contrasts, long_records, long_scene
+from .shapes import contrasts, joined, long_records, long_scene
 from .shapes import render as shapes_render
 from .shapes import scene as shapes_scene
 from .shapes import sentences as shapes_sentences
@@ -44,7 +48,7 @@ RESUMES = True
 FPS = 25
 SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
 LONG_SPLIT_OF_TWENTY = ("train",) * 10 + ("val",) + ("test",) * 9
-SETTINGS = ("default", "long")
+SETTINGS = ("default", "long", "joined")
 LONG_VERSION = "1.0"
 MOST_VIDEOS = 1_000_000  # of a seed, for the ids of the videos
 SPLITS = ("train", "val", "test")
@@ -70,7 +74,12 @@ def define_flags() -> None:
         "setting",
         "default",
         SETTINGS,
-        "Default: short videos for the demo. Long: videos of 48 to 100 steps for comparing models.",
+        "Default: short videos for the demo. Long: videos of 48 to 100 steps for comparing models. "
+        "Joined: one video of --minutes, of many scenes of the default setting.",
+    )
+    flags.DEFINE_float("minutes", 10.0, "Length of a joined video.", lower_bound=0.1)
+    flags.DEFINE_integer(
+        "num_sentences", 8, "Number of sentences about a joined video.", lower_bound=1
     )
     flags.DEFINE_list(
         "knobs",
@@ -106,6 +115,15 @@ def main(argv):
         )
     elif FLAGS.knobs:
         raise app.UsageError("--knobs needs --setting=long")
+    elif FLAGS.setting == "joined":
+        counts = make_joined_shapes(
+            FLAGS.output_dir,
+            minutes=FLAGS.minutes,
+            num_sentences=FLAGS.num_sentences,
+            seed=FLAGS.seed,
+            min_objects=FLAGS.min_objects,
+            max_objects=FLAGS.max_objects,
+        )
     else:
         counts = make_shapes(
             FLAGS.output_dir,
@@ -172,6 +190,63 @@ def make_shapes(
         write_json(os.path.join(folder, f"{split}_annotations.json"), annotations[split])
         write_json(os.path.join(folder, f"{split}_files.json"), files[split])
     return {split: _count(annotations[split], files[split]) for split in SPLITS}
+
+
+def make_joined_shapes(
+    output_dir: str,
+    *,
+    minutes: float,
+    num_sentences: int,
+    seed: int = 0,
+    min_objects: int = 2,
+    max_objects: int = 3,
+) -> dict:
+    """Writes videos/joined.mp4 and test.jsonl, annotations in the format of `data.custom`.
+
+    Args:
+        output_dir: output folder, new or empty.
+        minutes: length of the video, rounded to whole scenes.
+        num_sentences: number of sentences.
+        seed: random seed.
+        min_objects: minimum number of objects per scene, if they fit.
+        max_objects: maximum number of objects per scene.
+
+    Returns:
+        the number of scenes, frames and sentences.
+
+    Raises:
+        ValueError: the video is too short for the sentences, or the folder is not empty.
+    """
+    if os.path.isdir(output_dir) and os.listdir(output_dir):
+        raise ValueError(f"{output_dir}: is not empty; use a new folder")
+    num_scenes = max(round(minutes * 60 * FPS / joined.SCENE_FRAMES), 1)
+    scenes, described = joined.sample(
+        np.random.default_rng(seed),
+        num_scenes=num_scenes,
+        num_sentences=num_sentences,
+        min_objects=min_objects,
+        max_objects=max_objects,
+    )
+    frames = (
+        frame
+        for scene in tqdm.tqdm(scenes, desc="drawing", unit="scene")
+        for frame in shapes_render.frames(scene)
+    )
+    video = "videos/joined.mp4"
+    write_video(os.path.join(output_dir, video), frames, FPS)
+    lines = []
+    for one in described:
+        event, first = one.event, one.scene * joined.SCENE_FRAMES
+        boxes = pixel_boxes(scenes[one.scene])[event.subject.tid][event.begin : event.end]
+        begin, end = first + event.begin, first + event.end
+        record = {"video": video, "sentence": one.text, "begin": begin, "end": end, "boxes": boxes}
+        lines.append(json.dumps(record) + "\n")
+    write_text(os.path.join(output_dir, "test.jsonl"), "".join(lines))
+    return {
+        "scenes": num_scenes,
+        "frames": num_scenes * joined.SCENE_FRAMES,
+        "sentences": len(described),
+    }
 
 
 def make_long_shapes(

@@ -82,6 +82,14 @@ def declarative(
 
     The statement names the subject's colour and at least one more attribute.
     """
+    query = declarative_query(rng, event, events, begin, end)
+    return None if query is None else statement(rng, query)
+
+
+def declarative_query(
+    rng: np.random.Generator, event: Event, events: Sequence[Event], begin: int, end: int
+) -> Query | None:
+    """Returns the meaning of a statement; see `declarative`."""
     fitting = [
         query
         for query in _queries(event, events)
@@ -89,9 +97,11 @@ def declarative(
         and "colour" in dict(query.subject)
         and answers(query, events, begin, end) == [event]
     ]
-    if not fitting:
-        return None
-    query = _choose(rng, fitting)
+    return _choose(rng, fitting) if fitting else None
+
+
+def statement(rng: np.random.Generator, query: Query) -> str:
+    """Returns a statement with the meaning of `query`."""
     article = _choose(rng, ("the", "a"))
     sentence = f"{article} {_noun(query.subject)} {_choose(rng, VERBS[query.name])}"
     return f"{sentence} the {_noun(query.other)}." if query.other else f"{sentence}."

@@ -1,0 +1,107 @@
+r"""Measures grounding in long videos: seconds, memory and tIoU of both ways to search.
+
+Example:
+    python -m benchmarks.long_videos --minutes=1 --minutes=5 --work_dir=runs/long_videos
+    python -m benchmarks.long_videos --work_dir=runs/long_videos --tflite_dir=runs/tflite
+
+Generates a video of each length with `data.make_shapes --setting=joined` and asks --preset all its
+sentences, by `gkcmn_tf.ground` and, with --tflite_dir (grounding.tflite and i3d.tflite), by
+`export.run_tflite`, each in a process of its own. Prints one line of JSON per video, program and
+search: the seconds from the start of the process to its end, the largest memory, the mean and the
+median tIoU, and the number of sentences with a tIoU of at least 0.5. Run a first, short video for
+warm-up.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import app, flags, logging
+
+from data.make_shapes import make_joined_shapes
+from gkcmn_tf import program
+from gkcmn_tf.evaluation.metrics import temporal_iou
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the program's flags."""
+    flags.DEFINE_multi_float("minutes", [1, 5, 10, 60], "Length of a video; repeatable.")
+    flags.DEFINE_integer("num_sentences", 8, "Sentences per video.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Random seed of the videos.")
+    flags.DEFINE_multi_enum("search", ["whole", "sliding"], ["whole", "sliding"], "Ways to search.")
+    flags.DEFINE_string("preset", "gkcmn_shapes", "Trained model.")
+    flags.DEFINE_string("tflite_dir", None, "Folder with grounding.tflite and i3d.tflite.")
+    flags.DEFINE_string("work_dir", None, "Folder for the videos.", required=True)
+
+
+def main(argv):
+    """Generates, measures and prints."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    logging.set_verbosity(logging.ERROR)
+    for minutes in FLAGS.minutes:
+        folder = os.path.join(FLAGS.work_dir, f"{minutes:g}_minutes_seed_{FLAGS.seed}")
+        if not os.path.exists(os.path.join(folder, "test.jsonl")):
+            make_joined_shapes(
+                folder, minutes=minutes, num_sentences=FLAGS.num_sentences, seed=FLAGS.seed
+            )
+        with open(os.path.join(folder, "test.jsonl")) as file:
+            asked = [json.loads(line) for line in file]
+        for search in FLAGS.search:
+            for name, command in commands(os.path.join(folder, asked[0]["video"])).items():
+                command += [f"--search={search}"]
+                command += [f"--query={one['sentence']}" for one in asked]
+                result = {"minutes": minutes, "program": name, "search": search}
+                print(json.dumps(result | measure(command, asked)), flush=True)
+
+
+def commands(video: str) -> dict[str, list[str]]:
+    """Commands that ground sentences in a video, without search and sentences."""
+    python = [sys.executable, "-m"]
+    found = {
+        "ground": [*python, "gkcmn_tf.ground", f"--preset={FLAGS.preset}", "--nodraw"],
+    }
+    if FLAGS.tflite_dir:
+        files = [
+            f"--model={os.path.join(FLAGS.tflite_dir, 'grounding.tflite')}",
+            f"--i3d={os.path.join(FLAGS.tflite_dir, 'i3d.tflite')}",
+        ]
+        found["run_tflite"] = [*python, "export.run_tflite", *files]
+    return {name: [*command, f"--video={video}"] for name, command in found.items()}
+
+
+def measure(command: list[str], asked: list[dict]) -> dict:
+    """Runs a command and compares its answers with the truths.
+
+    Raises:
+        ValueError: the command fails.
+    """
+    start = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise ValueError(f"status {status} of: {' '.join(command)}")
+    answers = [json.loads(line) for line in output.splitlines()]
+    ious = [
+        temporal_iou((one["begin"], one["end"]), (answer["begin"], answer["end"]))
+        for one, answer in zip(asked, answers, strict=True)
+    ]
+    return {
+        "seconds": round(time.monotonic() - start, 1),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "memory_mib": usage.ru_maxrss // 1024,
+        "sentences": len(ious),
+        "mean_tiou": round(float(np.mean(ious)), 3),
+        "median_tiou": round(float(np.median(ious)), 3),
+        "found": sum(iou >= 0.5 for iou in ious),
+    }
+
+
+if __name__ == "__main__":
+    program.run(main, define_flags)
