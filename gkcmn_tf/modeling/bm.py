@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from gkcmn_tf.modeling import boxes as box_ops
-from gkcmn_tf.modeling import decoding, losses
+from gkcmn_tf.modeling import decoding, losses, targets
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 
@@ -71,9 +71,9 @@ class BM(GroundingModel):
         }
 
     def loss_samples(self, inputs, labels):
-        """Masks: annotated steps for the boxes, valid queries for the ends."""
+        """Masks: annotated steps for the boxes, queries that are not absent for the ends."""
         del inputs
-        query_mask = labels["query_mask"]
+        query_mask = labels["query_mask"] & targets.is_present(labels["segment"])
         return {"box_loss": labels["box_mask"] & query_mask[..., None], "end_loss": query_mask}
 
     def loss_totals(self, inputs, labels, outputs, samples):

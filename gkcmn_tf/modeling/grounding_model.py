@@ -253,7 +253,7 @@ class GroundingModel(keras.Model, abc.ABC):
         """Updates and returns the step-level metrics that `fit` and `evaluate` report."""
         decoded = self.decode(x, y_pred)
         values = keras_metrics.values(decoded["segment"], decoded["boxes"], y)
-        keras_metrics.update(self.step_metrics, values, y["query_mask"])
+        keras_metrics.update(self.step_metrics, values, y)
         return self.get_metrics_result()
 
     def get_config(self):

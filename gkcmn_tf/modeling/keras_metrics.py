@@ -11,7 +11,7 @@ from keras import ops
 
 from gkcmn_tf.metric_names import TABLE_METRICS, VIOU_THRESHOLDS
 from gkcmn_tf.modeling import boxes as box_ops
-from gkcmn_tf.modeling.targets import segment_iou
+from gkcmn_tf.modeling.targets import is_present, segment_iou
 
 
 def create():
@@ -45,7 +45,11 @@ def values(segments, boxes, labels):
     return dict(zip(TABLE_METRICS, (tiou, viou, *above), strict=True))
 
 
-def update(metrics, query_values, query_mask):
-    """Updates the metrics of `create()` with `values(...)`; padding queries have weight 0."""
+def update(metrics, query_values, labels):
+    """Updates the metrics of `create()` with `values(...)`.
+
+    Padding queries and absent sentences have weight 0.
+    """
+    counted = labels["query_mask"] & is_present(labels["segment"])
     for name, value in query_values.items():
-        metrics[name].update_state(value, sample_weight=ops.cast(query_mask, "float32"))
+        metrics[name].update_state(value, sample_weight=ops.cast(counted, "float32"))

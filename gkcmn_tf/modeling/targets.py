@@ -75,6 +75,11 @@ def inside_box(boxes, size):
     return inside | (point_heatmaps(boxes, size) > 0)
 
 
+def is_present(segments):
+    """Whether a sentence is not absent, bool `[...]`; `segments` `[..., 2]` are its true ones."""
+    return segments[..., 0] < segments[..., 1]
+
+
 def segment_iou(a, b):
     """Intersection over union `[...]` of paired segments `[..., 2]`; 0 if both are empty."""
     intersection = ops.maximum(

@@ -62,7 +62,7 @@ def from_config(
 
     Raises:
         FileNotFoundError: the folder has no records of the split.
-        ValueError: the split has no sentences, a training split has absent sentences, or the batch
+        ValueError: the split has no sentences, a training split has only absent ones, or the batch
             size is not a multiple of the number of replicas.
         tf.errors.NotFoundError: (during iteration) the features of a video are missing.
         tf.errors.InvalidArgumentError: (during iteration) the features of a video end before the
@@ -170,10 +170,10 @@ class _Examples:
                 f"{config.records_dir}: split {split!r} has no sentences; see manifest.json for "
                 "the sentences that data.prepare skipped"
             )
-        if seed is not None and (absent := sum(absent for _, absent in counts)):
+        if seed is not None and sum(absent for _, absent in counts) == sum(sentences):
             raise ValueError(
-                f"data.train_split: {split!r} has {absent} absent sentence(s), which have no tube "
-                "to train on; leave its splits that end in _absent out"
+                f"data.train_split: {split!r} has only absent sentences, which have no tube to "
+                "train on; add the split of the present ones"
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.count = sum(groups)

@@ -327,7 +327,7 @@ class Evaluator(orbit.StandardEvaluator):
             self.losses[name].update_state(loss * replicas, sample_weight=queries)
         decoded = self.model.decode(inputs, outputs)
         values = keras_metrics.values(decoded["segment"], decoded["boxes"], labels)
-        keras_metrics.update(self.metrics, values, labels["query_mask"])
+        keras_metrics.update(self.metrics, values, labels)
 
     def eval_end(self):
         """Returns the metrics, Python floats; writes images to the current summary writer."""

@@ -73,3 +73,13 @@ def test_end_targets_are_the_first_and_last_step_of_the_segment(model, batch):
     samples = model.loss_samples(inputs, labels)
     total = model.loss_totals(inputs, labels, outputs, samples)["end_loss"]
     assert float(total) == pytest.approx(0, abs=1e-4)
+
+
+def test_absent_sentences_have_no_loss(model, batch):
+    inputs, labels = batch
+    labels = {name: np.array(value) for name, value in labels.items()}
+    for name in ("segment", "boxes", "box_mask"):
+        labels[name][0, 1] = 0
+    samples = model.loss_samples(inputs, labels)
+    assert not np.asarray(samples["box_loss"])[0, 1].any()
+    assert np.asarray(samples["end_loss"]).tolist() == [[True, False], [True, True]]

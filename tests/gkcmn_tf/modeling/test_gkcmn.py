@@ -161,3 +161,38 @@ def test_perfect_outputs_have_no_loss(batch):
     }
     for name, loss in model.normalized_losses(inputs, labels, outputs).items():
         assert float(loss) == pytest.approx(0, abs=1e-3), name
+
+
+def without_tube(labels, *, clip, query):
+    """The labels with one sentence absent."""
+    changed = {name: np.array(value) for name, value in labels.items()}
+    for name in ("segment", "boxes", "box_mask"):
+        changed[name][clip, query] = 0
+    return changed
+
+
+def test_absent_sentences_train_scores_of_zero_only(batch):
+    inputs, labels = batch
+    labels = without_tube(labels, clip=0, query=1)
+    model = create()
+    outputs = model(inputs)
+    samples = model.loss_samples(inputs, labels)
+    for name in ("heatmap_loss", "size_loss", "boundary_loss"):
+        assert not np.asarray(samples[name])[0, 1].any()
+    steps = int(np.sum(inputs["step_mask"][0]))
+    valid = np.asarray(samples["score_loss"])[0, 1]
+    assert valid.sum() == steps * len(model.candidate_widths)
+    totals = model.loss_totals(inputs, labels, outputs, samples)
+    scores = 1 / (1 + np.exp(-np.asarray(outputs["scores"], "float64")))
+    others = model.loss_totals(
+        *(inputs, labels, outputs),
+        samples | {"score_loss": np.asarray(samples["score_loss"]) & ~one_sentence(0, 1)},
+    )
+    difference = float(totals["score_loss"] - others["score_loss"])
+    assert difference == pytest.approx(float(np.sum(scores[0, 1][valid] ** 2 / 2)), rel=1e-4)
+
+
+def one_sentence(clip, query):
+    mask = np.zeros((2, 2, 1, 1), bool)
+    mask[clip, query] = True
+    return mask

@@ -39,10 +39,14 @@ def test_perfect_predictions_have_metrics_of_one():
     assert [np.asarray(value).item() for value in values.values()] == pytest.approx([1, 1, 1, 1])
 
 
-def test_filler_queries_do_not_count():
+def test_filler_queries_and_absent_sentences_do_not_count():
     metrics = keras_metrics.create()
-    values = {name: np.array([[1.0, 0.0]], "float32") for name in metrics}
-    keras_metrics.update(metrics, values, np.array([[True, False]]))
+    values = {name: np.array([[1.0, 0.0, 0.5]], "float32") for name in metrics}
+    truth = {
+        "query_mask": np.array([[True, False, True]]),
+        "segment": np.array([[[0, 2], [0, 2], [0, 0]]], "float32"),
+    }
+    keras_metrics.update(metrics, values, truth)
     assert [float(metric.result()) for metric in metrics.values()] == [1, 1, 1, 1]
 
 
