@@ -1,15 +1,42 @@
-"""Batch-norm statistics for random weights, from generated clips."""
+"""Batch-norm statistics for random weights, from generated clips.
+
+Those of `random:0`, the weights of the demo, are in the package, as they take seconds to compute.
+`write_statistics` writes the file.
+"""
+
+import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from gkcmn_tf.files import whole_file
 from gkcmn_tf.i3d.network import build_i3d, normalization_name
 from gkcmn_tf.i3d.variables import SCOPE
 from gkcmn_tf.video.reading import FRAME_SIZE
 from gkcmn_tf.video.windows import WINDOW_FRAMES
 
 NUM_OBJECTS = 4
+PACKAGED_SEED = 0
+PACKAGED_FILE = pathlib.Path(__file__).with_name("random_0_statistics.npz")
+
+
+def with_random_statistics(variables: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """Returns the random `variables` of a seed with statistics from `calibration_clips(seed)`."""
+    if seed != PACKAGED_SEED:
+        return calibrate(variables, calibration_clips(seed))
+    with np.load(PACKAGED_FILE) as statistics:
+        return variables | {name.replace("|", "/"): value for name, value in statistics.items()}
+
+
+def write_statistics(variables: dict[str, np.ndarray]) -> None:
+    """Writes the file in the package; `variables` are those of `random:0`."""
+    calibrated = calibrate(variables, calibration_clips(PACKAGED_SEED))
+    statistics = {
+        name.replace("/", "|"): value for name, value in calibrated.items() if "/moving_" in name
+    }
+    with whole_file(str(PACKAGED_FILE)) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **statistics)
 
 
 def calibrate(variables: dict[str, np.ndarray], clips: np.ndarray) -> dict[str, np.ndarray]:

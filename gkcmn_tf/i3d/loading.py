@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from gkcmn_tf.i3d.batch_norm_statistics import calibrate, calibration_clips
+from gkcmn_tf.i3d.batch_norm_statistics import with_random_statistics
 from gkcmn_tf.i3d.network import build_i3d
 from gkcmn_tf.i3d.random_weights import random_seed
 from gkcmn_tf.i3d.weight_sources import read_variables
@@ -22,7 +22,7 @@ def load_i3d(
         source: `kinetics400`, a TF Hub handle, the folder of a TF1 Hub module, the prefix of a
             DeepMind checkpoint, an `.npz` file, or `random:SEED` (see
             `weight_sources.read_variables`). The batch-norm statistics of random weights are
-            calibrated (see `calibrate`).
+            calibrated (see `with_random_statistics`).
         endpoint: see `build_i3d`.
         dtype: see `build_i3d`.
         fold_batch_norm: see `build_i3d`.
@@ -57,4 +57,4 @@ def i3d_from_variables(
 def with_statistics(variables: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
     """Returns `variables`; batch-norm statistics are calibrated if `source` is random."""
     seed = random_seed(source)
-    return variables if seed is None else calibrate(variables, calibration_clips(seed))
+    return variables if seed is None else with_random_statistics(variables, seed)

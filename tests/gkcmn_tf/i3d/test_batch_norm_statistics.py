@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from gkcmn_tf.i3d import batch_norm_statistics, network
+from gkcmn_tf.i3d import batch_norm_statistics, network, weight_sources
 
 
 def test_calibrated_activations_have_zero_mean_and_unit_variance(random_variables):
@@ -27,3 +27,16 @@ def test_calibration_clips_are_deterministic_and_in_range():
     # Something moves in front of a constant background.
     still = (clips[:, 1:] == clips[:, :-1]).all(-1).mean()
     assert 0.5 < still < 1
+
+
+def test_the_statistics_in_the_package_are_those_of_the_calibration():
+    variables = weight_sources.read_variables("random:0")
+    packaged = batch_norm_statistics.with_random_statistics(variables, 0)
+    clips = batch_norm_statistics.calibration_clips(0)
+    calibrated = batch_norm_statistics.calibrate(variables, clips)
+    assert packaged.keys() == calibrated.keys()
+    changed = [name for name in variables if not np.array_equal(variables[name], packaged[name])]
+    assert changed == [name for name in variables if "/moving_" in name]
+    for name in changed:
+        scale = np.abs(calibrated[name]).max()
+        np.testing.assert_allclose(packaged[name], calibrated[name], atol=1e-4 * scale)
