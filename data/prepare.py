@@ -249,16 +249,18 @@ def fit_to_video(
         return None, [Skipped(sentence.id, reason) for sentence in clip.sentences]
     kept, skipped = [], []
     for sentence in clip.sentences:
-        if sentence.is_absent:
-            kept.append(sentence)
-            continue
-        end = min(sentence.end, decoded.frame_count)
-        if sentence.begin >= end:
+        place = clip if sentence.is_absent else sentence
+        end = min(place.end, decoded.frame_count)
+        if place.begin >= end:
+            part = f"{'clip' if sentence.is_absent else 'segment'} [{place.begin}, {place.end})"
             reason = (
-                f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) begins "
-                f"after the {decoded.frame_count} frames that can be decoded"
+                f"video {clip.video_id}: its {part} begins after the {decoded.frame_count} frames "
+                "that can be decoded"
             )
             skipped.append(Skipped(sentence.id, reason))
+            continue
+        if sentence.is_absent:
+            kept.append(sentence)
             continue
         boxes = sentence.boxes[: end - sentence.begin]
         kept.append(dataclasses.replace(sentence, end=end, boxes=boxes))
