@@ -15,7 +15,7 @@ from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from gkcmn_tf.video.windows import count_windows
 
 _FORMAT = 2
-_ARRAYS = ("features", "times", "source_frames", "description")
+_ARRAYS = {"features": np.float16, "times": np.float64, "source_frames": np.int64}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class EncodedVideo:
             # Damaged archives raise the errors of the last line.
             except (
                 *(ValueError, KeyError, TypeError, EOFError),
-                *(zipfile.BadZipFile, zlib.error, RuntimeError, OSError),
+                *(zipfile.BadZipFile, zlib.error, RuntimeError, OSError, MemoryError),
             ) as error:
                 raise ValueError(
                     f"{path}: not an encoded video ({error}); encode the video again"
@@ -105,7 +105,12 @@ class EncodedVideo:
     def _read(cls, file):
         with np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
-        description = json.loads(str(arrays["description"]))
+            description = json.loads(str(stored["description"]))
+        for name, dtype in _ARRAYS.items():
+            if arrays[name].dtype != dtype:
+                raise ValueError(
+                    f"{name}: expected {np.dtype(dtype)} numbers, got {arrays[name].dtype}"
+                )
         if description["format"] != _FORMAT:
             raise ValueError(f"has format {description['format']}, expected {_FORMAT}")
         timeline = Timeline(
@@ -133,12 +138,17 @@ def _check(video):
     if not is_number(timeline.end_time):
         raise ValueError(f"end_time: expected a number, got {timeline.end_time!r}")
     bounds = np.append(timeline.times, timeline.end_time)
-    if timeline.times.ndim != 1 or bounds.size < 2 or not (np.diff(bounds) >= 0).all():
+    in_order = np.isfinite(bounds).all() and (np.diff(bounds) >= 0).all()
+    if timeline.times.ndim != 1 or bounds.size < 2 or not in_order:
         raise ValueError("times: expected times of frames in ascending order")
     samples = timeline.frame_count
     if (shown := timeline.source_frames) is not None:
         samples = len(shown)
-        if not samples or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any():
+        if (
+            shown.ndim != 1
+            or not samples
+            or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any()
+        ):
             raise ValueError("source_frames: expected frames of the video in ascending order")
     shape = (count_windows(samples), *video.fingerprint["shape"])
     if video.features.shape != shape:
