@@ -27,6 +27,9 @@ SPLITS = ("train", "val", "test")
 # End frame of a clip that covers the whole video; its frame count is known only after decoding.
 END_OF_VIDEO = 2**31 - 1
 
+# End of the ids of mirrored videos (`data.mirroring`).
+MIRRORED = "~mirrored"
+
 # Fractions of the frame size may leave the frame a little. No target is that small in pixels.
 _LARGEST_FRACTION = 1.5
 
@@ -199,13 +202,14 @@ def _map_clip(clip, map_segment, map_boxes, reason, *, fps, frame_count):
     """Maps a clip and its sentences to other frames; skips sentences without a frame."""
     kept, skipped = [], []
     for sentence in clip.sentences:
+        place = clip if sentence.is_absent else sentence
+        begin, end = map_segment(place.begin, place.end)
+        if begin == end:
+            part = f"{'clip' if sentence.is_absent else 'segment'} [{place.begin}, {place.end})"
+            skipped.append(Skipped(sentence.id, f"video {clip.video_id}: {part}{reason}"))
+            continue
         if sentence.is_absent:
             kept.append(sentence)
-            continue
-        begin, end = map_segment(sentence.begin, sentence.end)
-        if begin == end:
-            segment = f"segment [{sentence.begin}, {sentence.end})"
-            skipped.append(Skipped(sentence.id, f"video {clip.video_id}: {segment}{reason}"))
             continue
         boxes = map_boxes(sentence, begin, end)
         kept.append(dataclasses.replace(sentence, begin=begin, end=end, boxes=boxes))
@@ -245,6 +249,15 @@ def video_path(value: str, field: str) -> str:
     if posixpath.isabs(path) or path.split("/")[0] == "..":
         raise ValueError(f"{field}: {value!r} is outside of --video_dir; expected a path below it")
     return path
+
+
+def check_video_id(video_id: str, field: str) -> None:
+    """Checks that no mirrored video has the id; `ValueError` that names `field` if one may have."""
+    if video_id.endswith(MIRRORED):
+        raise ValueError(
+            f"{field}: {video_id!r} ends in {MIRRORED}, as the ids of mirrored videos do; rename "
+            "the video"
+        )
 
 
 def cut_to_clip(

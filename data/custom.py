@@ -270,6 +270,7 @@ def _check(where, index, line_id, fields):
     if missing := [name for name in NEEDED if name not in fields]:
         raise ValueError(f"{missing[0]}: missing field; required: {', '.join(NEEDED)}")
     name = annotated.video_path(text(fields, "video", meaning="a path in UTF-8"), "video")
+    annotated.check_video_id(name, "video")
     sentence = annotated.sentence_text(fields["sentence"], "sentence")
     qtype = choice(fields, "qtype", choices=tubes.QTYPES, default=tubes.QTYPES[0])
     own_id = fields.get("id", line_id)

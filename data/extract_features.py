@@ -36,6 +36,7 @@ from apache_beam.utils.shared import Shared
 from gkcmn_tf import interruption
 from gkcmn_tf.features import extraction, feature_records
 from gkcmn_tf.files import read_json, remove_temporary_files, write_json
+from gkcmn_tf.json_fields import is_number
 from gkcmn_tf.video.frame_rates import Timeline
 from gkcmn_tf.video.windows import count_windows
 
@@ -122,6 +123,25 @@ class VideoFacts:
             file,
         )
 
+    def are_valid(self) -> bool:
+        """Whether the facts fit together; some `TypeError` or `ValueError` are not caught."""
+        counts = (self.frame_count, self.width, self.height)
+        rates = (self.fps, self.declared_fps)
+        bounds = np.array([*self.times, self.end_time], np.float64)
+        shown = np.array([0] if self.source_frames is None else self.source_frames)
+        return (
+            all(type(count) is int and count > 0 for count in counts)
+            and type(self.declared_frames) is int
+            and all(is_number(rate, most=np.inf) and rate > 0 for rate in rates)
+            and bounds.shape == (self.frame_count + 1,)
+            and bool(np.isfinite(bounds).all() and (np.diff(bounds) >= 0).all())
+            and shown.dtype == np.int64
+            and shown.ndim == 1
+            and bool((np.diff(shown, prepend=0, append=self.frame_count - 1) >= 0).all())
+            and all(isinstance(notice, str) for notice in self.notices)
+            and (self.file is None or isinstance(self.file.sha256, str))
+        )
+
     @property
     def timeline(self) -> Timeline:
         """Frame times of the file, not resampled."""
@@ -144,17 +164,28 @@ def _failure_path(output_dir, video_id):
 
 
 def _read_facts(output_dir, video_id):
-    """Reads the facts of a video; None if its features or some facts have not been extracted."""
+    """Reads the facts of a video; None if its features or some facts have not been extracted.
+
+    Raises:
+        ValueError: the file with the facts is damaged.
+    """
     path = _facts_path(output_dir, video_id)
     made = os.path.exists(os.path.join(output_dir, feature_records.features_file(video_id)))
     if not made or not os.path.exists(path):
         return None
     known = read_json(path)
     names = {field.name for field in dataclasses.fields(VideoFacts)}
-    if known.keys() | {"file"} != names:
+    if isinstance(known, dict) and known.keys() | {"file"} != names:
         return None
-    file = known.get("file")
-    return VideoFacts(**known | {"file": None if file is None else FileFacts(**file)})
+    try:
+        file = known.get("file")
+        facts = VideoFacts(**known | {"file": None if file is None else FileFacts(**file)})
+        valid = facts.are_valid()
+    except (AttributeError, TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise ValueError(f"{path}: does not describe a video; delete it and run data.prepare again")
+    return facts
 
 
 def _remove_if_outdated(output_dir, video_id, path):

@@ -43,8 +43,13 @@ TOLERATED_FRAMES = 2
 
 def find_videos(video_dir: str) -> dict[str, list[str]]:
     """Returns the paths of all videos, relative to `video_dir`, by file name without suffix."""
-    found = collections.defaultdict(list)
+    found, seen = collections.defaultdict(list), set()
     for folder, folders, names in os.walk(video_dir, followlinks=True):
+        # Links may lead back to a folder above.
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)
@@ -126,6 +131,7 @@ def _read_records(split, annotation_dir, limit):
             first[name] = number
             if not is_text(name):
                 raise ValueError("expected the file name of a video")
+            annotated.check_video_id(name, "name")
             clip, counts = _read_record(name, number, sentence_id, fields)
         except ValueError as error:
             reason = f"{os.path.basename(path)}: record {number}, {name!r}: {error}"

@@ -10,9 +10,9 @@ import re
 from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text.standardization import UNSPACED
 
-from .annotations import SplitAnnotations
+from .annotations import MIRRORED, SplitAnnotations
 
-SUFFIX = "~mirrored"
+SUFFIX = MIRRORED
 SPLIT_SUFFIX = "_mirrored"
 
 _SIDES = {"left": "right", "right": "left"}

@@ -36,6 +36,7 @@ from gkcmn_tf.features import extraction, quantization
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.folder_lock import LOCK_FILE, folder_lock
 from gkcmn_tf.i3d import published_weights, weight_sources
+from gkcmn_tf.json_fields import JsonObject, errors_in, json_object
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip
 from gkcmn_tf.text import standardization
@@ -183,7 +184,11 @@ def prepare(
                 f"The first: {next(iter(failures.values()))}"
             )
         manifest_path = os.path.join(output_dir, clip_records.MANIFEST)
-        done = read_json(manifest_path)["splits"] if os.path.exists(manifest_path) else {}
+        done = {}
+        if os.path.exists(manifest_path):
+            before = read_json(manifest_path, object_pairs_hook=JsonObject)
+            with errors_in(manifest_path):
+                done = json_object(before, "splits")
         written = {
             split: _write_split(split, found, videos, failures, output_dir, fingerprint["fps"])
             | {"arguments": arguments}
@@ -214,8 +219,10 @@ def _claim_folder(output_dir, settings):
             )
         write_json(path, settings)
         return
-    before = read_json(path)
-    differing = [key for key in ("schema_version", "dataset") if before[key] != settings[key]]
+    before = read_json(path, object_pairs_hook=JsonObject)
+    with errors_in(path):
+        json_object(before, "features")
+    differing = [key for key in ("schema_version", "dataset") if before.get(key) != settings[key]]
     differing += extraction.differences(before["features"], settings["features"])
     if differing:
         values = [
@@ -249,16 +256,18 @@ def fit_to_video(
         return None, [Skipped(sentence.id, reason) for sentence in clip.sentences]
     kept, skipped = [], []
     for sentence in clip.sentences:
-        if sentence.is_absent:
-            kept.append(sentence)
-            continue
-        end = min(sentence.end, decoded.frame_count)
-        if sentence.begin >= end:
+        place = clip if sentence.is_absent else sentence
+        end = min(place.end, decoded.frame_count)
+        if place.begin >= end:
+            part = f"{'clip' if sentence.is_absent else 'segment'} [{place.begin}, {place.end})"
             reason = (
-                f"video {clip.video_id}: its segment [{sentence.begin}, {sentence.end}) begins "
-                f"after the {decoded.frame_count} frames that can be decoded"
+                f"video {clip.video_id}: its {part} begins after the {decoded.frame_count} frames "
+                "that can be decoded"
             )
             skipped.append(Skipped(sentence.id, reason))
+            continue
+        if sentence.is_absent:
+            kept.append(sentence)
             continue
         boxes = sentence.boxes[: end - sentence.begin]
         kept.append(dataclasses.replace(sentence, end=end, boxes=boxes))

@@ -253,12 +253,14 @@ def _entries(record_id, fields, where, account):
 
 def _read_record(fields, where):
     json_object(fields)
+    vid = text(fields, "vid", meaning="a video's id")
+    annotated.check_video_id(vid, "vid")
     frame_count = integer(fields, "frame_count", at_least=1)
     begin = integer(fields, "used_segment", "begin_fid")
     end = integer(fields, "used_segment", "end_fid") + 1
     record = _Record(
         where=where,
-        vid=text(fields, "vid", meaning="a video's id"),
+        vid=vid,
         fps=positive_number(fields, "fps"),
         frame_count=frame_count,
         begin=begin,

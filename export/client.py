@@ -12,10 +12,12 @@ equal those of `gkcmn_tf.ground` up to rounding. With several queries the video 
 REST sends numbers as text and is suitable only for short videos.
 """
 
+import contextlib
 import json
+import math
 import re
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import grpc
@@ -29,6 +31,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from gkcmn_tf import program, tubes
 from gkcmn_tf.queries import in_file_frames
 from gkcmn_tf.video import reading
+from gkcmn_tf.video.windows import windows_in
 
 from . import warmup
 
@@ -48,7 +51,13 @@ class ServingError(program.ProgramError):
 
 
 class Server(Protocol):
-    """Interface of `GrpcServer` and `RestServer`."""
+    """Interface of `GrpcServer` and `RestServer`.
+
+    Attributes:
+        address: `host:port`.
+    """
+
+    address: str
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature of `export.signatures`; `ServingError` if the request fails."""
@@ -65,7 +74,7 @@ class GrpcServer:
     """
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
-        self._address = address
+        self.address = address
         self._model = model
         self._timeout = timeout
         policy = {
@@ -94,11 +103,18 @@ class GrpcServer:
         except grpc.RpcError as error:
             hint = _HINTS.get(error.code())
             raise ServingError(
-                f"{self._address}, {signature}: {error.code().name}: {error.details()}"
+                f"{self.address}, {signature}: {error.code().name}: {error.details()}"
                 + (f"; {hint}" if hint else "")
-                + _proxy_hint(self._address)
+                + _proxy_hint(self.address)
             ) from error
-        return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+        outputs = {}
+        for name, value in response.outputs.items():
+            with _outputs_checked(self.address, signature, name):
+                size = math.prod(axis.size for axis in value.tensor_shape.dim)
+                if size > MAX_REQUEST_BYTES:
+                    raise ValueError(f"has {size} values")
+                outputs[name] = tf.make_ndarray(value)
+        return outputs
 
 
 class RestServer:
@@ -108,7 +124,7 @@ class RestServer:
     """
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
-        self._address = address
+        self.address = address
         self._url = f"http://{address}/v1/models/{model}:predict"
         self._timeout = timeout
         policy = urllib3.Retry(
@@ -131,22 +147,27 @@ class RestServer:
         try:
             response = self._session.post(self._url, json=body, timeout=self._timeout)
             answer = response.json()
-        except requests.JSONDecodeError as error:
+        except (requests.JSONDecodeError, RecursionError) as error:
             raise ServingError(
                 f"{where}: status {response.status_code}, response is not JSON; check that this is "
-                f"the server's REST port{_proxy_hint(self._address)}"
+                f"the server's REST port{_proxy_hint(self.address)}"
             ) from error
         except requests.RequestException as error:
             raise ServingError(
                 f"{where}: {error}; check that the server is running, or increase --timeout"
-                + _proxy_hint(self._address)
+                + _proxy_hint(self.address)
             ) from error
-        if "outputs" not in answer:
-            raise ServingError(f"{where}: status {response.status_code}: {answer.get('error')}")
+        if not isinstance(answer, dict) or "outputs" not in answer:
+            reason = answer.get("error") if isinstance(answer, dict) else f"{answer!r:.100}"
+            raise ServingError(f"{where}: status {response.status_code}: {reason}")
         outputs = answer["outputs"]
         # The REST API omits the name of a single output.
         outputs = outputs if isinstance(outputs, dict) else {"features": outputs}
-        return {name: np.array(value) for name, value in outputs.items()}
+        arrays = {}
+        for name, value in outputs.items():
+            with _outputs_checked(self.address, signature, name):
+                arrays[name] = np.array(value)
+        return arrays
 
 
 SERVERS = {"grpc": GrpcServer, "rest": RestServer}
@@ -194,6 +215,40 @@ def host_and_port(server: str) -> str:
     return found[1]
 
 
+@contextlib.contextmanager
+def _outputs_checked(address: str, signature: str, name: str) -> Iterator[None]:
+    """Names the output that is not as `export.signatures` says, in a `ServingError`."""
+    try:
+        yield
+    except (ValueError, TypeError, MemoryError) as error:
+        raise ServingError(
+            f"{address}, {signature}: output {name}: {error}; check that the model was exported by "
+            "export.saved_model"
+        ) from error
+
+
+def _output(
+    server: Server,
+    signature: str,
+    outputs: dict[str, np.ndarray],
+    name: str,
+    shape: tuple[int | None, ...],
+) -> np.ndarray:
+    """Returns an output as float64; `ServingError` unless it has the shape and finite numbers."""
+    with _outputs_checked(server.address, signature, name):
+        if name not in outputs:
+            raise ValueError(f"is missing; got {', '.join(outputs) or 'no outputs'}")
+        value = np.asarray(outputs[name], np.float64)
+        fits = len(value.shape) == len(shape) and all(
+            wanted in (None, size) for size, wanted in zip(value.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"expected shape {shape}, got {value.shape}")
+        if not np.isfinite(value).all():
+            raise ValueError("expected finite numbers, got NaN or infinity")
+    return value
+
+
 def _proxy_hint(address: str) -> str:
     """Tells of a proxy in the environment that requests to `address` pass."""
     host = address.rpartition(":")[0]
@@ -218,7 +273,7 @@ def ground_video(
         The tube of each query, in the JSON format of `gkcmn_tf.ground`.
 
     Raises:
-        ServingError: the server is unreachable or rejects a request.
+        ServingError: the server is unreachable, rejects a request, or its answer is invalid.
         FileNotFoundError: the video does not exist.
         ValueError: the video cannot be decoded or does not fit into one request.
     """
@@ -235,21 +290,42 @@ def ground_video(
     }
     shown = {"frames": frames[None], "frame_count": count}
     if len(queries) == 1:
-        found = server.predict("ground_video", shown | picture | {"sentence": np.array(queries)})
+        signature, leading = "ground_video", (1,)
+        found = server.predict(signature, shown | picture | {"sentence": np.array(queries)})
     else:
-        encoded = server.predict("encode_video", shown)["features"].astype(np.float32)
+        signature, leading = "ground_features", (1, len(queries))
+        encoded = _output(
+            server,
+            "encode_video",
+            server.predict("encode_video", shown),
+            "features",
+            (1, windows_in(len(frames)), None, None, None),
+        ).astype(np.float32)
         clip = {"features": encoded, "begin": np.zeros_like(count), "end": count}
         inputs = clip | picture | {"sentences": np.array([queries])}
-        found = server.predict("ground_features", inputs)
-        found = {name: value[0] for name, value in found.items()}
+        found = server.predict(signature, inputs)
+
+    def output(name, *shape):
+        value = _output(server, signature, found, name, (*leading, *shape))
+        return value.reshape([len(queries), *value.shape[len(leading) :]])
+
+    # Models exported by older versions do not have the numbers of unknown words.
+    unknown = output("unknown_words") if "unknown_words" in found else np.zeros(len(queries))
+    segments, scores = output("segment_frames", 2), output("score")
+    boxes = output("boxes", len(frames), 4)
+    with _outputs_checked(server.address, signature, "segment_frames"):
+        begins, ends = segments.T
+        valid = (begins >= 0) & (begins < ends) & (ends <= len(frames))
+        if not (valid & (segments == segments.round()).all(axis=1)).all():
+            raise ValueError(
+                f"expected segments of {len(frames)} frames, got {segments.tolist()!r:.100}"
+            )
     answers = []
     for i, query in enumerate(queries):
-        # Models exported by older versions do not have this output.
-        if unknown := int(found.get("unknown_words", np.zeros(len(queries)))[i]):
-            logging.warning("%r: the model does not know %d of the words", query, unknown)
-        begin, end = map(int, found["segment_frames"][i])
-        boxes = found["boxes"][i][begin:end].astype(float)
-        tube = tubes.Tube(begin, end, np.round(boxes, 2), float(found["score"][i]))
+        if unknown[i]:
+            logging.warning("%r: the model does not know %d of the words", query, unknown[i])
+        begin, end = map(int, segments[i])
+        tube = tubes.Tube(begin, end, np.round(boxes[i, begin:end], 2), float(scores[i]))
         tube = in_file_frames(tube, source, (0, source.timeline.frame_count), query)
         answers.append(tube.to_json())
     return answers

@@ -26,7 +26,12 @@ from gkcmn_tf.video.packet_index import IndexMismatchError
 from gkcmn_tf.video.windows import count_windows, selected_window_batches, window_frames
 
 _FORMAT = 3
-_ARRAYS = ("features", "windows", "times", "source_frames", "description")
+_ARRAYS = {
+    "features": np.float16,
+    "windows": np.int64,
+    "times": np.float64,
+    "source_frames": np.int64,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,7 +142,7 @@ class EncodedVideo:
             # Damaged archives raise the errors of the last line.
             except (
                 *(ValueError, KeyError, TypeError, EOFError),
-                *(zipfile.BadZipFile, zlib.error, RuntimeError, OSError),
+                *(zipfile.BadZipFile, zlib.error, RuntimeError, OSError, MemoryError),
             ) as error:
                 raise ValueError(
                     f"{path}: not an encoded video ({error}); encode the video again"
@@ -148,7 +153,12 @@ class EncodedVideo:
     def _read(cls, file):
         with np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
-        description = json.loads(str(arrays["description"]))
+            description = json.loads(str(stored["description"]))
+        for name, dtype in _ARRAYS.items():
+            if arrays[name].dtype != dtype:
+                raise ValueError(
+                    f"{name}: expected {np.dtype(dtype)} numbers, got {arrays[name].dtype}"
+                )
         if description["format"] != _FORMAT:
             raise ValueError(f"has format {description['format']}, expected {_FORMAT}")
         timeline = Timeline(
@@ -236,15 +246,18 @@ def _check(video):
     if not is_number(timeline.end_time):
         raise ValueError(f"end_time: expected a number, got {timeline.end_time!r}")
     bounds = np.append(timeline.times, timeline.end_time)
-    if timeline.times.ndim != 1 or bounds.size < 2 or not (np.diff(bounds) >= 0).all():
+    in_order = np.isfinite(bounds).all() and (np.diff(bounds) >= 0).all()
+    if timeline.times.ndim != 1 or bounds.size < 2 or not in_order:
         raise ValueError("times: expected times of frames in ascending order")
     if (shown := timeline.source_frames) is not None and (
-        not len(shown) or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any()
+        shown.ndim != 1
+        or not len(shown)
+        or (np.diff(shown, prepend=0, append=timeline.frame_count - 1) < 0).any()
     ):
         raise ValueError("source_frames: expected frames of the video in ascending order")
     windows, last = video.windows, count_windows(timeline.sample_count) - 1
-    if windows.ndim != 1 or windows.dtype.kind != "i" or not windows.size:
-        raise ValueError("windows: expected whole numbers")
+    if windows.ndim != 1 or not windows.size:
+        raise ValueError("windows: expected numbers of windows")
     if not 0 <= windows[0] <= windows[-1] <= last or (np.diff(windows) <= 0).any():
         raise ValueError(f"windows: expected numbers from 0 to {last} in ascending order")
     shape = (len(windows), *video.fingerprint["shape"])

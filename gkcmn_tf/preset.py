@@ -24,6 +24,8 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 
+import numpy as np
+
 from gkcmn_tf import json_fields
 from gkcmn_tf.extras import import_package
 from gkcmn_tf.features.fingerprint import read_fingerprint
@@ -139,7 +141,8 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
     """Writes the folder of a preset; the config is written last and marks it as complete.
 
     Raises:
-        ValueError: `weights` is not one of `WEIGHTS_DTYPES`, or `folder` holds other files.
+        ValueError: `weights` is not one of `WEIGHTS_DTYPES`, or cannot hold a weight of the model;
+            or `folder` holds other files.
     """
     if weights not in WEIGHTS_DTYPES:
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS_DTYPES)}; got {weights!r}")
@@ -218,7 +221,10 @@ def _save_weights(model, path, dtype):
                     target.require_group(name).attrs.update(item.attrs)
                     return
                 value = item[()]
-                value = value.astype(dtype) if value.dtype == "float32" else value
+                if value.dtype == "float32":
+                    if (np.abs(value) > np.finfo(dtype).max).any():
+                        raise ValueError(f"weights: {name} has values that {dtype} cannot hold")
+                    value = value.astype(dtype)
                 target.create_dataset(name, data=value).attrs.update(item.attrs)
 
             target.attrs.update(source.attrs)
@@ -331,6 +337,13 @@ def _build(folder, config, features, dtype):
         model.load_weights(weights)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{weights}: not the weights of this model: {error}") from error
+    for variable in model.weights:
+        if variable.dtype.startswith(("float", "bfloat")) and not tf.reduce_all(
+            tf.math.is_finite(variable.value)
+        ):
+            raise ValueError(
+                f"{weights}: {variable.path}: expected finite numbers, found NaN or infinity"
+            )
     return model, tokenizer
 
 
@@ -356,18 +369,33 @@ def _limited_variables(most, message):
 
 
 def _count_weights(path):
-    """Returns the numbers of arrays and of values in a file of weights."""
+    """Returns the numbers of arrays and of values in a file of weights.
+
+    All values must be in the file itself: it cannot refer to other files, and a small file cannot
+    have many values.
+    """
     import h5py  # noqa: PLC0415 - not needed to list presets
 
-    sizes = []
+    sizes, elsewhere = [], []
 
-    def add(_, item):
-        if isinstance(item, h5py.Dataset):
+    def add(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.size is None or item.external or item.id.get_storage_size() < item.nbytes:
+            elsewhere.append(name)
+        else:
             sizes.append(item.size)
+
+    def add_link(name, link):
+        if not isinstance(link, h5py.HardLink):
+            elsewhere.append(name)
 
     try:
         with h5py.File(path) as file:
+            file.visititems_links(add_link)
             file.visititems(add)
+        if elsewhere:
+            raise ValueError(f"{elsewhere[0]}: expected plain numbers in the file itself")
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path}: not the weights of this model: {error}") from error
     return len(sizes), sum(sizes)

@@ -109,7 +109,8 @@ class VideoGrounder:
                 rounding changes scores slightly.
 
         Raises:
-            ValueError: `weights` is invalid, or `folder` contains a run or another README.
+            ValueError: `weights` is invalid or cannot hold a weight of the model, or `folder`
+                contains a run or another README.
         """
         presets.save(
             TrainedModel(self.model, self.tokenizer, self.features, self.max_steps, self.about),

@@ -10,6 +10,7 @@ import dataclasses
 import fractions
 import heapq
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator
 
@@ -36,6 +37,13 @@ _ONE_FRAME_PACKETS = (*_REORDERED_FRAMES, "vp9", "av1")
 
 # Resampling repeats a frame until the next one; a longer gap indicates a broken time stamp.
 MAX_FRAME_SECONDS = 600
+
+# Time stamps that go back by more than this start again, as in files that were joined byte by byte.
+# FFmpeg's program and players compare with the same value.
+RESTART = fractions.Fraction(1, 10)  # seconds
+
+# Frames of more pixels are refused: a file of 100 bytes may declare frames of 1 GiB. 8K has half.
+MAX_PIXELS = 2**26
 
 # A resampled video may have this number of frames, or twice the frames of the file if that is more.
 MAX_RESAMPLED_FRAMES = 20_000
@@ -160,6 +168,7 @@ class FrameStream:
         self._packets = None
         self._error = self._stop = ""
         self._lost = self._damaged = self._cut_away = 0
+        self._shift, self._next_stamp = 0, -math.inf  # of packets, in the time base of the stream
         self._container, self._stream = _open(path)
         stream = self._stream
         # AVI has no presentation time stamps, raw streams have none at all.
@@ -443,6 +452,7 @@ class FrameStream:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                self._continue_stamps(packet)
                 self._cut_away += packet.is_discard
                 if packet.pts is None:
                     # The final packet is empty and has no time stamp.
@@ -472,6 +482,18 @@ class FrameStream:
                     last = stamp
                 yield frame, stamp
                 previous = frame
+
+    def _continue_stamps(self, packet):
+        """Shifts the time stamps of a packet if those of the file started again."""
+        if packet.dts is None:
+            return
+        back = self._next_stamp - packet.dts - self._shift
+        if back * self._stream.time_base > RESTART:
+            self._shift += back
+        if self._shift:
+            packet.dts += self._shift
+            packet.pts = None if packet.pts is None else packet.pts + self._shift
+        self._next_stamp = packet.dts + (packet.duration or 0)
 
     def _describe_damage(self):
         decoded = len(self._times)
@@ -547,9 +569,17 @@ def _open(path):
         raise VideoError(f"{path}: has no video stream")
     if stream.codec_context is None:
         raise VideoError(f"{path}: cannot be decoded: unknown codec")
+    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+        raise VideoError(
+            f"{path}: has frames of {stream.codec_context.width}x{stream.codec_context.height}, "
+            f"expected at most {MAX_PIXELS} pixels; make a smaller copy"
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # of frames that grow later
     stream.thread_type = "AUTO"
     # Return damaged frames, which some decoders drop by default.
     stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+    # Crop exactly; by default, decoders crop the left side in steps of the CPU's vectors.
+    stream.codec_context.flags |= av.codec.context.Flags.unaligned
     return container, stream
 
 

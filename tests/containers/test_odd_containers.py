@@ -129,6 +129,48 @@ def test_a_clean_aperture_and_an_orientation(tmp_path):
     check(path, sized=(40, 60))
 
 
+@pytest.mark.parametrize("sides", ["left=10", "left=10:crop_top=6:crop_right=4"])
+def test_a_picture_cropped_by_its_codec(sides, tmp_path):
+    ffmpeg.run(*SOURCE, *X264, tmp_path / "whole.mp4")
+    path = tmp_path / "v.mp4"
+    crop = f"h264_metadata=crop_{sides}"
+    ffmpeg.run("-i", tmp_path / "whole.mp4", "-c", "copy", "-bsf:v", crop, path)
+    check(path, sized=(86, 64) if sides == "left=10" else (82, 58))
+
+
+MPEG2 = ("-c:v", "mpeg2video", "-bf", "2")
+JOINED = {"v.ts": X264, "v.mpg": MPEG2, "v.vob": MPEG2}
+
+
+def join(path, arguments):
+    """Writes a file whose time stamps start again in the middle."""
+    ffmpeg.run(*SOURCE, *arguments, path)
+    path.write_bytes(2 * path.read_bytes())
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_files_joined_byte_by_byte(name, tmp_path):
+    path = tmp_path / name
+    join(path, JOINED[name])
+    stream = check(path)
+    np.testing.assert_allclose(stream.timeline.times, ffmpeg.frame_times(path), atol=2e-3)
+    assert stream.notices == []
+
+
+def test_damage_before_a_joint_loses_no_frame_after_it(tmp_path):
+    path = tmp_path / "v.ts"
+    join(path, X264)
+    whole = list(reading.decode_frames(str(path), None))
+    content = bytearray(path.read_bytes())
+    place = 23 * 188  # a packet of the transport stream
+    content[place + 30 : place + 180] = bytes(150)
+    path.write_bytes(content)
+    stream = reading.decode_frames(str(path), None)
+    frames = list(stream)
+    assert stream.damage == "damaged frames: 1"
+    np.testing.assert_array_equal(frames[30:], whole[30:])
+
+
 @pytest.mark.parametrize("trim", [["-ss", "0.4"], ["-ss", "0.5", "-t", "0.4"]], ids=" ".join)
 def test_parts_copied_without_encoding(trim, tmp_path):
     ffmpeg.run(*SOURCE, *X264, "-g", "6", tmp_path / "whole.mp4")

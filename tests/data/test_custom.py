@@ -246,6 +246,14 @@ def test_more_frames_than_bytes_are_not_believed(folder, monkeypatch):
     assert (sentence.begin, sentence.end) == (10, 40)
 
 
+def test_a_name_with_the_end_of_mirrored_videos_is_refused(folder):
+    folder.add_line("k/../a.mp4~mirrored")
+    assert [skipped.reason for skipped in read(folder).skipped] == [
+        "val.jsonl: line 1: video: 'a.mp4~mirrored' ends in ~mirrored, as the ids of mirrored "
+        "videos do; rename the video"
+    ]
+
+
 @pytest.mark.parametrize("name", ["../a.mp4", "k/../../a.mp4", "/videos/a.mp4", ".."])
 def test_a_video_outside_of_the_folder_is_not_read(folder, name):
     folder.add_line(name)

@@ -149,6 +149,30 @@ def test_a_copied_or_removed_video_keeps_its_features(paths, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        None,
+        {"file": "x"},
+        {"file": {}},
+        {"frame_count": "9"},
+        {"frame_count": 1_000_000},
+        {"times": [0.0]},
+        {"width": None},
+        {"notices": 3},
+        {"fps": 0},
+        {"source_frames": [0.5]},
+    ],
+    ids=str,
+)
+def test_damaged_facts_are_named(paths, tmp_path, changes):
+    extract(paths, tmp_path / "out")
+    path = tmp_path / "out/features/a.json"
+    path.write_text(json.dumps(changes and json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=r"features/a\.json: does not describe a video; delete it"):
+        extract(paths, tmp_path / "out")
+
+
 def test_partial_files_of_a_killed_run_are_removed(paths, tmp_path):
     extract(paths, tmp_path / "out")
     before = contents(tmp_path / "out")

@@ -223,6 +223,22 @@ def test_a_video_with_two_files_is_skipped(hcstvg_folder):
     assert found.videos == {"b.mp4": "2/b.mp4"}
 
 
+def test_links_to_a_folder_above_are_not_followed(hcstvg_folder):
+    hcstvg_folder.add_record("a.mp4")
+    touch(hcstvg_folder, "1/a.mp4")
+    for name in "xyz":
+        (hcstvg_folder.video_dir / "1" / name).symlink_to("..")
+    assert read(hcstvg_folder).videos == {"a.mp4": "1/a.mp4"}
+
+
+def test_a_name_with_the_end_of_mirrored_videos_is_refused(hcstvg_folder):
+    hcstvg_folder.add_record("a~mirrored")
+    assert [skipped.reason for skipped in read(hcstvg_folder).skipped] == [
+        "train.json: record 0, 'a~mirrored': name: 'a~mirrored' ends in ~mirrored, as the ids of "
+        "mirrored videos do; rename the video"
+    ]
+
+
 def test_a_video_outside_of_the_folder_is_not_read(hcstvg_folder):
     hcstvg_folder.add_record("../a.mp4")
     found = read(hcstvg_folder)

@@ -505,6 +505,20 @@ def test_a_folder_with_another_frame_rate_is_refused(two_videos, output_dir, bef
         run(two_videos, output_dir, fps=now)
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"features": [], "splits": 3}'])
+@pytest.mark.parametrize(
+    ("name", "field"), [("settings.json", "features"), ("manifest.json", "splits")]
+)
+def test_damaged_files_of_the_folder_are_named(folder, steady, output_dir, name, field, content):
+    folder.add_vidor("a", {0: steady})
+    folder.add_record("a")
+    folder.add_video("a")
+    run(folder, output_dir)
+    pathlib.Path(output_dir, name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}: {field}: .*expected an object"):
+        run(folder, output_dir)
+
+
 def test_a_folder_with_features_of_unknown_settings_is_refused(two_videos, output_dir):
     run(two_videos, output_dir)
     os.remove(os.path.join(output_dir, "settings.json"))

@@ -222,6 +222,7 @@ def test_clean_text_is_stable_and_single_spaced(text):
     [
         (("vid",), None, "vid: expected a video's id, got None"),
         (("vid",), 12, "vid: expected a video's id, got 12"),
+        (("vid",), "a~mirrored", "vid: 'a~mirrored' ends in ~mirrored, as the ids of"),
         (("fps",), 0, "fps: expected a positive number, got 0"),
         (("fps",), "25", "fps: expected a positive number, got '25'"),
         (("frame_count",), 0, "frame_count: expected an integer of at least 1, got 0"),

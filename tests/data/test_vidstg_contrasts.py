@@ -1,5 +1,6 @@
 """Absent sentences and minimal pairs, from annotation files to records."""
 
+import functools
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from absl.testing import flagsaver
 from data import datasets, prepare, vidstg, vidstg_contrasts
 from data.annotations import resample_clip
 from gkcmn_tf.records import clip_records
-from gkcmn_tf.records.clip_records import Pair
+from gkcmn_tf.records.clip_records import Clip, Pair, Sentence
 from tests.data.mean_extractor import make_extractor
 
 
@@ -172,3 +173,41 @@ def test_resampling_keeps_absent_sentences(two_videos):
     assert skipped == []
     assert (clip.begin, clip.end, clip.frame_count) == (4, 16, 20)
     assert clip.sentences == found.clips[0].sentences
+
+
+@pytest.mark.parametrize("fps", [None, 5])
+def test_absent_sentences_about_frames_that_cannot_be_decoded_are_skipped(
+    folder, steady, fps, tmp_path
+):
+    folder.add_vidor("a", {0: steady})
+    folder.add_video("a", frame_count=20)
+    folder.add_record("a", questions=())
+    folder.add_record("a", clip=(25, 35), truth=(26, 30), questions=())
+    folder.write()
+    write(folder, "val_absent.json", [absent(), absent(clip=(25, 35))])
+    found, absent_found = read(folder)
+    manifest = prepare.prepare(
+        {"val": found, "val_absent": absent_found},
+        functools.partial(make_extractor, fps=fps),
+        fingerprint=make_extractor(fps=fps).fingerprint,
+        dataset="vidstg",
+        video_dir=str(folder.video_dir),
+        output_dir=str(tmp_path / "records"),
+        arguments={},
+    )
+    (clip,) = clip_records.read_clips(str(tmp_path / "records"), "val_absent")
+    assert [sentence.id for sentence in clip.sentences] == ["val-absent-00000"]
+    (skipped,) = manifest["splits"]["val_absent"]["skipped"]
+    assert skipped == {
+        "id": "val-absent-00001",
+        "reason": "video a: its clip [25, 36) begins after the 20 frames that can be decoded",
+    }
+
+
+def test_an_absent_sentence_about_a_clip_between_resampled_frames_is_skipped():
+    nothing = Sentence(0, "s", "a cat.", "declarative", -1, 0, 0, np.zeros((0, 4), np.float32))
+    clip, (skipped,) = resample_clip(
+        Clip("a", 11, 14, 25.0, 64, 48, 40, (nothing,)), range(0, 40, 5), 5
+    )
+    assert clip is None
+    assert skipped.reason == "video a: clip [11, 14) contains no frame at 5 frames per second"

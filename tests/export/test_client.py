@@ -1,7 +1,9 @@
+import http.server
 import json
 import pathlib
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +115,89 @@ def test_a_video_that_exceeds_the_message_size_is_refused(connect, video_path, m
     monkeypatch.setattr(client, "MAX_REQUEST_BYTES", 21 * 224 * 224 * 3)
     with pytest.raises(ValueError, match="more than 21 frames do not fit into a request"):
         client.ground_video(connect(), video_path, QUERIES[:1])
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Makes a client of a REST server that gives the same answer to every request."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    servers = []
+
+    def connect(answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        address = f"127.0.0.1:{server.server_port}"
+        return client.RestServer(address, model="gkcmn", timeout=60, retries=0)
+
+    yield connect
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def six_frames(tmp_path_factory):
+    path = tmp_path_factory.mktemp("videos") / "v.mp4"
+    write_timed(path, 40 * np.arange(6))
+    return str(path)
+
+
+def answer(**changes):
+    outputs = {"segment_frames": [[2, 4]], "boxes": [[[1, 2, 3, 4]] * 6], "score": [0.5]}
+    return {"outputs": {name: v for name, v in (outputs | changes).items() if v is not None}}
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        ([1], r"status 200: \[1\]"),
+        (None, "status 200: None"),
+        (answer(boxes=None), "output boxes: is missing; got segment_frames, score"),
+        (answer(score=["x"]), "output score: could not convert"),
+        (answer(score=[None]), "output score: expected finite numbers"),
+        (answer(score=[0.5, 0.5]), r"output score: expected shape \(1,\), got \(2,\)"),
+        (answer(boxes=[[[1, 2], [3]]]), "output boxes: setting an array element"),
+        (answer(boxes=[[[1, 2, 3, 4]] * 5]), "output boxes: expected shape"),
+        (answer(boxes={"a": 1}), "output boxes: float"),
+        (answer(segment_frames=[[-2, 4]]), r"expected segments of 6 frames, got \[\[-2.0, 4.0"),
+        (answer(segment_frames=[[2.5, 4]]), "output segment_frames: expected segments of 6"),
+        (answer(segment_frames=[[4, 7]]), "output segment_frames: expected segments of 6"),
+    ],
+)
+def test_an_invalid_answer_is_an_error(answering, six_frames, response, message):
+    server = answering(json.dumps(response).encode())
+    with pytest.raises(client.ServingError, match=rf"127\.0\.0\.1:\d+.*ground_video.*{message}"):
+        client.ground_video(server, six_frames, QUERIES[:1])
+
+
+def test_an_answer_that_nests_without_end_is_an_error(answering, six_frames):
+    with pytest.raises(client.ServingError, match="response is not JSON"):
+        client.ground_video(answering(b"[" * 100_000), six_frames, QUERIES[:1])
+
+
+def test_invalid_features_of_a_server_are_an_error(answering, six_frames):
+    server = answering(json.dumps({"outputs": [[[[[float("nan")]]]] * 2]}).encode())
+    with pytest.raises(client.ServingError, match="encode_video: output features: expected finite"):
+        client.ground_video(server, six_frames, QUERIES)
+
+
+def test_a_valid_answer_of_a_server_is_a_tube(answering, six_frames):
+    (found,) = client.ground_video(
+        answering(json.dumps(answer()).encode()), six_frames, QUERIES[:1]
+    )
+    assert found["boxes"] == {"2": [1, 2, 3, 4], "3": [1, 2, 3, 4]}
 
 
 def call(*arguments):

@@ -1,7 +1,9 @@
 """Encoded videos on disk."""
 
 import dataclasses
+import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -94,13 +96,26 @@ def with_feature(video, value):
             lambda v: dataclasses.replace(v, features=v.features[..., :2]),
             "features: expected shape",
         ),
-        (lambda v: dataclasses.replace(v, windows=np.arange(0)), "windows: expected whole"),
-        (lambda v: dataclasses.replace(v, windows=np.array([0.0, 1])), "windows: expected whole"),
+        (lambda v: dataclasses.replace(v, windows=np.arange(0)), "windows: expected numbers of"),
+        (lambda v: dataclasses.replace(v, windows=np.array([0.0, 1])), "windows: expected int64"),
         (lambda v: dataclasses.replace(v, windows=np.array([1, 0])), "windows: expected numbers"),
         (lambda v: dataclasses.replace(v, windows=np.array([0, 2])), "windows: expected numbers"),
         (lambda v: dataclasses.replace(v, windows=np.array([-1, 1])), "windows: expected numbers"),
         (lambda v: with_feature(v, np.nan), "features: expected finite numbers"),
         (lambda v: with_feature(v, -np.inf), "features: expected finite numbers"),
+        (
+            lambda v: dataclasses.replace(v, features=v.features.astype(np.float64)),
+            "features: expected float16 numbers, got float64",
+        ),
+        (lambda v: with_timeline(v, times=v.source.timeline.times + 0j), "times: expected float64"),
+        (
+            lambda v: with_timeline(v, times=np.array([-np.inf, *v.source.timeline.times[1:]])),
+            "times: expected times",
+        ),
+        (
+            lambda v: with_timeline(v, source_frames=np.zeros((6, 1), np.int64)),
+            "source_frames: expected frames",
+        ),
         (lambda v: dataclasses.replace(v, fingerprint=[]), "fingerprint: expected a dict"),
         (lambda v: with_timeline(v, times=v.source.timeline.times[::-1]), "times: expected times"),
         (lambda v: with_timeline(v, times=np.full(6, np.nan)), "times: expected times"),
@@ -117,6 +132,22 @@ def test_fields_that_do_not_fit_together_are_refused(video, change, message, tmp
     path = tmp_path / "video.npz"
     change(video).save(path)
     with pytest.raises(ValueError, match=rf"video\.npz: not an encoded video \({message}"):
+        EncodedVideo.load(path)
+
+
+def test_an_archive_that_asks_for_terabytes_is_refused(video, tmp_path):
+    path = tmp_path / "video.npz"
+    video.save(path)
+    with zipfile.ZipFile(path) as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    header = io.BytesIO()
+    fields = {"descr": "<f2", "fortran_order": False, "shape": (10**12, 7, 7, 3)}
+    np.lib.format.write_array_header_1_0(header, fields)
+    members["features.npy"] = header.getvalue()
+    with zipfile.ZipFile(path, "w") as changed:
+        for name, content in members.items():
+            changed.writestr(name, content)
+    with pytest.raises(ValueError, match=r"video\.npz: not an encoded video \(Unable to allocate"):
         EncodedVideo.load(path)
 
 

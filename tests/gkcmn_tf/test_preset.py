@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -97,6 +98,75 @@ def test_float16_weights_are_rounded_and_take_half_the_space(folder, tmp_path):
     assert half == full  # in memory
     with pytest.raises(ValueError, match="weights: expected one of float16, float32; got 'int8'"):
         preset.save(made, str(tmp_path / "x"), weights="int8")
+
+
+def test_weights_that_float16_cannot_hold_are_not_written(tmp_path):
+    made = make_preset()
+    kernel = next(weight for weight in made.model.trainable_weights if len(weight.shape) == 2)
+    kernel.assign(np.full(kernel.shape, 1e5, np.float32))
+    with pytest.raises(ValueError, match="has values that float16 cannot hold"):
+        preset.save(made, str(tmp_path / "half"))
+    preset.save(made, str(tmp_path / "full"), weights="float32")
+    assert preset.load(str(tmp_path / "full")).max_steps == T
+
+
+def first_array(file):
+    """Name and content of the first array of weights that has an axis."""
+    names = []
+    file.visititems(lambda name, item: names.append(name) if getattr(item, "ndim", 0) else None)
+    return names[0], file[names[0]][()]
+
+
+def make_compressed(file):
+    name, values = first_array(file)
+    del file[name]
+    file.create_dataset(name, data=np.zeros_like(values), chunks=values.shape, compression="gzip")
+
+
+def make_endless(file):
+    file.create_dataset("x", (10**11,), "float16", chunks=(10**6,))
+
+
+def make_empty(file):
+    file.create_dataset("x", data=h5py.Empty("float16"))
+
+
+def make_external(file):
+    name, values = first_array(file)
+    del file[name]
+    elsewhere = [("/etc/hostname", 0, values.nbytes)]
+    file.create_dataset(name, values.shape, values.dtype, external=elsewhere)
+
+
+def make_external_link(file):
+    file["x"] = h5py.ExternalLink("other.h5", "/y")
+
+
+def make_infinite(file):
+    name, values = first_array(file)
+    file[name][...] = np.full_like(values, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (make_compressed, "expected plain numbers in the file itself"),
+        (make_endless, "x: expected plain numbers"),
+        (make_empty, "x: expected plain numbers"),
+        (make_external, "expected plain numbers"),
+        (make_external_link, "x: expected plain numbers"),
+        (make_infinite, "expected finite numbers, found NaN or infinity"),
+    ],
+)
+def test_weights_that_are_not_plain_numbers_in_the_file_are_refused(
+    change, message, folder, tmp_path
+):
+    changed = tmp_path / "p"
+    shutil.copytree(folder, changed)
+    with h5py.File(changed / "model.weights.h5", "a") as file:
+        change(file)
+    with pytest.raises(ValueError, match=rf"model\.weights\.h5: .*{message}"):
+        preset.load(str(changed))
 
 
 def test_the_precision_can_be_changed_when_loading(folder):

@@ -1,6 +1,7 @@
 """Files with unusual metadata and codecs, and files that are not videos."""
 
 import os
+import struct
 
 import av
 import numpy as np
@@ -39,3 +40,12 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")
     with pytest.raises(reading.VideoError, match=r"a.mp4: .*is not a regular file"):
         reading.probe(str(tmp_path / "a.mp4"))
+
+
+def test_a_small_file_cannot_ask_for_gigabytes(tmp_path):
+    path = tmp_path / "a.gif"
+    header = b"GIF89a" + struct.pack("<HH", 16000, 16000) + bytes.fromhex("800000000000ffffff")
+    picture = b"," + struct.pack("<4H", 0, 0, 1, 1) + bytes.fromhex("000202440100")
+    path.write_bytes(header + picture + b";")
+    with pytest.raises(reading.VideoError, match=r"a.gif: has frames of 16000x16000, expected at"):
+        reading.probe(str(path))
