@@ -97,7 +97,7 @@ test: lint ## Check the code with ruff and run all tests in two processes (WORKE
 
 INPUTS ?= 100000
 
-fuzz: .fuzz/ready ## Read damaged files with every parser: 100,000 each (INPUTS=100000), hypothesis and atheris.
+fuzz: .fuzz/ready ## Read damaged files with every parser: 100,000 each (INPUTS=100000), by atheris and hypothesis.
 	PYTHONPATH=.fuzz $(RUN) tests.fuzz.run --inputs=$(INPUTS) --output_dir=runs/fuzz
 
 lint: $(VENV)/ready ## Check the code with ruff.
