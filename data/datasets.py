@@ -7,10 +7,12 @@ from absl import flags
 
 from gkcmn_tf.records.clip_records import ABSENT_SUFFIX
 
-from . import annotations, custom, hcstvg, vidstg, vidstg_contrasts
+from . import annotations, custom, hcstvg, mirroring, vidstg, vidstg_contrasts
 from .annotations import SplitAccount, SplitAnnotations
 
 FLAGS = flags.FLAGS
+# Ends of the names of splits that are made from others.
+DERIVED = (ABSENT_SUFFIX, mirroring.SPLIT_SUFFIX)
 READERS = {"vidstg": vidstg, "hcstvg": hcstvg, "custom": custom}
 
 
@@ -73,7 +75,8 @@ def read_annotations() -> dict[str, SplitAnnotations]:
 
     Raises:
         FileNotFoundError: a split has no annotation file, or VidOR annotations are missing.
-        ValueError: an annotation file cannot be parsed.
+        ValueError: an annotation file cannot be parsed, or a split has the name of one that is
+            made from others.
     """
     if FLAGS.dataset == "vidstg":
         source = vidstg.find_vidor_annotations(FLAGS.vidor_dir)
@@ -102,6 +105,12 @@ def account_annotations() -> dict[str, SplitAccount]:
 
 def _find_splits() -> list[str]:
     if FLAGS.split:
+        for split in FLAGS.split:
+            if split.endswith(DERIVED) or "+" in split:
+                raise ValueError(
+                    f"--split={split}: a name cannot contain +, nor end in "
+                    f"{' or '.join(DERIVED)}, as splits made by data.prepare do; rename the file"
+                )
         return FLAGS.split
     forms = READERS[FLAGS.dataset].ANNOTATION_FILES
     found, reasons = [], []

@@ -23,6 +23,7 @@ from . import signatures
 # Windows per I3D batch, and sentences (of all clips) per piece of a request: limits of the memory.
 WINDOW_BATCH = 8
 SENTENCE_BATCH = 16
+SHOWN_CHARACTERS = 100  # of a refused sentence
 SMALLEST_SIDE = 16  # pixels of a frame; features take 200 kB per window, however small frames are
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
@@ -371,10 +372,12 @@ class GroundingGraph:
             "the export), got",
             tf.size(sentences),
         )
+        # Messages are text in UTF-8.
+        valid = tf.strings.unicode_transcode(sentences, "UTF-8", "UTF-8")
         yield _check(
             tf.reduce_any(self._tokenize(sentences) != 0, axis=-1),
             "sentence: contains no word; describe an object and what it does; got",
-            sentences,
+            tf.strings.substr(valid, 0, SHOWN_CHARACTERS, unit="UTF8_CHAR"),
         )
 
     def _check_frames(self, frames, frame_count):

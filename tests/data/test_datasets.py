@@ -1,5 +1,7 @@
 """Data set flags and the annotations read for them."""
 
+import re
+
 import pytest
 from absl import flags
 
@@ -94,6 +96,18 @@ def test_counting_sentences_needs_only_annotations(parse, folder):
             "got ''": 1
         },
     }
+
+
+@pytest.mark.parametrize("split", ["val_absent", "val_mirrored", "a+b"])
+def test_names_of_splits_that_are_made_from_others_are_refused(parse, custom_folder, split):
+    custom_folder.add_line(split=split)
+    custom_folder.write()
+    parse(
+        *("--annotations_only", "--dataset=custom", f"--split=val,{split}"),
+        f"--annotation_dir={custom_folder.annotation_dir}",
+    )
+    with pytest.raises(ValueError, match=rf"--split={re.escape(split)}: a name cannot contain"):
+        datasets.account_annotations()
 
 
 def test_a_folder_without_any_split_is_an_error(parse, folder):

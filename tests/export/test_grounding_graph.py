@@ -269,6 +269,8 @@ def refused(signature, message, **inputs):
     [
         ({"sentence": [""]}, "sentence: contains no word"),
         ({"sentence": [" ?! "]}, "sentence: contains no word"),
+        ({"sentence": [b"\xff\xfe"]}, "sentence: contains no word"),
+        ({"sentence": ["?" * 1000]}, "[[" + "?" * 100 + "]]"),
         ({"sentence": ["red", "blue"]}, "expected the same batch size"),
         ({"begin": np.int32([-1])}, "expected 0 <= begin < end"),
         ({"begin": np.int32([20])}, "expected 0 <= begin < end"),
