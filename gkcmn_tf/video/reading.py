@@ -428,10 +428,12 @@ class FrameStream:
         Then missing frames were never there: an edit list cuts them away, or AVI has empty chunks.
         """
         stream, frame = self._stream, 1 / self._file_rate()
-        reached = self._times[-1] + (self._last_duration or frame)
         if not self._has_times:
-            # FFmpeg estimates the duration of AVI from the size of the file.
-            return reached > self.info.declared_frames / self._declared_rate - frame / 2
+            # FFmpeg estimates the duration of AVI from the size of the file. After the last frame,
+            # fewer empty chunks may follow than lie between two frames.
+            missing = self.info.declared_frames - (self._times[-1] + frame) * self._declared_rate
+            return missing < 0.5
+        reached = self._times[-1] + (self._last_duration or frame)
         if not stream.duration:
             return False
         end = (stream.start_time or 0) + stream.duration - self._first_stamp
