@@ -662,6 +662,9 @@ def test_a_few_frames_are_not_resampled_to_hours(tmp_path):
         match=r"first 3 frames last 1198 s, so that at 25 frames per second .* than 20000 frames",
     ):
         read_numbers(path, fps=25)
+    # Nothing is computed with the first frames of a video that is refused.
+    with pytest.raises(reading.VideoError, match="more than 20000 frames"):
+        next(iter(reading.decode_frames(str(path), fps=25)))
     # 59 * 599 s at 0.5 per second.
     assert len(read_numbers(path, fps=0.5)[0]) == 17_671
 
