@@ -389,8 +389,8 @@ def _kill_child_processes():
 def _remove_leftovers(output_dir):
     """Removes temporary files of interrupted runs, and the failure reports of the last run."""
     failures = os.path.join(output_dir, FAILURES)
-    for folder in (output_dir, *(os.path.join(output_dir, name) for name in FOLDERS)):
-        remove_temporary_files(folder)
+    for name in FOLDERS:
+        remove_temporary_files(os.path.join(output_dir, name), (".json", ".tfrecord"))
     for path in glob.glob(os.path.join(glob.escape(failures), "*.json")):
         os.remove(path)
     with contextlib.suppress(OSError):  # missing, or somebody's files are in it

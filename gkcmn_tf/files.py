@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 _TEMPORARY = ".tmp-"
@@ -68,10 +68,14 @@ def _is_running(process):
     return True
 
 
-def remove_temporary_files(folder: str) -> None:
-    """Removes temporary files of `whole_file` in `folder` that killed processes left."""
+def remove_temporary_files(folder: str, suffixes: Sequence[str]) -> None:
+    """Removes temporary files of `whole_file` in `folder` that killed processes left.
+
+    Only those of files with one of the `suffixes`, since others may be somebody else's.
+    """
     for path in pathlib.Path(folder).glob(f"*{_TEMPORARY}*"):
-        if path.name.rpartition(_TEMPORARY)[2].isdigit():
+        name, _, process = path.name.rpartition(_TEMPORARY)
+        if process.isdecimal() and name.endswith(tuple(suffixes)):
             path.unlink()
 
 

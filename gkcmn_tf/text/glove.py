@@ -1,5 +1,6 @@
 """GloVe vectors for the words of a vocabulary."""
 
+import codecs
 import dataclasses
 import gzip
 import importlib.metadata
@@ -154,9 +155,13 @@ def _read_text_file(path, vocabulary, dim):
     rows = {word: row for row, word in enumerate(vocabulary) if row > UNKNOWN_TOKEN}
     exact, respelled = {}, {}
     with open(path, "rb") as file:
-        if file.read(4) == b"PK\3\4":
-            raise ValueError(f"{path}: is a ZIP archive; give the text file in it")
-    opener = gzip.open if path.endswith(".gz") else open
+        start = file.read(4)
+    if start == b"PK\3\4":
+        raise ValueError(f"{path}: is a ZIP archive; give the text file in it")
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise ValueError(f"{path}: is text in UTF-16; convert it to UTF-8")
+    is_gzip = path.endswith(".gz") or start[:2] == b"\x1f\x8b"
+    opener = gzip.open if is_gzip else open
     # Words that are not valid UTF-8 cannot occur in the vocabulary.
     with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in _numbered_lines(file, path):
@@ -196,7 +201,8 @@ def _numbered_lines(file, path):
 
 
 def _finite_vector(numbers):
-    vector = np.array(numbers, np.float32)
+    with np.errstate(over="ignore"):
+        vector = np.array(numbers, np.float32)
     if not (np.abs(vector) <= MOST).all():
         raise ValueError(f"expected finite numbers of at most {MOST:g} in size")
     return vector

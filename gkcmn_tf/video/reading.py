@@ -383,41 +383,59 @@ class FrameStream:
 
     def _resampled(self, *, converts=True):
         """Yields each frame once per sample that shows it, when the next frame is known."""
+        if converts and self._declared_seconds() * self._rate > MAX_RESAMPLED_FRAMES:
+            self._check_all_times()
         shown = None
         for frame in self._timed():
-            time = self._times[-1]
-            if len(self._times) > 1 and time - self._times[-2] > MAX_FRAME_SECONDS:
-                raise VideoError(
-                    f"{self._path}: frame {len(self._times) - 1} appears {float(time):.0f} s after "
-                    f"the first and more than {MAX_FRAME_SECONDS} s after the previous frame; its "
-                    "time stamps cannot be resampled"
-                )
+            number, time = len(self._times) - 1, self._times[-1]
+            self._check_time(self._times, number)
             if shown is not None:
-                number = len(self._times) - 2
-                until = frame_rates.first_sample(time, self._rate)
-                yield from self._show(shown, number, until, converts)
+                samples = frame_rates.first_sample(time, self._rate)
+                yield from self._show(shown, number - 1, samples, converts)
             shown = frame
-        number, samples = len(self._times) - 1, frame_rates.count_samples(time, self._rate)
+        samples = frame_rates.count_samples(time, self._rate)
         yield from self._show(shown, number, samples, converts)
 
     def _show(self, frame, number, until, converts):
         """Yields the frame for each sample up to `until` (exclusive)."""
         if self.count >= until:
             return
-        frames = len(self._times)
-        limit = max(MAX_RESAMPLED_FRAMES, 2 * frames)
-        if until > limit:
-            raise VideoError(
-                f"{self._path}: the first {frames} frames last {float(self._times[-1]):.0f} s, so "
-                f"that at {float(self._rate):g} frames per second they are more than {limit} frames"
-                "; resample to a lower rate (--fps of data.prepare), or re-encode the video at an "
-                "even frame rate"
-            )
         converted = self._convert(frame) if converts else None
         while self.count < until:
             self.count += 1
             self._source_frames.append(number)
             yield converted
+
+    def _declared_seconds(self):
+        """Duration by the header of the file; 0 if unknown."""
+        if self._stream.duration:
+            return self._stream.duration * self._stream.time_base
+        return fractions.Fraction(self._container.duration or 0, av.time_base)
+
+    def _check_all_times(self):
+        """Checks the times of all frames before anything is computed with the first of them."""
+        whole = FrameStream(self._path, None)
+        whole.read_timeline(decode=False)
+        for number in range(len(whole._times)):
+            self._check_time(whole._times, number)
+
+    def _check_time(self, times, number):
+        """Raises `VideoError` if frame `number` is too late to be resampled."""
+        time = times[number]
+        if number and time - times[number - 1] > MAX_FRAME_SECONDS:
+            raise VideoError(
+                f"{self._path}: frame {number} appears {float(time):.0f} s after "
+                f"the first and more than {MAX_FRAME_SECONDS} s after the previous frame; its "
+                "time stamps cannot be resampled"
+            )
+        limit = max(MAX_RESAMPLED_FRAMES, 2 * (number + 1))
+        if frame_rates.count_samples(time, self._rate) > limit:
+            raise VideoError(
+                f"{self._path}: the first {number + 1} frames last {float(time):.0f} s, so "
+                f"that at {float(self._rate):g} frames per second they are more than {limit} frames"
+                "; resample to a lower rate (--fps of data.prepare), or re-encode the video at an "
+                "even frame rate"
+            )
 
     def _timed(self):
         """Yields frames and appends their times to `_times`; fills in missing time stamps."""
@@ -517,10 +535,12 @@ class FrameStream:
         Then missing frames were never there: an edit list cuts them away, or AVI has empty chunks.
         """
         stream, frame = self._stream, 1 / self._file_rate()
-        reached = self._times[-1] + (self._last_duration or frame)
         if not self._has_times:
-            # FFmpeg estimates the duration of AVI from the size of the file.
-            return reached > self.info.declared_frames / self._declared_rate - frame / 2
+            # FFmpeg estimates the duration of AVI from the size of the file. After the last frame,
+            # fewer empty chunks may follow than lie between two frames.
+            missing = self.info.declared_frames - (self._times[-1] + frame) * self._declared_rate
+            return missing < 0.5
+        reached = self._times[-1] + (self._last_duration or frame)
         if not stream.duration:
             return False
         end = (stream.start_time or 0) + stream.duration - self._first_stamp

@@ -538,7 +538,8 @@ def test_a_folder_of_other_files_is_refused_and_left_as_it_is(two_videos, tmp_pa
 
 def test_other_files_in_a_records_folder_stay(two_videos, output_dir):
     run(two_videos, output_dir)
-    for name in ("inspect/a.tmp-1", "failures/a.txt", "notes.tmp-x"):
+    own = ("inspect/a.tmp-1", "failures/a.txt", "notes.tmp-x", "notes.tmp-1", "clips/b.tmp-1")
+    for name in own:
         path = pathlib.Path(output_dir, name)
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")

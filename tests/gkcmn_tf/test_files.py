@@ -40,10 +40,12 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path):
         file.write("half")
     assert len(os.listdir(tmp_path / "b")) == 2
     (tmp_path / "b" / "notes.tmp-old").write_text("not ours")
-    files.remove_temporary_files(str(tmp_path))
-    assert len(os.listdir(tmp_path / "b")) == 3
-    files.remove_temporary_files(str(tmp_path / "b"))
-    assert sorted(os.listdir(tmp_path / "b")) == ["a.txt", "notes.tmp-old"]
+    (tmp_path / "b" / "notes.tmp-1").write_text("not ours")
+    files.remove_temporary_files(str(tmp_path), [".txt"])
+    files.remove_temporary_files(str(tmp_path / "b"), [".json"])
+    assert len(os.listdir(tmp_path / "b")) == 4
+    files.remove_temporary_files(str(tmp_path / "b"), [".json", ".txt"])
+    assert sorted(os.listdir(tmp_path / "b")) == ["a.txt", "notes.tmp-1", "notes.tmp-old"]
 
 
 def test_only_files_of_ended_processes_are_removed_when_a_file_is_written_again(tmp_path):

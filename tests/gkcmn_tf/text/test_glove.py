@@ -227,3 +227,17 @@ def test_the_real_package():
     dog, cat, piano = vectors.matrix[2:5] / np.linalg.norm(vectors.matrix[2:5], axis=1)[:, None]
     assert dog @ cat > 0.9
     assert dog @ piano < 0.5
+
+
+def test_a_gzip_file_without_its_suffix_is_read(tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_bytes(gzip.compress(b"dog 1 2\n"))
+    vectors = glove.load_glove(str(path), ["", "[UNK]", "dog"], dim=2)
+    np.testing.assert_array_equal(vectors.matrix[2], [1, 2])
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("dog 1 2\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"glove\.txt: is text in UTF-16; convert it to UTF-8"):
+        glove.load_glove(str(path), ["", "[UNK]", "dog"], dim=2)

@@ -584,6 +584,16 @@ def test_empty_chunks_of_an_avi_file_are_no_damage(tmp_path):
     assert f"{len(numbers)} of {stream.info.declared_frames} frames can be decoded" in stream.damage
 
 
+def test_empty_chunks_after_the_last_frame_are_no_damage(tmp_path):
+    # Three chunks a frame, of which two are empty; FFmpeg's program ends with two empty chunks.
+    path = tmp_path / "v.avi"
+    source = "testsrc2=size=96x64:rate=10:duration=3"
+    ffmpeg.run("-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-enc_time_base", "1/30", path)
+    stream = reading.decode_frames(str(path))
+    assert len(list(stream)) == 30 and stream.info.declared_frames == 90
+    assert stream.damage == ""
+
+
 def test_a_right_frame_rate_needs_no_notice(path):
     write_numbered(path)
     assert read_numbers(path)[1].notices == []
@@ -652,6 +662,9 @@ def test_a_few_frames_are_not_resampled_to_hours(tmp_path):
         match=r"first 3 frames last 1198 s, so that at 25 frames per second .* than 20000 frames",
     ):
         read_numbers(path, fps=25)
+    # Nothing is computed with the first frames of a video that is refused.
+    with pytest.raises(reading.VideoError, match="more than 20000 frames"):
+        next(iter(reading.decode_frames(str(path), fps=25)))
     # 59 * 599 s at 0.5 per second.
     assert len(read_numbers(path, fps=0.5)[0]) == 17_671
 
