@@ -8,7 +8,7 @@ import dataclasses
 import re
 
 from gkcmn_tf.records.clip_records import Clip
-from gkcmn_tf.text.standardization import UNSPACED
+from gkcmn_tf.text.standardization import UNSPACED, standardize
 
 from .annotations import MIRRORED, SplitAnnotations
 
@@ -36,8 +36,15 @@ def original_id(video_id: str) -> str:
 def mirror_text(text: str) -> str:
     """Swaps `left` and `right`, also in words such as `leftmost` and `right_hand`; keeps case.
 
-    English only. The verb form `left` is swapped as well.
+    English only. The verb form `left` is swapped as well. If the model would read other words than
+    the text shows, as in full-width letters, the standardized text is returned.
     """
+    swapped = _swap_sides(text)
+    as_read = _swap_sides(standardize(text))
+    return swapped if standardize(swapped) == as_read else as_read
+
+
+def _swap_sides(text):
 
     def swap(match):
         word = match[0]

@@ -31,6 +31,7 @@ def clip():
         ("狗在left边", "狗在right边"),
         ("the bright one is upright, the rights are copyright", None),
         ("a cleft in the leftover", None),
+        ("The le\u200dft dog.", "the right dog"),
     ],
 )
 def test_only_left_and_right_are_swapped(text, mirrored):
@@ -39,7 +40,12 @@ def test_only_left_and_right_are_swapped(text, mirrored):
 
 @given(
     st.lists(
-        st.sampled_from(["left", "Right", "hand", "of", "犬", "_", "-", "/", " ", ".", "2", "é"]),
+        st.sampled_from(
+            [
+                *("left", "Right", "hand", "of", "犬", "_", "-", "/", " ", ".", "2", "é"),
+                *("le\u200dft", "ｌｅｆｔ", "right\ufe0f", "\u00ad"),
+            ]
+        ),
         max_size=12,
     ).map("".join)
 )
