@@ -8,13 +8,14 @@ Example:
 The server is TensorFlow Serving, or any server with the same gRPC or REST API, with a model
 exported by `export.saved_model`. The program prints a line of JSON per query, like
 `gkcmn_tf.ground`. Frames are resized by the client with the same code as in training, so results
-equal those of `gkcmn_tf.ground` up to rounding. With several queries the video is encoded once.
-REST sends numbers as text and is suitable only for short videos.
+equal those of `gkcmn_tf.ground` up to rounding. Only the feature windows at the steps of the model
+are decoded and sent, once for all queries. REST sends numbers as text, which is slow.
 """
 
 import contextlib
 import json
 import math
+import os
 import re
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -26,12 +27,13 @@ import requests
 import tensorflow as tf
 import urllib3
 from absl import app, flags, logging
-from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
-from gkcmn_tf import program, tubes
+from gkcmn_tf import program
+from gkcmn_tf.encoded_video import encode_windows
 from gkcmn_tf.queries import in_file_frames
-from gkcmn_tf.video import reading
-from gkcmn_tf.video.windows import windows_in
+from gkcmn_tf.searched_clips import SLIDING, WHOLE, searched_clips, windows_of_clips
+from gkcmn_tf.tubes import Tube
 
 from . import warmup
 
@@ -39,6 +41,7 @@ FLAGS = flags.FLAGS
 
 # TensorFlow Serving is limited by the maximum size of a protocol buffer, 2 GiB.
 MAX_REQUEST_BYTES = 2**31 - 2**20
+WINDOWS_PER_REQUEST = 8  # 10 MB
 _HINTS = {
     grpc.StatusCode.UNAVAILABLE: "check that the server is running and that this is its gRPC port",
     grpc.StatusCode.NOT_FOUND: "check the model name (--model)",
@@ -61,6 +64,13 @@ class Server(Protocol):
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature of `export.signatures`; `ServingError` if the request fails."""
+
+    def input_shape(self, signature: str, name: str) -> tuple[int, ...]:
+        """Shape of an input in the model's metadata, -1 for dynamic sizes.
+
+        Raises:
+            ServingError: the request fails, or the model has no such input.
+        """
 
 
 class GrpcServer:
@@ -98,15 +108,7 @@ class GrpcServer:
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `Server`."""
         request = warmup.create_request(signature, inputs, self._model)
-        try:
-            response = self._stub.Predict(request, timeout=self._timeout)
-        except grpc.RpcError as error:
-            hint = _HINTS.get(error.code())
-            raise ServingError(
-                f"{self.address}, {signature}: {error.code().name}: {error.details()}"
-                + (f"; {hint}" if hint else "")
-                + _proxy_hint(self.address)
-            ) from error
+        response = self._call(self._stub.Predict, request, signature)
         outputs = {}
         for name, value in response.outputs.items():
             with _outputs_checked(self.address, signature, name):
@@ -115,6 +117,28 @@ class GrpcServer:
                     raise ValueError(f"has {size} values")
                 outputs[name] = tf.make_ndarray(value)
         return outputs
+
+    def input_shape(self, signature: str, name: str) -> tuple[int, ...]:
+        """See `Server`."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self._model
+        response = self._call(self._stub.GetModelMetadata, request, "metadata")
+        with _metadata_checked(self.address, signature, name):
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            response.metadata["signature_def"].Unpack(signatures)
+            shape = signatures.signature_def[signature].inputs[name].tensor_shape
+            return _checked_shape([axis.size for axis in shape.dim])
+
+    def _call(self, method, request, what):
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            hint = _HINTS.get(error.code())
+            raise ServingError(
+                f"{self.address}, {what}: {error.code().name}: {error.details()}"
+                + (f"; {hint}" if hint else "")
+                + _proxy_hint(self.address)
+            ) from error
 
 
 class RestServer:
@@ -125,7 +149,7 @@ class RestServer:
 
     def __init__(self, address: str, *, model: str, timeout: float, retries: int):
         self.address = address
-        self._url = f"http://{address}/v1/models/{model}:predict"
+        self._url = f"http://{address}/v1/models/{model}"
         self._timeout = timeout
         policy = urllib3.Retry(
             total=retries,
@@ -143,9 +167,29 @@ class RestServer:
             "signature_name": signature,
             "inputs": {name: np.asarray(value).tolist() for name, value in inputs.items()},
         }
-        where = f"{self._url}, {signature}"
+        answer = self._request("POST", f"{self._url}:predict", signature, "outputs", json=body)
+        outputs = answer["outputs"]
+        # The REST API omits the name of a single output.
+        outputs = outputs if isinstance(outputs, dict) else {"features": outputs}
+        arrays = {}
+        for name, value in outputs.items():
+            with _outputs_checked(self.address, signature, name):
+                arrays[name] = np.array(value)
+        return arrays
+
+    def input_shape(self, signature: str, name: str) -> tuple[int, ...]:
+        """See `Server`."""
+        answer = self._request("GET", f"{self._url}/metadata", "metadata", "metadata")
+        with _metadata_checked(self.address, signature, name):
+            signatures = answer["metadata"]["signature_def"]["signature_def"]
+            shape = signatures[signature]["inputs"][name]["tensor_shape"]
+            return _checked_shape([axis["size"] for axis in shape["dim"]])
+
+    def _request(self, method, url, what, field, **arguments):
+        """Returns the answer, a JSON object with `field`."""
+        where = f"{url}, {what}"
         try:
-            response = self._session.post(self._url, json=body, timeout=self._timeout)
+            response = self._session.request(method, url, timeout=self._timeout, **arguments)
             answer = response.json()
         except (requests.JSONDecodeError, RecursionError) as error:
             raise ServingError(
@@ -157,17 +201,10 @@ class RestServer:
                 f"{where}: {error}; check that the server is running, or increase --timeout"
                 + _proxy_hint(self.address)
             ) from error
-        if not isinstance(answer, dict) or "outputs" not in answer:
+        if not isinstance(answer, dict) or field not in answer:
             reason = answer.get("error") if isinstance(answer, dict) else f"{answer!r:.100}"
             raise ServingError(f"{where}: status {response.status_code}: {reason}")
-        outputs = answer["outputs"]
-        # The REST API omits the name of a single output.
-        outputs = outputs if isinstance(outputs, dict) else {"features": outputs}
-        arrays = {}
-        for name, value in outputs.items():
-            with _outputs_checked(self.address, signature, name):
-                arrays[name] = np.array(value)
-        return arrays
+        return answer
 
 
 SERVERS = {"grpc": GrpcServer, "rest": RestServer}
@@ -186,6 +223,19 @@ def define_flags() -> None:
         "Frame rate of the training records (data.prepare --fps), in frames per second; default: "
         "every frame.",
     )
+    flags.DEFINE_float(
+        "begin", None, "Start of the clip to search, in seconds; default: start of the video."
+    )
+    flags.DEFINE_float(
+        "end", None, "End of the clip to search, in seconds; default: end of the video."
+    )
+    flags.DEFINE_float(
+        "clip_seconds",
+        None,
+        "Length of overlapping clips to search, such as that of the longest training clip; "
+        "default: the video, or the part, is one clip.",
+        lower_bound=0.1,
+    )
     flags.DEFINE_float("timeout", 120.0, "Timeout of a request, in seconds.", lower_bound=0)
     flags.DEFINE_integer(
         "retries", 3, "Number of retries of a failed request.", lower_bound=0, upper_bound=4
@@ -199,7 +249,16 @@ def main(argv):
     server = SERVERS[FLAGS.protocol](
         host_and_port(FLAGS.server), model=FLAGS.model, timeout=FLAGS.timeout, retries=FLAGS.retries
     )
-    for answer in ground_video(server, FLAGS.video, FLAGS.query, fps=FLAGS.fps):
+    answers = ground_video(
+        server,
+        FLAGS.video,
+        FLAGS.query,
+        fps=FLAGS.fps,
+        begin=FLAGS.begin,
+        end=FLAGS.end,
+        clip_seconds=FLAGS.clip_seconds,
+    )
+    for answer in answers:
         print(json.dumps(answer))
 
 
@@ -259,15 +318,28 @@ def _proxy_hint(address: str) -> str:
 
 
 def ground_video(
-    server: Server, path: str, queries: Sequence[str], *, fps: float | None = None
+    server: Server,
+    path: str,
+    queries: Sequence[str],
+    *,
+    fps: float | None = None,
+    begin: float | None = None,
+    end: float | None = None,
+    clip_seconds: float | None = None,
 ) -> list[dict]:
     """Grounds queries in a video.
+
+    Only the windows at the steps of the model are sent, `WINDOWS_PER_REQUEST` at a time.
 
     Args:
         server: model server.
         path: video file.
         queries: sentences; the video is encoded once for all of them.
         fps: frame rate of the training records, in frames per second; None for every frame.
+        begin: begin of the searched part in seconds after the start of the file; default: begin of
+            the video.
+        end: end of the searched part in seconds; default: end of the video.
+        clip_seconds: length of overlapping clips to search; None searches the part as one clip.
 
     Returns:
         The tube of each query, in the JSON format of `gkcmn_tf.ground`.
@@ -275,70 +347,96 @@ def ground_video(
     Raises:
         ServingError: the server is unreachable, rejects a request, or its answer is invalid.
         FileNotFoundError: the video does not exist.
-        ValueError: the video cannot be decoded or does not fit into one request.
+        ValueError: the video cannot be decoded, or the searched part is outside the video.
     """
-    stream = reading.decode_frames(path, fps=fps)
-    frames = np.stack(list(_bounded(stream, path)))
-    for message in filter(None, [stream.damage, *stream.notices]):
-        logging.warning("%s: %s", path, message)
-    source = stream.source
-    count = np.array([len(frames)], np.int32)
-    picture = {
-        "fps": np.array([stream.fps], np.float32),
-        "width": np.array([stream.info.width], np.int32),
-        "height": np.array([stream.info.height], np.int32),
-    }
-    shown = {"frames": frames[None], "frame_count": count}
-    if len(queries) == 1:
-        signature, leading = "ground_video", (1,)
-        found = server.predict(signature, shown | picture | {"sentence": np.array(queries)})
-    else:
-        signature, leading = "ground_features", (1, len(queries))
-        encoded = _output(
-            server,
-            "encode_video",
-            server.predict("encode_video", shown),
-            "features",
-            (1, windows_in(len(frames)), None, None, None),
-        ).astype(np.float32)
-        clip = {"features": encoded, "begin": np.zeros_like(count), "end": count}
-        inputs = clip | picture | {"sentences": np.array([queries])}
-        found = server.predict(signature, inputs)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such file")
+    max_steps = server.input_shape("ground_steps", "features")[1]
+
+    def clips_of(timeline):
+        search = WHOLE if clip_seconds is None else SLIDING
+        return searched_clips(timeline, begin, end, search=search, longest=clip_seconds)
+
+    def windows_of(timeline):
+        return windows_of_clips(timeline, clips_of(timeline), max_steps)
+
+    def compute(frames, windows):
+        found = server.predict("encode_windows", {"windows": frames[windows][None]})
+        shape = (1, len(windows), None, None, None)
+        return _output(server, "encode_windows", found, "features", shape)[0]
+
+    video = encode_windows(path, compute, windows_of, {"fps": fps}, batch_size=WINDOWS_PER_REQUEST)
+    timeline = video.source.timeline
+    best, unknown = [None] * len(queries), np.zeros(len(queries))
+    for clip in clips_of(timeline):
+        first, last = timeline.to_samples(*clip)
+        found, unknown = _ground_clip(server, video, queries, first, last, max_steps, fps)
+        for row, tube in enumerate(found):
+            if best[row] is None or tube.score > best[row].score:
+                best[row] = in_file_frames(tube, video.source, clip, queries[row])
+    for query, count in zip(queries, unknown, strict=True):
+        if count:
+            logging.warning("%r: the model does not know %d of the words", query, count)
+    return [tube.to_json() for tube in best]
+
+
+def _ground_clip(server, video, queries, first, last, max_steps, fps):
+    """Returns the tube of each query in (resampled) frames, and its number of unknown words."""
+    features, _ = video.clip_inputs(first, last, max_steps)
+    length = last - first
+    found = server.predict(
+        "ground_steps",
+        {
+            "features": features[None].astype(np.float32),
+            "begin": np.array([0], np.int32),
+            "end": np.array([length], np.int32),
+            "fps": np.array([fps or video.source.fps], np.float32),
+            "width": np.array([video.source.width], np.int32),
+            "height": np.array([video.source.height], np.int32),
+            "sentences": np.array([queries]),
+        },
+    )
 
     def output(name, *shape):
-        value = _output(server, signature, found, name, (*leading, *shape))
-        return value.reshape([len(queries), *value.shape[len(leading) :]])
+        return _output(server, "ground_steps", found, name, (1, len(queries), *shape))[0]
 
-    # Models exported by older versions do not have the numbers of unknown words.
-    unknown = output("unknown_words") if "unknown_words" in found else np.zeros(len(queries))
-    segments, scores = output("segment_frames", 2), output("score")
-    boxes = output("boxes", len(frames), 4)
-    with _outputs_checked(server.address, signature, "segment_frames"):
+    segments, scores, boxes = (
+        output("segment_frames", 2),
+        output("score"),
+        output("boxes", length, 4),
+    )
+    with _outputs_checked(server.address, "ground_steps", "segment_frames"):
         begins, ends = segments.T
-        valid = (begins >= 0) & (begins < ends) & (ends <= len(frames))
+        valid = (begins >= 0) & (begins < ends) & (ends <= length)
         if not (valid & (segments == segments.round()).all(axis=1)).all():
             raise ValueError(
-                f"expected segments of {len(frames)} frames, got {segments.tolist()!r:.100}"
+                f"expected segments of {length} frames, got {segments.tolist()!r:.100}"
             )
-    answers = []
-    for i, query in enumerate(queries):
-        if unknown[i]:
-            logging.warning("%r: the model does not know %d of the words", query, unknown[i])
-        begin, end = map(int, segments[i])
-        tube = tubes.Tube(begin, end, np.round(boxes[i, begin:end], 2), float(scores[i]))
-        tube = in_file_frames(tube, source, (0, source.timeline.frame_count), query)
-        answers.append(tube.to_json())
-    return answers
+    tubes = []
+    for (begin, end), score, of_query in zip(segments.astype(int), scores, boxes, strict=True):
+        inside = np.round(of_query[begin:end], 2)
+        tubes.append(Tube(first + int(begin), first + int(end), inside, float(score)))
+    return tubes, output("unknown_words")
 
 
-def _bounded(stream, path):
-    most = MAX_REQUEST_BYTES // (reading.FRAME_SIZE**2 * 3)
-    for number, frame in enumerate(stream):
-        if number == most:
-            raise ValueError(
-                f"{path}: more than {most} frames do not fit into a request; use a shorter video"
-            )
-        yield frame
+def _checked_shape(sizes):
+    """A shape with a fixed second axis."""
+    shape = tuple(map(int, sizes))
+    if len(shape) < 2 or shape[1] < 1:
+        raise ValueError(f"expected a shape with a fixed second axis, got {shape}")
+    return shape
+
+
+@contextlib.contextmanager
+def _metadata_checked(address, signature, name):
+    """Names the server if its metadata are not those of an exported model."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServingError(
+            f"{address}, metadata: no shape of the input {name} of {signature} ({error}); export "
+            "the model again with export.saved_model"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -97,8 +97,10 @@ class GroundingGraph:
             "ground_features": self.ground_features,
             "ground_video": self.ground_video,
             "encode_video": self.encode_video,
+            "ground_steps": self.ground_steps,
+            "encode_windows": self.encode_windows,
         }
-        specified = signatures.signatures(self._grid, self._top_k)
+        specified = signatures.signatures(self._grid, self._max_steps, self._top_k)
         return {
             name: tf.function(methods[name]).get_concrete_function(
                 **{key: tf.TensorSpec(s.shape, s.dtype, key) for key, s in signature.inputs.items()}
@@ -119,15 +121,7 @@ class GroundingGraph:
         windows = tf.shape(features, tf.int64)[1]
         checks = [
             *self._check_batch(features, begin, end, fps, width, height, sentences),
-            *self._check_picture(fps, width, height, smallest=1),
-            *self._check_sentences(sentences),
-            _check(
-                (begin >= 0) & (begin < end) & (end <= self._max_frames),
-                "begin, end: expected 0 <= begin < end, and at most "
-                f"{self._max_frames} frames (--max_frames of the export); begin and end are",
-                begin,
-                end,
-            ),
+            *self._check_clip(begin, end),
             _check(
                 windows_in(end) <= windows,
                 "features: too few windows for `end`: expected one for every 4 frames; windows and "
@@ -138,16 +132,36 @@ class GroundingGraph:
         ]
         with tf.control_dependencies(checks):
             features, begin, end = map(tf.identity, (features, begin, end))
-        frames, step_mask = self._steps(begin, end)
+        frames, _ = self._steps(begin, end)
         seen = tf.gather(features, frame_windows(frames), batch_dims=1)
+        return self._ground_seen(seen, begin, end, fps, width, height, sentences)
+
+    def ground_steps(self, features, begin, end, fps, width, height, sentences):
+        """Implements the signature `ground_steps`."""
+        begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
+        checks = [
+            *self._check_batch(features, begin, end, fps, width, height, sentences),
+            *self._check_clip(begin, end),
+        ]
+        with tf.control_dependencies(checks):
+            features, begin, end = map(tf.identity, (features, begin, end))
+        return self._ground_seen(features, begin, end, fps, width, height, sentences)
+
+    def _ground_seen(self, seen, begin, end, fps, width, height, sentences):
+        """Grounds sentences, given unchecked features of each step, `[B, T, S, S, C]`."""
+        _, step_mask = self._steps(begin, end)
         seen = tf.where(step_mask[..., None, None, None], seen, 0.0)
-        # Larger ones cannot be stored, and overflow in the network.
-        finite = _check(
-            tf.abs(seen) <= tf.float16.max,
-            f"features: expected finite numbers, at most {tf.float16.max:g} as in float16, found "
-            "NaN, infinity or a larger number",
-        )
-        with tf.control_dependencies([finite]):
+        checks = [
+            *self._check_picture(fps, width, height, smallest=1),
+            *self._check_sentences(sentences),
+            # Larger ones cannot be stored, and overflow in the network.
+            _check(
+                tf.abs(seen) <= tf.float16.max,
+                f"features: expected finite numbers, at most {tf.float16.max:g} as in float16, "
+                "found NaN, infinity or a larger number",
+            ),
+        ]
+        with tf.control_dependencies(checks):
             seen = tf.identity(seen)
         with self._trained_weights():
             return self._ground(seen, step_mask, begin, end, fps, width, height, sentences)
@@ -201,6 +215,32 @@ class GroundingGraph:
         shape = [tf.size(windows, tf.int64), tf.reduce_max(windows), *self._grid]
         return {"features": tf.scatter_nd(places, encoded, shape)}
 
+    def encode_windows(self, windows):
+        """Implements the signature `encode_windows`."""
+        B, W, _, H, width = (tf.shape(windows, tf.int64)[axis] for axis in range(5))
+        checks = [
+            _check(B > 0, "windows: expected at least one row"),
+            _check(
+                (W > 0) & (self._max_frames >= B * W * WINDOW_FRAMES),
+                f"windows: expected 1 window or more, and at most {self._max_frames} frames in a "
+                "request (--max_frames of the export); rows and windows are",
+                B,
+                W,
+            ),
+            *self._check_size(H, width),
+        ]
+        with tf.control_dependencies(checks):
+            clips = tf.reshape(windows, [-1, WINDOW_FRAMES, H, width, 3])
+
+        def clips_of(batch):
+            shown = clips[batch]
+            resized = _resized(tf.reshape(shown, [-1, H, width, 3]))
+            return tf.reshape(resized, [-1, WINDOW_FRAMES, *resized.shape[1:]])
+
+        with self._trained_weights():
+            encoded = self._encode_batches(B * W, clips_of)
+        return {"features": tf.reshape(encoded, [B, W, *self._grid])}
+
     def _trained_weights(self):
         """Returns the scope in which Keras layers use the weights in `kept`."""
         values = [
@@ -222,8 +262,27 @@ class GroundingGraph:
         """Returns features float32 `[J, S, S, C]` of windows `windows` `[J]` of `videos` `[J]`."""
         F, H, W = (tf.shape(frames, tf.int64)[axis] for axis in (1, 2, 3))
         pictures = tf.reshape(frames, [-1, H, W, 3])
-        size = (reading.FRAME_SIZE, reading.FRAME_SIZE)
-        num_windows = tf.size(windows, tf.int64)
+
+        def clips_of(batch):
+            of_video, first = videos[batch][:, None], windows[batch][:, None]
+            first = WINDOW_STRIDE * first - WINDOW_LEAD
+            seen = first + tf.range(WINDOW_FRAMES, dtype=tf.int64)
+            last = tf.gather(frame_count, of_video) - 1
+            seen = tf.minimum(tf.maximum(seen, 0), last) + of_video * F
+            # Windows overlap; resize each frame only once.
+            needed, places = tf.unique(tf.reshape(seen, [-1]))
+            resized = _resized(tf.gather(pictures, needed))
+            return tf.reshape(tf.gather(resized, places), [-1, WINDOW_FRAMES, *resized.shape[1:]])
+
+        return self._encode_batches(tf.size(windows, tf.int64), clips_of)
+
+    def _encode_batches(self, num_windows, clips_of):
+        """Returns features float32 `[J, S, S, C]`.
+
+        Args:
+            num_windows: `J`.
+            clips_of: returns the frames `[j, 8, 224, 224, 3]` in [-1, 1] of a slice of windows.
+        """
         encoded = tf.TensorArray(
             tf.float16,
             size=tf.cast(-(-num_windows // WINDOW_BATCH), tf.int32),
@@ -232,18 +291,7 @@ class GroundingGraph:
         )
 
         def encode_batch(number, encoded):
-            batch = slice(number * WINDOW_BATCH, (number + 1) * WINDOW_BATCH)
-            of_video, first = videos[batch][:, None], windows[batch][:, None]
-            first = WINDOW_STRIDE * first - WINDOW_LEAD
-            seen = first + tf.range(WINDOW_FRAMES, dtype=tf.int64)
-            last = tf.gather(frame_count, of_video) - 1
-            seen = tf.minimum(tf.maximum(seen, 0), last) + of_video * F
-            # Windows overlap; resize each frame only once.
-            needed, places = tf.unique(tf.reshape(seen, [-1]))
-            resized = tf.image.resize(tf.gather(pictures, needed), size, antialias=True)
-            # Round to integers, as in training.
-            scaled = tf.clip_by_value(tf.round(resized), 0, 255) / 127.5 - 1.0
-            clips = tf.reshape(tf.gather(scaled, places), [-1, WINDOW_FRAMES, *size, 3])
+            clips = clips_of(slice(number * WINDOW_BATCH, (number + 1) * WINDOW_BATCH))
             features = self._i3d(clips, training=False)[:, 0]
             # Round to the storage type of training, except int8, which needs the whole video.
             features = tf.cast(tf.ensure_shape(features, [None, *self._grid]), tf.float16)
@@ -380,14 +428,26 @@ class GroundingGraph:
             tf.strings.substr(valid, 0, SHOWN_CHARACTERS, unit="UTF8_CHAR"),
         )
 
+    def _check_clip(self, begin, end):
+        yield _check(
+            (begin >= 0) & (begin < end) & (end <= self._max_frames),
+            "begin, end: expected 0 <= begin < end, and at most "
+            f"{self._max_frames} frames (--max_frames of the export); begin and end are",
+            begin,
+            end,
+        )
+
+    def _check_size(self, height, width):
+        yield _check(
+            (height >= SMALLEST_SIDE) & (width >= SMALLEST_SIDE),
+            f"frames: expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got size",
+            height,
+            width,
+        )
+
     def _check_frames(self, frames, frame_count):
         F, H, W = (tf.shape(frames)[axis] for axis in (1, 2, 3))
-        yield _check(
-            (H >= SMALLEST_SIDE) & (W >= SMALLEST_SIDE),
-            f"frames: expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got size",
-            H,
-            W,
-        )
+        yield from self._check_size(H, W)
         yield _check(
             (frame_count >= 1) & (frame_count <= tf.minimum(F, self._max_frames)),
             f"frame_count: expected 1 to {self._max_frames} frames (--max_frames of the export), "
@@ -395,6 +455,14 @@ class GroundingGraph:
             F,
             frame_count,
         )
+
+
+def _resized(pictures):
+    """Resizes uint8 frames `[n, H, W, 3]` to those of I3D, float32 in [-1, 1]."""
+    size = (reading.FRAME_SIZE, reading.FRAME_SIZE)
+    resized = tf.image.resize(pictures, size, antialias=True)
+    # Round to integers, as in training.
+    return tf.clip_by_value(tf.round(resized), 0, 255) / 127.5 - 1.0
 
 
 def _copy(variable, weights):

@@ -15,8 +15,15 @@ numbered from 0, segments are half-open, boxes are `x1 y1 x2 y2` in pixels. Inpu
 | `sentences` | string `[B, Q]` | several sentences per clip | | x | | |
 
 `encode_video` returns `features`, the input of `serving_default` and `ground_features`; padded
-windows are 0. The other signatures return tubes. In `ground_features` all outputs have an
-additional axis `Q` after `B`:
+windows are 0.
+
+Long videos need only the windows at the `T` steps of the model: `encode_windows` maps `windows`,
+uint8 `[B, W, 8, H, W, 3]`, to `features` `[B, W, S, S, C]`, and `ground_steps` has the inputs of
+`ground_features`, except that `features` are those of the steps, `[B, T, S, S, C]`, of which those
+after the steps of the clip are ignored. Clients read `T` from the shape in the model's metadata.
+
+The other signatures return tubes. In `ground_features` and `ground_steps` all
+outputs have an additional axis `Q` after `B`:
 
 | name | type and shape | meaning |
 |---|---|---|
@@ -39,6 +46,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from gkcmn_tf.video.windows import WINDOW_FRAMES
+
 Specs = dict[str, tf.TensorSpec]
 
 
@@ -50,11 +59,12 @@ class Signature:
     outputs: Specs
 
 
-def signatures(grid: tuple[int, int, int], top_k: int) -> dict[str, Signature]:
+def signatures(grid: tuple[int, int, int], max_steps: int, top_k: int) -> dict[str, Signature]:
     """Returns all signatures by name.
 
     Args:
         grid: shape `(S, S, C)` of the features of a window.
+        max_steps: `T`, maximum number of steps of a clip.
         top_k: number of tubes per sentence, `K`.
     """
     features = {"features": tf.TensorSpec([None, None, *grid], tf.float32)}
@@ -76,6 +86,17 @@ def signatures(grid: tuple[int, int, int], top_k: int) -> dict[str, Signature]:
         "ground_features": Signature(stored | sentences, _tubes(top_k, None)),
         "ground_video": Signature(video | picture | sentence, _tubes(top_k)),
         "encode_video": Signature(video, features),
+        "ground_steps": Signature(
+            {"features": tf.TensorSpec([None, max_steps, *grid], tf.float32)}
+            | clip
+            | picture
+            | sentences,
+            _tubes(top_k, None),
+        ),
+        "encode_windows": Signature(
+            {"windows": tf.TensorSpec([None, None, WINDOW_FRAMES, None, None, 3], tf.uint8)},
+            features,
+        ),
     }
 
 

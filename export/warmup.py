@@ -6,7 +6,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.video import reading
+from gkcmn_tf.video.windows import window_frames
 
 FILE = "tf_serving_warmup_requests"
 MODEL_NAME = "gkcmn"
@@ -41,6 +43,13 @@ def create_requests(
         "ground_video": shown | picture | {"sentence": np.array(queries[:1])},
         "encode_video": shown,
     }
+    rows = window_frames(len(frames))
+    specs = tf.nest.flatten(signatures["ground_steps"].structured_input_signature)
+    max_steps = next(spec.shape[1] for spec in specs if spec.name == "features")
+    video = EncodedVideo(encoded[0], np.arange(len(rows)), stream.source, {})
+    steps, _ = video.clip_inputs(0, len(frames), max_steps)
+    inputs["encode_windows"] = {"windows": frames[rows][None]}
+    inputs["ground_steps"] = inputs["ground_features"] | {"features": steps[None]}
     return [create_request(signature, tensors) for signature, tensors in inputs.items()]
 
 

@@ -184,11 +184,11 @@ def encode_windows(
 
     Args:
         path: video file.
-        compute: network; maps uint8 frames `[F, H, W, 3]` and int32 windows `[batch_size, 8]`,
-            indices into these frames, to features `[batch_size, S, S, C]`.
+        compute: network; maps uint8 frames `[F, H, W, 3]` and int32 windows `[n, 8]`, indices into
+            these frames, to features `[n, S, S, C]`.
         windows_of: returns the numbers of the windows to encode, in ascending order.
         fingerprint: settings of the feature extraction.
-        batch_size: windows per batch.
+        batch_size: maximum number of windows per batch, `n`.
         on_progress: called after each batch with the windows done and their total.
 
     Raises:
@@ -223,9 +223,8 @@ def _encode(stream, windows, compute, batch_size, on_progress):
         ahead = decoder.submit(next, batches, None)
         while (batch := ahead.result()) is not None:
             ahead = decoder.submit(next, batches, None)
-            shown, of_batch, real = batch
-            features.append(compute(shown, of_batch)[:real].astype(np.float16))
-            done += real
+            features.append(compute(*batch).astype(np.float16))
+            done += len(features[-1])
             if on_progress is not None:
                 on_progress(done, len(windows))
     return np.concatenate(features)

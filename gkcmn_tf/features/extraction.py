@@ -279,7 +279,9 @@ class FeatureExtractor:
         """Encodes some windows of a video; arguments and errors as `encode_windows`."""
 
         def compute(frames, windows):
-            return self._compute(tf.constant(frames), tf.constant(windows)).numpy()
+            missing = self._batch_size - len(windows)
+            filled = np.pad(windows, ((0, missing), (0, 0)), mode="edge")
+            return self._compute(tf.constant(frames), tf.constant(filled)).numpy()[: len(windows)]
 
         return encode_windows(
             path,

@@ -49,26 +49,24 @@ def frame_windows(frames):
 
 def selected_window_batches(
     frames: Iterable[np.ndarray], frame_numbers: np.ndarray, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Groups the frames of some windows into batches; keeps only one batch in memory.
 
     Args:
         frames: frames `[H, W, 3]`, those of `np.unique(frame_numbers)` in this order.
         frame_numbers: frame numbers of each window, `[windows, 8]`, some rows of `window_frames`.
-        batch_size: number of windows per batch.
+        batch_size: maximum number of windows per batch.
 
     Yields:
-        frames `[frames of the batch, H, W, 3]`, windows int32 `[batch_size, 8]`, indices into these
-        frames; and the number of valid windows, as the last batch is padded with its last window.
+        frames `[frames of the batch, H, W, 3]`, and windows int32 `[windows of the batch, 8]`,
+        indices into these frames.
     """
     frames, held = iter(frames), {}
     for first in range(0, len(frame_numbers), batch_size):
         batch = frame_numbers[first : first + batch_size]
         numbers, windows = np.unique(batch, return_inverse=True)
         held = {n: held[n] if n in held else next(frames) for n in numbers.tolist()}
-        windows = windows.reshape(batch.shape)
-        filled = np.pad(windows, ((0, batch_size - len(batch)), (0, 0)), mode="edge")
-        yield np.stack(list(held.values())), filled.astype(np.int32), len(batch)
+        yield np.stack(list(held.values())), windows.reshape(batch.shape).astype(np.int32)
 
 
 def window_batches(

@@ -9,7 +9,12 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from export import saved_model
 from gkcmn_tf.video import writing
@@ -57,7 +62,7 @@ def folder(gkcmn, video_path, tmp_path_factory):
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """TensorFlow Serving's Predict API on a loaded SavedModel.
+    """TensorFlow Serving's APIs of prediction and metadata on a loaded SavedModel.
 
     Attributes:
         unavailable: number of the next requests to reject.
@@ -66,19 +71,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def __init__(self, folder):
         self.model = tf.saved_model.load(str(folder))
+        stored = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+        self.signature_def = stored.meta_graphs[0].signature_def
         self.unavailable = 0
         self.called = []
 
     def Predict(self, request, context):  # noqa: N802 - the protocol's name
         spec = request.model_spec
         self.called.append(spec.signature_name)
-        if self.unavailable:
-            self.unavailable -= 1
-            context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
-        if spec.name != "gkcmn":
-            context.abort(
-                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({spec.name})"
-            )
+        self.check(spec, context)
         try:
             outputs = self.run(
                 spec.signature_name, {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
@@ -89,6 +90,25 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         for name, value in outputs.items():
             response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
         return response
+
+    def GetModelMetadata(self, request, context):  # noqa: N802 - the protocol's name
+        self.check(request.model_spec, context)
+        response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=request.model_spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in self.signature_def.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+    def check(self, spec, context):
+        """Ends requests while the server loads, and those of other models."""
+        if self.unavailable:
+            self.unavailable -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "loading")
+        if spec.name != "gkcmn":
+            context.abort(
+                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({spec.name})"
+            )
 
     def run(self, signature, inputs):
         """Maps numpy inputs to numpy outputs."""
@@ -120,11 +140,8 @@ def rest_address(service):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path != "/v1/models/gkcmn:predict":
-                return self.answer(404, {"error": "Servable not found for request"})
-            if service.unavailable:
-                service.unavailable -= 1
-                return self.answer(503, {"error": "loading"})
+            if not self.accepted("/v1/models/gkcmn:predict"):
+                return None
             name = body["signature_name"]
             specs = service.model.signatures[name].structured_input_signature[1]
             try:
@@ -141,6 +158,25 @@ def rest_address(service):
             single = next(iter(outputs.values())) if len(outputs) == 1 else outputs
             return self.answer(200, {"outputs": single})
 
+        def do_GET(self):
+            if self.accepted("/v1/models/gkcmn/metadata"):
+                signatures = {
+                    name: {"inputs": {key: _as_json(x) for key, x in signature.inputs.items()}}
+                    for name, signature in service.signature_def.items()
+                }
+                described = {"signature_def": {"signature_def": signatures}}
+                self.answer(200, {"model_spec": {"name": "gkcmn"}, "metadata": described})
+
+        def accepted(self, path):
+            if self.path != path:
+                self.answer(404, {"error": "Servable not found for request"})
+                return False
+            if service.unavailable:
+                service.unavailable -= 1
+                self.answer(503, {"error": "loading"})
+                return False
+            return True
+
         def answer(self, status, content):
             payload = json.dumps(content).encode()
             self.send_response(status)
@@ -155,3 +191,9 @@ def rest_address(service):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"localhost:{server.server_port}"
     server.shutdown()
+
+
+def _as_json(tensor_info):
+    """Shape of a tensor as TensorFlow Serving's REST API writes it, with sizes as text."""
+    sizes = [{"size": str(axis.size), "name": ""} for axis in tensor_info.tensor_shape.dim]
+    return {"tensor_shape": {"dim": sizes, "unknown_rank": False}}

@@ -69,9 +69,48 @@ def test_what_is_special_about_a_video_is_shown(connect, tmp_path, caplog):
 def test_several_queries_encode_the_video_once(grpc_address, service, video_path):
     server = client.GrpcServer(grpc_address, model="gkcmn", timeout=600, retries=0)
     client.ground_video(server, video_path, QUERIES)
-    assert service.called == ["encode_video", "ground_features"]
+    assert service.called == ["encode_windows", "ground_steps"]
     client.ground_video(server, video_path, QUERIES[:1])
-    assert service.called[2:] == ["ground_video"]
+    assert service.called[2:] == ["encode_windows", "ground_steps"]
+
+
+def test_only_the_windows_of_the_steps_are_sent(grpc_address, gkcmn, tmp_path, monkeypatch):
+    # 240 frames have 60 windows, but the model has 6 steps.
+    path = tmp_path / "v.mp4"
+    write_timed(path, 40 * np.arange(240))
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=600, retries=0)
+    sent = []
+    predict = server.predict
+    monkeypatch.setattr(
+        server, "predict", lambda *args: sent.append(args[1].get("windows")) or predict(*args)
+    )
+    monkeypatch.setattr(client, "WINDOWS_PER_REQUEST", 4)
+    (answer,) = client.ground_video(server, str(path), QUERIES[:1])
+    assert [part.shape[:3] for part in sent if part is not None] == [(1, 4, 8), (1, 2, 8)]
+    (wanted,) = expected(gkcmn, str(path), QUERIES[:1])
+    assert (answer["begin"], answer["end"]) == (wanted["begin"], wanted["end"])
+
+
+def test_the_best_of_overlapping_clips_is_returned(connect, tmp_path):
+    path = tmp_path / "v.mp4"
+    write_timed(path, 40 * np.arange(75))
+    (found,) = client.ground_video(connect(), str(path), QUERIES[:1], clip_seconds=1.0)
+    singles = [
+        client.ground_video(connect(), str(path), QUERIES[:1], begin=begin, end=begin + 1)[0]
+        for begin in (0, 0.5, 1, 1.5, 2)
+    ]
+    best = max(singles, key=lambda answer: answer["score"])
+    assert found["score"] == pytest.approx(best["score"], abs=1e-5)
+    assert (found["begin"], found["end"], found["clip"]) == (
+        *(best["begin"], best["end"]),
+        best["clip"],
+    )
+
+
+def test_a_model_without_the_signature_is_an_error(connect, service, video_path, monkeypatch):
+    monkeypatch.setattr(service, "signature_def", {})
+    with pytest.raises(client.ServingError, match="no shape of the input features of ground_steps"):
+        client.ground_video(connect(), video_path, QUERIES[:1])
 
 
 def test_errors_of_the_graph_are_reported(connect, video_path):
@@ -111,26 +150,31 @@ def test_a_timeout_is_an_error(connect, video_path):
         client.ground_video(connect(timeout=1e-6, retries=0), video_path, QUERIES[:1])
 
 
-def test_a_video_that_exceeds_the_message_size_is_refused(connect, video_path, monkeypatch):
-    monkeypatch.setattr(client, "MAX_REQUEST_BYTES", 21 * 224 * 224 * 3)
-    with pytest.raises(ValueError, match="more than 21 frames do not fit into a request"):
-        client.ground_video(connect(), video_path, QUERIES[:1])
-
-
 @pytest.fixture
 def answering(monkeypatch):
-    """Makes a client of a REST server that gives the same answer to every request."""
+    """Makes a client of a REST server that gives the same answer to every `ground_steps`."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     servers = []
 
-    def connect(answer):
+    features = json.dumps({"outputs": np.zeros((1, 2, 1, 1, 3)).tolist()}).encode()
+    shape = {"tensor_shape": {"dim": [{"size": str(n)} for n in (-1, 2, 1, 1, 3)]}}
+    signatures = {"ground_steps": {"inputs": {"features": shape}}}
+    metadata = {"metadata": {"signature_def": {"signature_def": signatures}}}
+
+    def connect(answer, features=features):
         class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send(json.dumps(metadata).encode())
+
             def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.send(features if b'"encode_windows"' in body else answer)
+
+            def send(self, content):
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(answer)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(content)
 
             def log_message(self, *_):
                 pass
@@ -155,8 +199,15 @@ def six_frames(tmp_path_factory):
 
 
 def answer(**changes):
-    outputs = {"segment_frames": [[2, 4]], "boxes": [[[1, 2, 3, 4]] * 6], "score": [0.5]}
-    return {"outputs": {name: v for name, v in (outputs | changes).items() if v is not None}}
+    """Outputs of `ground_steps` for one sentence about six frames."""
+    outputs = {
+        "segment_frames": [[2, 4]],
+        "boxes": [[[1, 2, 3, 4]] * 6],
+        "score": [0.5],
+        "unknown_words": [0],
+    }
+    outputs = {name: v for name, v in (outputs | changes).items() if v is not None}
+    return {"outputs": {name: [value] for name, value in outputs.items()}}
 
 
 @pytest.mark.parametrize(
@@ -164,10 +215,10 @@ def answer(**changes):
     [
         ([1], r"status 200: \[1\]"),
         (None, "status 200: None"),
-        (answer(boxes=None), "output boxes: is missing; got segment_frames, score"),
+        (answer(boxes=None), "output boxes: is missing; got segment_frames, score, unknown_words"),
         (answer(score=["x"]), "output score: could not convert"),
         (answer(score=[None]), "output score: expected finite numbers"),
-        (answer(score=[0.5, 0.5]), r"output score: expected shape \(1,\), got \(2,\)"),
+        (answer(score=[0.5, 0.5]), r"output score: expected shape \(1, 1\), got \(1, 2\)"),
         (answer(boxes=[[[1, 2], [3]]]), "output boxes: setting an array element"),
         (answer(boxes=[[[1, 2, 3, 4]] * 5]), "output boxes: expected shape"),
         (answer(boxes={"a": 1}), "output boxes: float"),
@@ -178,7 +229,7 @@ def answer(**changes):
 )
 def test_an_invalid_answer_is_an_error(answering, six_frames, response, message):
     server = answering(json.dumps(response).encode())
-    with pytest.raises(client.ServingError, match=rf"127\.0\.0\.1:\d+.*ground_video.*{message}"):
+    with pytest.raises(client.ServingError, match=rf"127\.0\.0\.1:\d+.*ground_steps.*{message}"):
         client.ground_video(server, six_frames, QUERIES[:1])
 
 
@@ -188,8 +239,10 @@ def test_an_answer_that_nests_without_end_is_an_error(answering, six_frames):
 
 
 def test_invalid_features_of_a_server_are_an_error(answering, six_frames):
-    server = answering(json.dumps({"outputs": [[[[[float("nan")]]]] * 2]}).encode())
-    with pytest.raises(client.ServingError, match="encode_video: output features: expected finite"):
+    features = json.dumps({"outputs": [[[[[float("nan")]]]] * 2]}).encode()
+    server = answering(b"", features=features)
+    message = "encode_windows: output features: expected"
+    with pytest.raises(client.ServingError, match=message):
         client.ground_video(server, six_frames, QUERIES)
 
 

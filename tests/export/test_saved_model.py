@@ -20,7 +20,10 @@ from gkcmn_tf.video import reading
 from tests.export.tiny_run import ground, make_extractor, stand_in_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
-SIGNATURES = {"serving_default", "ground_features", "ground_video", "encode_video"}
+SIGNATURES = {
+    *("serving_default", "ground_features", "ground_video", "encode_video"),
+    *("ground_steps", "encode_windows"),
+}
 
 # In a folder and with a path where neither Keras nor this project can be found.
 ALONE = """
