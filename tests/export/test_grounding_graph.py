@@ -8,6 +8,8 @@ from export import grounding_graph
 from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
+from gkcmn_tf.video.steps import step_windows
+from gkcmn_tf.video.windows import window_frames
 from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
@@ -206,6 +208,38 @@ def test_frames_of_another_size_give_nearly_the_features_of_training(gkcmn_signa
         gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([len(frames)])
     )
     np.testing.assert_allclose(encoded["features"][0], stored, atol=0.02)
+
+
+def test_single_windows_and_steps_give_the_result_of_the_whole_video(gkcmn_signatures, gkcmn):
+    frames = np.random.default_rng(0).integers(0, 256, (60, 40, 50, 3), np.uint8)
+    whole = call(gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([60]))[
+        "features"
+    ]
+    windows = step_windows(8, 60, gkcmn.config.data.max_steps)
+    assert len(windows) < 15
+    single = call(
+        gkcmn_signatures["encode_windows"], windows=frames[window_frames(60)[windows]][None]
+    )["features"]
+    np.testing.assert_array_equal(single[0], whole[0, windows])
+    clip = clip_of(whole[0], 8, 60) | {"sentences": np.array([SENTENCES])}
+    expected = call(gkcmn_signatures["ground_features"], **clip)
+    found = call(gkcmn_signatures["ground_steps"], **clip | {"features": single})
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((0, 2, 8, 16, 16, 3), "windows: expected at least one row"),
+        ((1, 0, 8, 16, 16, 3), "windows: expected 1 window or more, and at most 20000 frames"),
+        ((2, 1251, 8, 1, 1, 3), "windows: expected 1 window or more, and at most 20000 frames"),
+        ((1, 2, 8, 16, 15, 3), "frames: expected at least 16x16 pixels"),
+    ],
+)
+def test_invalid_windows_are_refused(gkcmn_signatures, shape, message):
+    windows = np.zeros(shape, np.uint8)
+    refused(gkcmn_signatures["encode_windows"], message, windows=windows)
 
 
 def test_top_tubes_are_distinct_and_sorted_by_score(signatures):
