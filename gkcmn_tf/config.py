@@ -25,8 +25,8 @@ from gkcmn_tf.files import write_text
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
-from gkcmn_tf.preset import MAX_LENGTH
 from gkcmn_tf.records import blinding
+from gkcmn_tf.trained_model import MAX_LENGTH
 
 PARAMS_FILE = "params.yaml"
 

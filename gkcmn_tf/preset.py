@@ -31,7 +31,7 @@ from gkcmn_tf.extras import import_package
 from gkcmn_tf.features.fingerprint import read_fingerprint
 from gkcmn_tf.files import read_json, whole_file, write_json, write_text
 from gkcmn_tf.model_card import model_card
-from gkcmn_tf.trained_model import TrainedModel
+from gkcmn_tf.trained_model import MAX_LENGTH, TrainedModel
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -40,7 +40,6 @@ VOCABULARY_FILE = "vocabulary.txt"
 FEATURES_FILE = "features.json"
 CARD_FILE = "README.md"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE, FEATURES_FILE, CARD_FILE)
-MAX_LENGTH = 10_000  # of steps or words; a clip of as many steps has 1 GB of features
 MAX_HEATMAP_SIZE = 256
 VALUES_BESIDES_WEIGHTS = 1_000  # states of metrics and of random generators
 WEIGHTS_DTYPES = ("float16", "float32")

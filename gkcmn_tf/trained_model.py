@@ -8,6 +8,8 @@ if typing.TYPE_CHECKING:  # importing TensorFlow takes seconds; listing presets 
     from gkcmn_tf.modeling.grounding_model import GroundingModel
     from gkcmn_tf.text.tokenization import Tokenizer
 
+MAX_LENGTH = 10_000  # of steps or words; a clip of as many steps has 1 GB of features
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:

@@ -174,12 +174,18 @@ class FrameStream:
         # AVI has no presentation time stamps, raw streams have none at all.
         self._is_raw = bool(self._container.format.flags & av.format.Flags.no_timestamps.value)
         self._has_times = self._container.format.name != "avi" and not self._is_raw
+        # Copied, as below: PyAV reads freed memory once the file is closed.
+        self._time_base, self._codec = stream.time_base, stream.codec.canonical_name
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
             if self._error:
                 raise VideoError(f"{path}: no frame can be decoded: {self._error}")
             raise VideoError(f"{path}: contains no frames")
+        self._pixel_aspect = stream.sample_aspect_ratio or fractions.Fraction(1)
+        self._codec_rate = stream.codec_context.framerate
+        self._file_start = self._container.start_time
+        self._read_durations()
         # The average rate of a raw stream is always FFmpeg's default of 25.
         rate = (not self._is_raw and stream.average_rate) or stream.guessed_rate
         if not rate:
@@ -234,27 +240,26 @@ class FrameStream:
     @property
     def start(self) -> fractions.Fraction:
         """Time stamp of the start of the file, in seconds; 0 if it has none."""
-        return self._first_stamp * self._stream.time_base - self._offset
+        return self._first_stamp * self._time_base - self._offset
 
     def _find_offset(self):
         """Time of the first frame after the start of the file, where its earliest stream begins."""
-        if self._container.start_time is None:
+        if self._file_start is None:
             return fractions.Fraction(0)
-        start = fractions.Fraction(self._container.start_time, av.time_base)
+        start = fractions.Fraction(self._file_start, av.time_base)
         # FFmpeg rounds the start of the file to microseconds.
-        ticks = round(self._first_stamp - start / self._stream.time_base)
-        return max(ticks, 0) * self._stream.time_base
+        ticks = round(self._first_stamp - start / self._time_base)
+        return max(ticks, 0) * self._time_base
 
     @property
     def time_base(self) -> fractions.Fraction:
         """Unit of the time stamps in the file, in seconds."""
-        return self._stream.time_base
+        return self._time_base
 
     @property
     def pixel_aspect(self) -> fractions.Fraction:
         """Pixel aspect ratio (width / height) of the upright frame; 1 if not declared."""
-        aspect = self._stream.sample_aspect_ratio or fractions.Fraction(1)
-        return 1 / aspect if self._turn.transposed else aspect
+        return 1 / self._pixel_aspect if self._turn.transposed else self._pixel_aspect
 
     def _file_rate(self):
         declared, intervals = self._declared_rate, len(self._times) - 1
@@ -282,7 +287,7 @@ class FrameStream:
                 f"declares {declared:g} frames per second, but its time stamps say {measured:g}, "
                 "which is used"
             )
-        if self._is_raw and not self._stream.codec_context.framerate:
+        if self._is_raw and not self._codec_rate:
             found.append(
                 f"does not say its frame rate; {declared:g} frames per second is a guess, so put "
                 "it into a container with the right one if seconds matter"
@@ -310,8 +315,19 @@ class FrameStream:
         try:
             yield from self._resampled() if self._rate else self._all_frames()
         finally:
-            self._container.close()
+            self._close()
         self.damage = self._describe_damage()
+
+    def _read_durations(self):
+        """Reads the start and the duration, which some formats extend while they are read."""
+        self._stream_start, self._stream_duration = self._stream.start_time, self._stream.duration
+        self._file_duration = self._container.duration
+
+    def _close(self):
+        if self._container is not None:
+            self._read_durations()
+            self._container.close()
+            self._container = self._stream = None
 
     def read_timeline(self, *, decode: bool = True) -> frame_rates.Timeline:
         """Finds the times of all frames, instead of iterating.
@@ -327,14 +343,14 @@ class FrameStream:
             for _ in self._resampled(converts=False) if self._rate else self._timed():
                 pass
         finally:
-            self._container.close()
+            self._close()
         if not self._packets:
             self.damage = self._describe_damage()
         return self.timeline
 
     def _read_packets(self):
         """Packets that tell all frames; None if there are none such."""
-        certain = self._has_times and self._stream.codec.canonical_name in _ONE_FRAME_PACKETS
+        certain = self._has_times and self._codec in _ONE_FRAME_PACKETS
         if not certain:
             return None
         container, stream = _open(self._path)
@@ -374,7 +390,7 @@ class FrameStream:
             decoded = itertools.islice(stream._timed(), max(wanted) + 1)
             yield from (frame for number, frame in enumerate(decoded) if number in wanted)
         finally:
-            stream._container.close()
+            stream._close()
 
     def _all_frames(self):
         for frame in self._timed():
@@ -408,9 +424,9 @@ class FrameStream:
 
     def _declared_seconds(self):
         """Duration by the header of the file; 0 if unknown."""
-        if self._stream.duration:
-            return self._stream.duration * self._stream.time_base
-        return fractions.Fraction(self._container.duration or 0, av.time_base)
+        if self._stream_duration:
+            return self._stream_duration * self._time_base
+        return fractions.Fraction(self._file_duration or 0, av.time_base)
 
     def _check_all_times(self):
         """Checks the times of all frames before anything is computed with the first of them."""
@@ -445,10 +461,10 @@ class FrameStream:
             if stamp is None:
                 time = previous + 1 / self._declared_rate if self._times else previous
             else:
-                start = stamp - previous / self._stream.time_base if start is None else start
-                time = (stamp - start) * self._stream.time_base
+                start = stamp - previous / self._time_base if start is None else start
+                time = (stamp - start) * self._time_base
             self._times.append(max(time, previous))
-            tick = frame.time_base or self._stream.time_base
+            tick = frame.time_base or self._time_base
             self._last_duration = 0 if self._is_raw else (frame.duration or 0) * tick
             yield frame
 
@@ -458,9 +474,8 @@ class FrameStream:
         After a decoding error, the number of lost frames is determined from the time stamps of the
         packets. Without time stamps, decoding stops, as later frames could not be numbered.
         """
-        codec = self._stream.codec.canonical_name
-        certain = self._has_times and codec in _ONE_FRAME_PACKETS
-        reordered = codec in _REORDERED_FRAMES
+        certain = self._has_times and self._codec in _ONE_FRAME_PACKETS
+        reordered = self._codec in _REORDERED_FRAMES
         waiting = []  # time stamps of packets without a decoded frame so far
         previous = last = None
         packets = self._container.demux(self._stream)
@@ -506,7 +521,7 @@ class FrameStream:
         if packet.dts is None:
             return
         back = self._next_stamp - packet.dts - self._shift
-        if back * self._stream.time_base > RESTART:
+        if back * self._time_base > RESTART:
             self._shift += back
         if self._shift:
             packet.dts += self._shift
@@ -534,17 +549,17 @@ class FrameStream:
 
         Then missing frames were never there: an edit list cuts them away, or AVI has empty chunks.
         """
-        stream, frame = self._stream, 1 / self._file_rate()
+        frame = 1 / self._file_rate()
         if not self._has_times:
             # FFmpeg estimates the duration of AVI from the size of the file. After the last frame,
             # fewer empty chunks may follow than lie between two frames.
             missing = self.info.declared_frames - (self._times[-1] + frame) * self._declared_rate
             return missing < 0.5
         reached = self._times[-1] + (self._last_duration or frame)
-        if not stream.duration:
+        if not self._stream_duration:
             return False
-        end = (stream.start_time or 0) + stream.duration - self._first_stamp
-        return reached > end * stream.time_base - frame / 2
+        end = (self._stream_start or 0) + self._stream_duration - self._first_stamp
+        return reached > end * self._time_base - frame / 2
 
     def _convert(self, frame):
         if self._size is not None:

@@ -236,6 +236,7 @@ def test_tflite_files_give_the_results_of_ground(folder, example, asked, answere
     for answer in (wanted, found):
         answer["boxes"] = np.array(list(answer["boxes"].values()))
     np.testing.assert_allclose(found.pop("boxes"), wanted.pop("boxes"), atol=0.5)
+    assert found.pop("clip") == wanted.pop("clip")
     assert found == pytest.approx(wanted, abs=1e-3)
 
 

@@ -1,5 +1,7 @@
 """Times from packets and single frames by seeking, compared with decoding all frames."""
 
+import fractions
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,17 @@ def test_joined_files_whose_time_stamps_start_again_are_decoded(tmp_path):
     path = tmp_path / "v.ts"
     path.write_bytes((tmp_path / "one.ts").read_bytes() + (tmp_path / "two.ts").read_bytes())
     assert not check_random_access(str(path), None)
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_properties_are_those_of_the_open_file_after_it_is_closed(decode, tmp_path):
+    """PyAV reads freed memory there."""
+    path = write(tmp_path / "v.mp4", "-vf", "setsar=4/3", *X264)
+    stream = reading.decode_frames(path)
+    before = (stream.pixel_aspect, stream.time_base, stream.start)
+    assert before[0] == fractions.Fraction(4, 3)
+    stream.read_timeline(decode=decode)
+    assert stream._stream is None and stream._container is None
+    assert (stream.pixel_aspect, stream.time_base, stream.start) == before
+    assert stream.notices == [] and stream.damage == ""
+    assert len(list(stream.frames_at([3, 50]))) == 2
