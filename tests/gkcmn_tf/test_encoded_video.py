@@ -135,18 +135,37 @@ def test_fields_that_do_not_fit_together_are_refused(video, change, message, tmp
         EncodedVideo.load(path)
 
 
+def test_a_member_of_another_format_is_refused(video, tmp_path):
+    path = tmp_path / "video.npz"
+    video.save(path)
+    members = members_of(path)
+    members["times.npy"] = members["times.npy"][1:]
+    write_members(path, members)
+    message = r"not an encoded video \(times: expected float64 numbers, got bytes"
+    with pytest.raises(ValueError, match=message):
+        EncodedVideo.load(path)
+
+
+def members_of(path):
+    with zipfile.ZipFile(path) as stored:
+        return {name: stored.read(name) for name in stored.namelist()}
+
+
+def write_members(path, members):
+    with zipfile.ZipFile(path, "w") as changed:
+        for name, content in members.items():
+            changed.writestr(name, content)
+
+
 def test_an_archive_that_asks_for_terabytes_is_refused(video, tmp_path):
     path = tmp_path / "video.npz"
     video.save(path)
-    with zipfile.ZipFile(path) as stored:
-        members = {name: stored.read(name) for name in stored.namelist()}
+    members = members_of(path)
     header = io.BytesIO()
     fields = {"descr": "<f2", "fortran_order": False, "shape": (10**12, 7, 7, 3)}
     np.lib.format.write_array_header_1_0(header, fields)
     members["features.npy"] = header.getvalue()
-    with zipfile.ZipFile(path, "w") as changed:
-        for name, content in members.items():
-            changed.writestr(name, content)
+    write_members(path, members)
     with pytest.raises(ValueError, match=r"video\.npz: not an encoded video \(Unable to allocate"):
         EncodedVideo.load(path)
 
