@@ -395,6 +395,10 @@ def _count_weights(path):
             file.visititems(add)
         if elsewhere:
             raise ValueError(f"{elsewhere[0]}: expected plain numbers in the file itself")
+    except SystemError as error:  # raised by h5py
+        raise ValueError(
+            f"{path}: not the weights of this model: expected names in UTF-8"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path}: not the weights of this model: {error}") from error
     return len(sizes), sum(sizes)

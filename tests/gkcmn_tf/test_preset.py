@@ -155,6 +155,7 @@ def make_infinite(file):
         (make_empty, "x: expected plain numbers"),
         (make_external, "expected plain numbers"),
         (make_external_link, "x: expected plain numbers"),
+        (lambda file: file.create_group(b"a\xff"), "expected names in UTF-8"),
         (make_infinite, "expected finite numbers, found NaN or infinity"),
     ],
 )
