@@ -55,6 +55,7 @@ def main(argv):
     if process.poll() is not None:
         print(f"the training ended with status {process.returncode}; see {log_path}")
         return True
+    print(json.dumps(slopes(samples)), flush=True)
     process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=END_SECONDS)
@@ -62,7 +63,6 @@ def main(argv):
         process.kill()
         print(f"the training did not end within {END_SECONDS} s of SIGINT")
         return True
-    print(json.dumps(slopes(samples)))
     return False
 
 
