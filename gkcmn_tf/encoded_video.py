@@ -89,7 +89,7 @@ class EncodedVideo:
             first, last = self.source.timeline.seconds(*self.source.timeline.to_frames(begin, end))
             raise ValueError(
                 f"{self.source.path}: the part from {first:.2f} to {last:.2f} s is not encoded; "
-                "encode the video with this begin and end"
+                "encode the video with the same begin, end and search"
             )
         padded = np.zeros((max_steps, *self.features.shape[1:]), self.features.dtype)
         padded[: len(rows)] = self.features[rows]
