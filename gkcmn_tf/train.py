@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -72,8 +73,26 @@ def main(argv):
     # Of several workers, the chief writes to the folder.
     writes = FLAGS.mode != "eval" and strategy.extended.should_checkpoint
     lock = folder_lock(FLAGS.model_dir) if writes else contextlib.nullcontext()
-    with lock, input_pipeline.damage_named(config.data.records_dir):
+    with (
+        lock,
+        input_pipeline.damage_named(config.data.records_dir),
+        full_disk_named(FLAGS.model_dir),
+    ):
         run(config, strategy)
+
+
+@contextlib.contextmanager
+def full_disk_named(model_dir: str) -> Iterator[None]:
+    """Raises `ValueError` if events for TensorBoard cannot be written, as on a full disk."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "flush events file" not in error.message:
+            raise
+        raise ValueError(
+            f"{model_dir}: events for TensorBoard cannot be written; make room on the disk, then "
+            "run the same command again"
+        ) from error
 
 
 def run(config: configs.Experiment, strategy: tf.distribute.Strategy) -> None:

@@ -263,3 +263,12 @@ def test_a_nonfinite_loss_stops_the_run_and_reports_the_sentences_of_its_batch(f
     assert failure["sentences"]
     assert set(failure["sentences"]) <= {f"s{i}" for i in range(18)}
     assert all(step <= failure["step"] for step in saved_steps(tmp_path))
+
+
+def test_events_that_cannot_be_written_are_one_line():
+    message = "/r/eval/events: Failed to flush 1 events\n\tCould not flush events file."
+    expected = "^r: events for TensorBoard cannot be written"
+    with pytest.raises(ValueError, match=expected), train.full_disk_named("r"):
+        raise tf.errors.OutOfRangeError(None, None, message)
+    with pytest.raises(tf.errors.OutOfRangeError), train.full_disk_named("r"):
+        raise tf.errors.OutOfRangeError(None, None, "End of sequence")
