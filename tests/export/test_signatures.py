@@ -1,10 +1,10 @@
 from export import grounding_graph, signatures
-from tests.export.tiny_run import C, make_i3d, make_run
+from tests.export.tiny_run import C, T, make_i3d, make_run
 
 
 def test_the_graph_has_the_specified_inputs_and_outputs():
     graph = grounding_graph.GroundingGraph(make_run(), make_i3d(), top_k=3)
-    specified = signatures.signatures((7, 7, C), top_k=3)
+    specified = signatures.signatures((7, 7, C), max_steps=T, top_k=3)
     found = graph.signatures()
     assert found.keys() == specified.keys()
     for name, signature in specified.items():
