@@ -91,12 +91,13 @@ def test_only_the_windows_of_the_steps_are_sent(grpc_address, gkcmn, tmp_path, m
     assert (answer["begin"], answer["end"]) == (wanted["begin"], wanted["end"])
 
 
-def test_the_best_of_overlapping_clips_is_returned(connect, tmp_path):
+def test_the_best_of_overlapping_clips_is_returned(grpc_address, tmp_path):
     path = tmp_path / "v.mp4"
     write_timed(path, 40 * np.arange(75))
-    (found,) = client.ground_video(connect(), str(path), QUERIES[:1], clip_seconds=1.0)
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=600, retries=0)
+    (found,) = client.ground_video(server, str(path), QUERIES[:1], clip_seconds=1.0)
     singles = [
-        client.ground_video(connect(), str(path), QUERIES[:1], begin=begin, end=begin + 1)[0]
+        client.ground_video(server, str(path), QUERIES[:1], begin=begin, end=begin + 1)[0]
         for begin in (0, 0.5, 1, 1.5, 2)
     ]
     best = max(singles, key=lambda answer: answer["score"])
