@@ -22,15 +22,14 @@ import tempfile
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
-ENGINES = ("hypothesis", "atheris")
-# Parts of the inputs of a parser. Structured inputs take longer to make.
+# Engines and their parts of the inputs of a parser. Structured inputs take longer to make.
 ENGINE_SHARES = {"hypothesis": 0.2, "atheris": 0.8}
 SHOWN = 8
 ATHERIS_SECONDS = 3600  # for one input; `limited` stops far earlier
 
 flags.DEFINE_integer("inputs", 100_000, "Inputs of each parser.", lower_bound=1)
 flags.DEFINE_multi_string("parser", [], "Parsers; default: all.")
-flags.DEFINE_multi_enum("engine", list(ENGINES), ENGINES, "Engines.")
+flags.DEFINE_multi_enum("engine", list(ENGINE_SHARES), list(ENGINE_SHARES), "Engines.")
 flags.DEFINE_integer("seed", None, "Seed; default: a random one.")
 flags.DEFINE_string("output_dir", "runs/fuzz", "Folder for inputs that fail.")
 flags.DEFINE_bool("here", False, "Run one parser and engine in this process, with all inputs.")
