@@ -4,7 +4,6 @@ A long video has far more feature windows than a model has steps. Only the windo
 the searched clips use are decoded and encoded, so an hour needs no more of I3D than a minute.
 """
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import json
@@ -23,7 +22,12 @@ from gkcmn_tf.json_fields import is_number
 from gkcmn_tf.video import reading, steps
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from gkcmn_tf.video.packet_index import IndexMismatchError
-from gkcmn_tf.video.windows import count_windows, selected_window_batches, window_frames
+from gkcmn_tf.video.windows import (
+    count_windows,
+    decoded_ahead,
+    selected_window_batches,
+    window_frames,
+)
 
 _FORMAT = 3
 _ARRAYS = {
@@ -207,27 +211,27 @@ def encode_windows(
         features = _encode(stream, windows, compute, batch_size, on_progress)
     for message in filter(None, [stream.damage, *stream.notices]):
         logging.warning("%s: %s", path, message)
-    if not np.isfinite(features).all():
-        raise ValueError(f"{path}: features are not finite in float16; are the I3D weights valid?")
-    stored = as_stored(features, fingerprint.get("storage_dtype", "float16"))
+    stored = as_stored(finite_features(features, path), fingerprint.get("storage_dtype", "float16"))
     return EncodedVideo(stored, windows, stream.source, fingerprint)
 
 
 def _encode(stream, windows, compute, batch_size, on_progress):
     frame_numbers = window_frames(stream.timeline.sample_count)[windows]
     frames = stream.frames_at(np.unique(frame_numbers))
-    batches = selected_window_batches(frames, frame_numbers, batch_size)
     features, done = [], 0
-    # One batch is decoded while the one before it is computed.
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
-        ahead = decoder.submit(next, batches, None)
-        while (batch := ahead.result()) is not None:
-            ahead = decoder.submit(next, batches, None)
-            features.append(compute(*batch).astype(np.float16))
-            done += len(features[-1])
-            if on_progress is not None:
-                on_progress(done, len(windows))
+    for batch in decoded_ahead(selected_window_batches(frames, frame_numbers, batch_size)):
+        features.append(compute(*batch).astype(np.float16))
+        done += len(features[-1])
+        if on_progress is not None:
+            on_progress(done, len(windows))
     return np.concatenate(features)
+
+
+def finite_features(features: np.ndarray, path: str) -> np.ndarray:
+    """Returns the float16 features of the video `path`; `ValueError` if some are not finite."""
+    if not np.isfinite(features).all():
+        raise ValueError(f"{path}: features are not finite in float16; are the I3D weights valid?")
+    return features
 
 
 def _check(video):

@@ -5,7 +5,6 @@ as training. The settings that affect the features are called their *fingerprint
 the records and with a trained model.
 """
 
-import concurrent.futures
 import dataclasses
 import functools
 import pathlib
@@ -16,13 +15,19 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from gkcmn_tf.encoded_video import EncodedVideo, encode_windows
+from gkcmn_tf.encoded_video import EncodedVideo, encode_windows, finite_features
 from gkcmn_tf.features import quantization
 from gkcmn_tf.features.feature_records import VideoFeatures
 from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.i3d.loading import i3d_from_variables
 from gkcmn_tf.video import frame_rates, reading
-from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE, window_batches, windows_in
+from gkcmn_tf.video.windows import (
+    WINDOW_FRAMES,
+    WINDOW_STRIDE,
+    decoded_ahead,
+    window_batches,
+    windows_in,
+)
 
 ENDPOINT = "Mixed_5c"
 SHAPE = (7, 7, 1024)  # of a window's features at ENDPOINT, for frames of reading.FRAME_SIZE pixels
@@ -323,31 +328,21 @@ class FeatureExtractor:
         batches = window_batches(stream, self._batch_size)
         features, done = [], 0
         total = 0 if self._fps else windows_in(stream.info.declared_frames)
-        # One batch is decoded while the one before it is computed.
-        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
-            ahead = decoder.submit(next, batches, None)
-            while (batch := ahead.result()) is not None:
-                ahead = decoder.submit(next, batches, None)
-                frames, windows, real = batch
-                computed = self._compute(tf.constant(frames), tf.constant(windows))
-                features.append(computed.numpy()[:real])
-                done += real
-                if on_progress is not None:
-                    on_progress(done, total)
+        for frames, windows, real in decoded_ahead(batches):
+            computed = self._compute(tf.constant(frames), tf.constant(windows))
+            features.append(computed.numpy()[:real])
+            done += real
+            if on_progress is not None:
+                on_progress(done, total)
         for message in filter(None, [stream.damage, *stream.notices]):
             logging.warning("%s: %s", path, message)
-        features = np.concatenate(features)
-        if not np.isfinite(features).all():
-            raise ValueError(
-                f"{path}: features are not finite in float16; are the I3D weights valid?"
-            )
         return ExtractedFeatures(
             video_id=pathlib.Path(path).stem if video_id is None else video_id,
             fps=stream.fps,
             width=stream.info.width,
             height=stream.info.height,
             frame_count=stream.count,
-            features=features,
+            features=finite_features(np.concatenate(features), path),
             storage_dtype=self._storage_dtype,
             source=stream.source,
             declared=stream.info,

@@ -6,7 +6,9 @@ Features belong to a *video*: window `w` is the 8 frames `[4w - 2, 4w + 6)`, cen
 Array functions use Python operators only, so that they accept NumPy arrays and tensors.
 """
 
+import concurrent.futures
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -112,3 +114,12 @@ def window_batches(
         yield batch()
         first += batch_size
         offset = drop_frames()
+
+
+def decoded_ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yields batches; one is decoded in a thread while the caller uses the one before it."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as decoder:
+        ahead = decoder.submit(next, batches, None)
+        while (batch := ahead.result()) is not None:
+            ahead = decoder.submit(next, batches, None)
+            yield batch
