@@ -69,8 +69,10 @@ class VideoGrounder:
         self._warned = set()  # clips with a warning about differences from the training data
         # A graph, like evaluation and the SavedModel: eager execution rounds differently in
         # reduced precision.
-        self._find = tf.function(self._find_tubes, reduce_retracing=True)
-        self._choose = tf.function(decoding.distinct_segments, reduce_retracing=True)
+        self._find = tf.function(self._find_tubes, reduce_retracing=True, autograph=False)
+        self._choose = tf.function(
+            decoding.distinct_segments, reduce_retracing=True, autograph=False
+        )
         # Further sentences are mostly about the same part of the same video.
         self._clip_inputs = functools.lru_cache(maxsize=1)(self._read_clips)
 

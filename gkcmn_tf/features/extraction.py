@@ -222,7 +222,7 @@ class FeatureExtractor:
         self._fps = fps
         self._batch_size = batch_size
         size = reading.FRAME_SIZE
-        self._compute = tf.function(self._compute_batch).get_concrete_function(
+        self._compute = tf.function(self._compute_batch, autograph=False).get_concrete_function(
             tf.TensorSpec([None, size, size, 3], tf.uint8),
             tf.TensorSpec([batch_size, WINDOW_FRAMES], tf.int32),
         )
