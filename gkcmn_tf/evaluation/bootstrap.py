@@ -1,4 +1,4 @@
-"""Confidence intervals of a cluster bootstrap.
+"""Confidence intervals of a cluster bootstrap, and the standard error over clusters.
 
 For the metrics, a cluster is a *video*. The sentences of a video are not independent; resampling
 individual sentences would give intervals that are too narrow.
@@ -37,3 +37,20 @@ def bootstrap_intervals(
     means = times_drawn @ sums / (times_drawn @ sizes)[:, None]
     tail = 50 * (1 - CONFIDENCE_LEVEL)
     return np.percentile(means, [tail, 100 - tail], axis=0).T
+
+
+def clustered_error(means: np.ndarray, sizes: np.ndarray) -> float:
+    """Standard error, over clusters, of the mean of all rows; linearised, without resampling.
+
+    Args:
+        means: mean of the rows of each cluster, float `[clusters]`.
+        sizes: number of rows of each cluster, `[clusters]`.
+
+    Returns:
+        the standard error; infinity for one cluster.
+    """
+    count, total = len(means), np.sum(sizes)
+    if count < 2:
+        return float("inf")
+    deviations = sizes * (means - np.dot(sizes, means) / total)
+    return float(np.sqrt(count / (count - 1) * np.sum(deviations**2)) / total)

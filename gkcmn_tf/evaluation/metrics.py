@@ -122,6 +122,7 @@ def evaluate_predictions(
         - `absent`: result of `evaluate_absence`; missing without absent sentences, which no other
           entry counts;
         - `pairs`: result of `evaluate_pairs`; missing without minimal pairs;
+        - `per_video`: number of `sentences` and the `METRICS` by video id;
         - `per_sentence`: `tIoU`, `vIoU` and `sIoU` by sentence id.
 
     Raises:
@@ -162,7 +163,7 @@ def evaluate_predictions(
     )
     if pairs:
         results["pairs"] = pairs
-    return results | {"per_sentence": per_sentence}
+    return results | {"per_video": _per_video(values, videos), "per_sentence": per_sentence}
 
 
 def _count_faults(ground_truth, predictions):
@@ -201,6 +202,18 @@ def _metric_values(scores):
 def _means(values):
     means = values.mean(axis=0).tolist() if len(values) else [None] * len(METRICS)
     return dict(zip(METRICS, means, strict=True))
+
+
+def _per_video(values, videos):
+    names, video = np.unique(videos, return_inverse=True)
+    sizes = np.bincount(video)
+    means = np.zeros((len(names), len(METRICS)))
+    np.add.at(means, video, values)
+    means /= sizes[:, None]
+    return {
+        str(name): {"sentences": size} | dict(zip(METRICS, row, strict=True))
+        for name, size, row in zip(names, sizes.tolist(), means.tolist(), strict=True)
+    }
 
 
 def _intervals(values, videos, samples):

@@ -24,7 +24,7 @@ class PairedDifference:
 
     Attributes:
         mean: mean difference.
-        interval: lower and upper bound of its 95% interval (Student's t); None for one seed.
+        interval: lower and upper bound of its 95% interval; None for one seed.
         p_value: two-sided p-value of the exact sign-flip test.
         seeds: number of pairs.
     """
@@ -52,12 +52,20 @@ class PairedDifference:
         return f"{self.mean:+z.2f} [{low:+z.2f}, {high:+z.2f}], p = {self.p_value:.3f}"
 
 
-def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference:
+def paired_difference(
+    values: Sequence[float], reference: Sequence[float], *, error_over_videos: float = 0.0
+) -> PairedDifference:
     """Compares `values` with `reference`.
+
+    The interval is that of Student's t for the seeds, with the standard errors over seeds and over
+    videos added in squares. Each of them contains the interaction of seeds and videos, so that the
+    interval is rather too wide than too narrow.
 
     Args:
         values: result of one variant for each seed, `[n]`.
         reference: result of the other variant for the same seeds, `[n]`.
+        error_over_videos: standard error of the mean difference over videos
+            (`bootstrap.clustered_error`); 0 gives an interval for these videos only.
     """
     difference = np.subtract(values, reference)
     count = len(difference)
@@ -67,6 +75,7 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     p_value = np.mean(flipped >= np.abs(mean) - 1e-12)
     interval = None
     if count > 1:
-        half = stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, count - 1) * stats.sem(difference)
+        error = np.hypot(stats.sem(difference), error_over_videos)
+        half = stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, count - 1) * error
         interval = (float(mean - half), float(mean + half))
     return PairedDifference(float(mean), interval, float(p_value), count)

@@ -38,6 +38,7 @@ from absl import app, flags, logging
 
 from gkcmn_tf import config as configs
 from gkcmn_tf import program
+from gkcmn_tf.evaluation.bootstrap import clustered_error
 from gkcmn_tf.evaluation.paired_seeds import paired_difference
 from gkcmn_tf.evaluation.studies import BLIND, FEATURES, OPEN, STUDIES, VARIANTS, Variant
 from gkcmn_tf.files import read_json, write_json, write_text
@@ -99,7 +100,11 @@ def main(argv):
         for name in names
     }
     text = format_tables(scores, seeds)
-    write_json(os.path.join(FLAGS.output_dir, "tables.json"), {"seeds": seeds, "scores": scores})
+    shown = {
+        name: [{key: run[key] for key in run if key != "per_video"} for run in runs]
+        for name, runs in scores.items()
+    }
+    write_json(os.path.join(FLAGS.output_dir, "tables.json"), {"seeds": seeds, "scores": shown})
     write_text(os.path.join(FLAGS.output_dir, "tables.md"), text)
     print(text)
 
@@ -207,14 +212,30 @@ def read_scores(folder: str) -> dict:
 
     Returns:
         `found` without and `given` with temporal ground truth; `absent` and `pairs` if the split
-        has absent sentences and minimal pairs.
+        has absent sentences and minimal pairs; `per_video`, the metrics of each video, for `found`
+        and `given`.
+
+    Raises:
+        ValueError: a metrics file is that of an older version.
     """
-    found = read_json(os.path.join(folder, "metrics.json"))
+    found, given = (
+        _read_metrics(os.path.join(folder, *parts, "metrics.json")) for parts in ([], ["given"])
+    )
     return {
         "found": found["overall"],
-        "given": read_json(os.path.join(folder, "given", "metrics.json"))["overall"],
+        "given": given["overall"],
         **{name: found[name] for name in ("absent", "pairs") if name in found},
+        "per_video": {"found": found["per_video"], "given": given["per_video"]},
     }
+
+
+def _read_metrics(path):
+    metrics = read_json(path)
+    if "per_video" not in metrics:
+        raise ValueError(
+            f"{path}: has no per_video: an older version wrote it; delete it to evaluate again"
+        )
+    return metrics
 
 
 def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) -> str:
@@ -348,22 +369,32 @@ def _blind_shares(scores):
 def _change_lines(scores, names, reference="full"):
     lines = [
         f"m_vIoU minus that of {VARIANTS[reference].title} with the same seed, with its 95 % "
-        "interval and the p-value of a sign-flip test over the seeds; and the same with the "
-        "temporal ground truth:",
+        "interval over seeds and videos and the p-value of a sign-flip test over the seeds; and "
+        "the same with the temporal ground truth:",
         "",
     ]
     for name in names:
         found, given = (
-            paired_difference(
-                *([100 * run[key]["m_vIoU"] for run in scores[v]] for v in (name, reference))
-            )
-            for key in ("found", "given")
+            _difference(scores[name], scores[reference], key) for key in ("found", "given")
         )
         lines.append(
             f"- {VARIANTS[name].title}: {found}: **{found.verdict}**; "
             f"given: {given}: **{given.verdict}**"
         )
     return "\n".join(lines)
+
+
+def _difference(runs, reference, key):
+    """Difference in m_vIoU in percent."""
+    values, others = ([100 * run[key]["m_vIoU"] for run in group] for group in (runs, reference))
+    videos = runs[0]["per_video"][key]
+    means = [
+        np.mean([[run["per_video"][key][video]["m_vIoU"] for video in videos] for run in group], 0)
+        for group in (runs, reference)
+    ]
+    sizes = np.array([video["sentences"] for video in videos.values()])
+    error = 100 * clustered_error(means[0] - means[1], sizes)
+    return paired_difference(values, others, error_over_videos=error)
 
 
 if __name__ == "__main__":

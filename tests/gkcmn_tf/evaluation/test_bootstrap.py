@@ -56,3 +56,22 @@ def test_intervals_equal_those_of_a_naive_bootstrap(rows):
     else:
         expected = naive_interval(values, videos, 30, bootstrap.SEED)
         np.testing.assert_allclose(found[0], expected, atol=1e-12)
+
+
+def test_clustered_error_is_that_of_the_bootstrap_and_of_single_rows():
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=400)
+    # One row a cluster: the standard error of a mean.
+    single = bootstrap.clustered_error(rows, np.ones(400))
+    assert single == pytest.approx(rows.std(ddof=1) / 20)
+    sizes = np.tile([2, 4, 6, 8], 20)
+    clusters = np.repeat(np.arange(80), sizes)
+    rows = rows + rng.normal(size=80)[clusters]
+    found = bootstrap.clustered_error(np.bincount(clusters, rows) / sizes, sizes)
+    low, high = bootstrap.bootstrap_intervals(rows[:, None], clusters, 20_000)[0]
+    assert found == pytest.approx((high - low) / 2 / 1.96, rel=0.05)
+    assert found > 1.3 * rows.std(ddof=1) / 20  # rows of a cluster depend on each other
+
+
+def test_clustered_error_of_one_cluster_is_unknown():
+    assert bootstrap.clustered_error(np.array([0.5]), np.array([3])) == float("inf")

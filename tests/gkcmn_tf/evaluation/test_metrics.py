@@ -150,6 +150,9 @@ def test_averages_over_all_sentences_and_by_type():
             "m_sIoU": 1.9 / 3,
         }
     )
+    for metric in ("m_tIoU", "m_vIoU", "vIoU@0.3"):
+        by_hand = sum(v["sentences"] * v[metric] for v in results["per_video"].values()) / 3
+        assert results["overall"][metric] == pytest.approx(by_hand)
     assert results["per_sentence"]["b"] == pytest.approx({"tIoU": 0.4, "vIoU": 0.4, "sIoU": 0.4})
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 

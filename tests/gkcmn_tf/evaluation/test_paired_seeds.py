@@ -40,3 +40,11 @@ def test_fewer_than_six_seeds_show_nothing_and_one_has_no_interval():
     assert few.verdict == "fewer than 6 seeds: shows nothing"
     assert str(few) == "+5.00 [+2.52, +7.48], p = 0.250"
     assert str(paired_difference([5], [1])) == "+4.00"
+
+
+def test_errors_over_seeds_and_videos_are_added_in_squares():
+    values = [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]
+    error = stats.sem(values)
+    found = paired_difference(values, np.zeros(6), error_over_videos=2 * error)
+    low, high = found.interval
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 5) * error * 5**0.5)

@@ -14,9 +14,19 @@ from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Sentence
 
 
-def scores(m_viou, m_tiou=0.5):
+def scores(m_viou, m_tiou=0.5, better_videos=0.0):
     overall = {"m_tIoU": m_tiou, "m_vIoU": m_viou, "vIoU@0.3": 0.4, "vIoU@0.5": 0.25}
-    return {"found": overall, "given": overall | {"m_tIoU": 1.0, "m_vIoU": 2 * m_viou}}
+    # Two videos of one sentence each.
+    shifts = {"a": better_videos, "b": -better_videos}
+
+    def per_video(m_viou):
+        return {name: {"sentences": 1, "m_vIoU": m_viou + d} for name, d in shifts.items()}
+
+    return {
+        "found": overall,
+        "given": overall | {"m_tIoU": 1.0, "m_vIoU": 2 * m_viou},
+        "per_video": {"found": per_video(m_viou), "given": per_video(2 * m_viou)},
+    }
 
 
 @pytest.fixture
@@ -68,6 +78,15 @@ def test_differences_have_an_interval_and_a_verdict_for_at_least_six_seeds():
     assert "p = 0.500: **fewer than 6 seeds: shows nothing**" in paper_tables.format_tables(
         two, [0, 1]
     )
+
+
+def test_intervals_of_differences_include_the_scatter_over_videos():
+    runs = {name: [scores(0.2)] * 6 for name in studies.PAPER}
+    # One video is 4 points better without TA, the other 4 points worse: standard error 4.
+    runs["without_ta"] = [scores(0.21, better_videos=0.04)] * 6
+    text = paper_tables.format_tables(runs, [*range(6)])
+    # 2.5706 is Student's t of 5 degrees of freedom.
+    assert f"- w/o TA: +1.00 [{1 - 4 * 2.5706:+.2f}, {1 + 4 * 2.5706:+.2f}], p = 0.031" in text
 
 
 def test_one_seed_has_no_standard_deviation_and_incomplete_tables_are_left_out():
@@ -153,12 +172,22 @@ def test_a_constant_tube_is_evaluated_with_the_run_of_the_full_model(tmp_path, m
 
 
 def test_scores_are_read_from_a_runs_folder(tmp_path):
-    write_json(str(tmp_path / "metrics.json"), {"overall": {"m_vIoU": 0.1}, "protocol": "x"})
-    write_json(str(tmp_path / "given" / "metrics.json"), {"overall": {"m_vIoU": 0.2}})
+    found = {"overall": {"m_vIoU": 0.1}, "per_video": {"a": {"m_vIoU": 0.1}}}
+    given = {"overall": {"m_vIoU": 0.2}, "per_video": {"a": {"m_vIoU": 0.2}}}
+    write_json(str(tmp_path / "metrics.json"), found | {"protocol": "x"})
+    write_json(str(tmp_path / "given" / "metrics.json"), given)
     assert paper_tables.read_scores(str(tmp_path)) == {
-        "found": {"m_vIoU": 0.1},
-        "given": {"m_vIoU": 0.2},
+        "found": found["overall"],
+        "given": given["overall"],
+        "per_video": {"found": found["per_video"], "given": given["per_video"]},
     }
+
+
+def test_metrics_of_an_older_version_are_named(tmp_path):
+    write_json(str(tmp_path / "metrics.json"), {"overall": {"m_vIoU": 0.1}})
+    write_json(str(tmp_path / "given" / "metrics.json"), {"overall": {"m_vIoU": 0.2}})
+    with pytest.raises(ValueError, match=r"metrics.json: has no per_video.*delete it"):
+        paper_tables.read_scores(str(tmp_path))
 
 
 def test_gkcmn_plus_has_a_separate_table_without_the_papers_results(all_scores):
