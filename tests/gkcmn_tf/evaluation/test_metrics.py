@@ -219,12 +219,17 @@ def naive_frames(entry, predicted, protocol):
     clip = range(entry.clip_begin, entry.clip_end)
     if protocol == "all_frames":
         return list(clip)
+    if protocol == "sampled_64":
+        return (
+            list(clip) if len(clip) <= 64 else [clip[j * (len(clip) - 1) // 63] for j in range(64)]
+        )
+    rate, most = {"sampled_5fps": (5, 200), "sampled_2fps": (2, 64)}[protocol]
     kept = [entry.clip_begin]
-    for frame in clip[:-1]:
-        if math.floor(5 * frame / entry.fps) > math.floor(5 * kept[-1] / entry.fps):
+    for frame in clip[:-1] if protocol == "sampled_5fps" else clip:
+        if math.floor(rate * frame / entry.fps) > math.floor(rate * kept[-1] / entry.fps):
             kept.append(frame)
-    if len(kept) > 200:
-        kept = [kept[j * len(kept) // 200] for j in range(200)]
+    if len(kept) > most:
+        kept = [kept[j * len(kept) // most] for j in range(most)]
     return kept
 
 
@@ -266,7 +271,7 @@ def random_tubes(draw, begin, end, seed, without=0):
 def cases(draw, without=0.5):
     """A true tube inside a clip and a prediction near it."""
     begin = draw(st.integers(0, 40))
-    end = begin + draw(st.integers(1, 60))
+    end = begin + draw(st.integers(1, 90))
     true = draw(random_tubes(begin, end, 0))
     predicted = draw(random_tubes(begin - 20, end + 20, 1, without))
     fps = draw(st.sampled_from([4.0, 10.0, 23.976, 25.0, 29.97]))

@@ -73,10 +73,13 @@ def test_a_segment_of_a_million_frames_without_boxes_takes_no_memory(tmp_path):
     tracemalloc.stop()
     assert peak < 1_000_000
     # The true segment is [3, 5) in the clip [2, 30); frame 4 has the true box. At 29.97 frames per
-    # second, none of the frames 2, 6, 12, 18 and 24 that are sampled is in the true segment.
+    # second, none of the frames 2, 6, 12, 18 and 24 that are sampled is in the true segment, nor is
+    # any of 2 and 15, two in a second.
     assert scores == {
         "all_frames": {"tIoU": 2 / 2_000_000, "vIoU": 1 / 28, "sIoU": 1 / 2},
         "sampled_5fps": {"tIoU": 2 / 2_000_000, "vIoU": 0, "sIoU": 0},
+        "sampled_64": {"tIoU": 2 / 2_000_000, "vIoU": 1 / 28, "sIoU": 1 / 2},
+        "sampled_2fps": {"tIoU": 2 / 2_000_000, "vIoU": 0, "sIoU": 0},
         "hcstvg": {"tIoU": 1 / 2_000_000, "vIoU": 1 / 2_000_000, "sIoU": 1 / 2},
     }
 
