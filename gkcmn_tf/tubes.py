@@ -111,6 +111,8 @@ class Tube:
     ) -> None:
         """Draws the tube into a copy of its video, including audio.
 
+        Of a video longer than a minute, only the part around the tube is copied, without audio.
+
         Args:
             path: path of the MP4 to write.
             strip_path: path of a PNG with a strip of still images to write as well.
@@ -132,6 +134,7 @@ class Tube:
             overlay_path=path,
             strip_path=strip_path,
             true_tube=true_tube,
+            excerpt=overlays.excerpt_around(self),
         )
 
     def _repr_html_(self) -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import html.parser
+import itertools
 import os
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from gkcmn_tf.tubes import Tube
 from gkcmn_tf.video import reading, writing
-from gkcmn_tf.visualization import drawing, inline
+from gkcmn_tf.visualization import drawing, inline, overlays
 
 
 def make_tube(path, frames, begin, end, fps=10):
@@ -53,6 +54,16 @@ def test_a_tube_is_drawn_into_its_video(tube, tmp_path):
     frames = list(reading.decode_frames(str(output), None))
     assert [orange(frame) for frame in frames] == [6 <= number < 14 for number in range(20)]
     assert strip.exists()
+
+
+def test_of_a_video_longer_than_a_minute_the_part_around_the_tube_is_drawn(tmp_path):
+    black = np.zeros((180, 240, 3), np.uint8)
+    long = make_tube(tmp_path / "v.mp4", itertools.repeat(black, 305), 150, 160, fps=5)
+    long.draw(str(tmp_path / "drawn.mp4"))
+    frames = list(reading.decode_frames(str(tmp_path / "drawn.mp4"), None))
+    around = 5 * overlays.AROUND_SECONDS
+    expected = [around <= number < around + 10 for number in range(2 * around + 10)]
+    assert [orange(frame) for frame in frames] == expected
 
 
 def test_a_tube_without_a_video_cannot_be_drawn(tube, tmp_path):
