@@ -19,9 +19,10 @@ Fields of a measurement: `first_seconds`, time of the first call, with tracing a
 `seconds`, median wall time of the following `runs` calls; `cpu_seconds`, median CPU time of the
 process, which other processes on a shared machine disturb less; `gflop`, floating-point operations
 counted by TensorFlow's profiler in the forward graph, times 3 for a training step (recurrences are
-not counted); `share_of_ceiling`, rate as a fraction of that of the product in the same dtype and
-process, null if it was not measured; `peak_memory_mib`, peak memory of TensorFlow's allocator on a
-GPU, or peak resident set of the process on a CPU (Linux only).
+not counted); `parameters`, those of the network; `share_of_ceiling`, rate as a fraction of that of
+the product in the same dtype and process, null if it was not measured; `peak_memory_mib`, peak
+memory of TensorFlow's allocator on a GPU, or peak resident set of the process on a CPU (Linux
+only).
 
 Sizes are those of the config, by default the paper's. On a CPU the batch size, the windows per
 batch, the matrices and the copies are smaller, unless they are given.
@@ -69,6 +70,7 @@ DEFAULTS = {
 
 def define_flags() -> None:
     """Defines the program's flags."""
+    flags.DEFINE_string("experiment", "gkcmn", "Model, as for gkcmn_tf.train: gkcmn or bm.")
     flags.DEFINE_multi_string(
         "config_file", [], "YAML file of config overrides, as for gkcmn_tf.train."
     )
@@ -97,7 +99,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # the profiler's deprecation warnings
-    config = configs.load("gkcmn", FLAGS.config_file, FLAGS.params_override)
+    config = configs.load(FLAGS.experiment, FLAGS.config_file, FLAGS.params_override)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     config.runtime.num_gpus = int(on_gpu)
     defaults = DEFAULTS["GPU" if on_gpu else "CPU"]
@@ -197,6 +199,7 @@ def sentences(config, sizes, precisions):
             yield {
                 "what": f"{count} sentence{'s' if count > 1 else ''}, {data.max_steps} steps",
                 "dtype": DTYPES[precision],
+                "parameters": model.count_params(),
                 "gflop": forward_gflop(model, data, count),
                 **measure(call, sizes["runs"]),
             }
@@ -231,6 +234,7 @@ def i3d_batches(config, sizes, precisions):
             "what": f"I3D, {count} windows",
             "dtype": DTYPES[precision],
             "windows_per_second": count / measured["seconds"],
+            "parameters": i3d.count_params(),
             "gflop": gflop(graph),
             **measured,
         }
