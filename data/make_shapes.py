@@ -12,9 +12,9 @@ one is for validation and two are for testing. A video depends only on its numbe
 a larger data set contains a smaller one, and existing videos are kept. The README of data.shapes
 describes the content.
 
-The long setting, described in long.md there, is for comparing models. Of every twenty videos, ten
-are for training, one is for validation and nine are for testing. It also writes
-annotations/{train,val,test}_{pairs,absent}.json and release.json.
+The long setting, described in long.md there, is for comparing models. Of every twenty of the first
+1,400 videos, ten are for training, one is for validation and nine are for testing; all further ones
+are for training. It also writes annotations/{train,val,test}_{pairs,absent}.json and release.json.
 
 The joined setting is one long video, videos/joined.mp4, of scenes of the default setting, with
 sentences about single scenes in test.jsonl, in the format of `data.custom`.
@@ -48,6 +48,7 @@ RESUMES = True
 FPS = 25
 SPLIT_OF_TEN = ("train",) * 7 + ("val",) + ("test",) * 2
 LONG_SPLIT_OF_TWENTY = ("train",) * 10 + ("val",) + ("test",) * 9
+LONG_SHARED_VIDEOS = 1400  # all further videos are for training, so that the test split is fixed
 SETTINGS = ("default", "long", "joined")
 LONG_VERSION = "1.0"
 MOST_VIDEOS = 1_000_000  # of a seed, for the ids of the videos
@@ -351,7 +352,7 @@ def choose_long_sentences(
     """Chooses the sentences of videos 0, 1, 2, ... and adds them to the annotations by split."""
     selections = {split: long_records.Selection(knobs.words) for split in SPLITS}
     for number, found in enumerate(candidates):
-        split, vid, path = _long_video(seed, number)
+        split, vid, path = long_video(seed, number)
         wording = np.random.default_rng([seed, number, 1])
         described, absent = selections[split].choose(wording, found)
         there = annotations[split]
@@ -378,7 +379,7 @@ def long_scene_of(seed: int, knobs: long_scene.Knobs, vid: str) -> shapes_scene.
     Raises:
         ValueError: the data set with this seed has no such video.
     """
-    number = int(vid) - int(_long_video(seed, 0)[1]) if vid.isdecimal() else -1
+    number = int(vid) - int(long_video(seed, 0)[1]) if vid.isdecimal() else -1
     if not 0 <= number < MOST_VIDEOS:
         raise ValueError(f"video {vid}: not in the long setting with seed {seed}")
     return _sample_long_scene(seed, knobs, number)
@@ -416,15 +417,16 @@ def _count(annotations, files):
     }
 
 
-def _long_video(seed, number):
+def long_video(seed: int, number: int) -> tuple[str, str, str]:
     """Returns split, id and path (without suffix) of a video of the long setting."""
     vid = str(2_000_000_000 + seed * MOST_VIDEOS + number)
-    return LONG_SPLIT_OF_TWENTY[number % 20], vid, f"{2000 + number // 100}/{vid}"
+    split = LONG_SPLIT_OF_TWENTY[number % 20] if number < LONG_SHARED_VIDEOS else "train"
+    return split, vid, f"{2000 + number // 100}/{vid}"
 
 
 def _make_long_video(output_dir, seed, knobs, number):
     """Writes a video and its VidOR annotation; returns what can be said about it."""
-    split, vid, path = _long_video(seed, number)
+    split, vid, path = long_video(seed, number)
     candidates = long_candidates(seed, knobs, number)
     _write_files(output_dir, split, path, candidates.scene, vid, indent=None)
     return candidates

@@ -158,3 +158,12 @@ def test_boxes_are_whole_pixels_around_the_exact_ones():
             outward = np.array([-1, -1, 1, 1]) * (box - exact)
             assert (outward >= 0).all()
             assert (outward < 1).all()
+
+
+def test_the_test_split_of_the_long_setting_does_not_grow_beyond_630_videos():
+    videos = [make_shapes.long_video(seed=1, number=number) for number in range(3000)]
+    splits = [split for split, _, _ in videos]
+    assert splits[:1400].count("train") == 700 and splits[:1400].count("val") == 70
+    assert splits[:1400].count("test") == 630
+    assert set(splits[1400:]) == {"train"}
+    assert len({vid for _, vid, _ in videos}) == 3000
