@@ -95,6 +95,8 @@ class DataConfig(hyperparams.Config):
         grid_size: `S`, cells along each side of the features.
         feature_channels: `C`, channels of the features.
         queries_per_clip: `Q`, sentences of one clip that share a pass of the visual branch.
+        temporal_crop: largest share of the frames before and after the tubes of an example that
+            training leaves out, a random part of it each time; an augmentation.
         min_word_count: rarer words of the training split count as unknown.
         word_vectors: `glove.6B.50d` (the vectors that the extra `glove` installs; they need a
             `word_width` of 50, and 2, 5 or 10 `attention_heads`), or a GloVe text file (plain or
@@ -112,6 +114,7 @@ class DataConfig(hyperparams.Config):
     grid_size: int = 7
     feature_channels: int = 1024
     queries_per_clip: int = 1
+    temporal_crop: float = 0.0
     min_word_count: int = 1
     word_vectors: str = ""
     blind: str = "none"
@@ -234,6 +237,7 @@ MAY_BE_ZERO = (
     "seed",
     "num_gpus",
     "feature_dropout",
+    "temporal_crop",
     "focal_alpha",
     "focal_beta",
     "score_threshold",
@@ -243,6 +247,7 @@ MAY_BE_ZERO = (
 )
 FRACTIONS = (
     "feature_dropout",
+    "temporal_crop",
     "positive_heat",
     "score_threshold",
     "high_score_ratio",

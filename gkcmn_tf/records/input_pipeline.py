@@ -209,6 +209,8 @@ class _Examples:
         index = self._first_sentences[clip_number] + tf.cast(chosen, tf.int64)
         # For evaluation, from the position in the split alone.
         key = tf.stack([0 if self.seed is None else self.seed + 1, number])
+        if self.seed is not None and self.config.temporal_crop:
+            clip |= _cropped(clip, chosen, self.config.temporal_crop, key)
         labels = self._sentence_labels(clip, chosen)
         if self.config.blind == "video_only":
             labels["tokens"] = self._tokens_of_others(clip_number, Q, key)
@@ -293,6 +295,21 @@ class _Examples:
             "tokens": tokens,
         }
         return inputs, labels
+
+
+def _cropped(clip, chosen, share, key):
+    """Random begin and end of a clip, which still contains the segments of the chosen sentences.
+
+    Up to the given share of the frames before the first segment, and of those after the last, is
+    left out. An absent sentence keeps the whole clip.
+    """
+    whole = tf.stack([clip["begin"], clip["end"]])
+    segments = tf.gather(clip["sentence/segment"], chosen)
+    segments = tf.where(tf.reduce_all(segments == 0, axis=1, keepdims=True), whole, segments)
+    first, last = tf.reduce_min(segments[:, 0]), tf.reduce_max(segments[:, 1])
+    around = tf.cast(tf.stack([first - whole[0], whole[1] - last]), tf.float32)
+    left_out = tf.cast(around * tf.random.stateless_uniform([2], key, maxval=share), tf.int64)
+    return {"begin": whole[0] + left_out[0], "end": whole[1] - left_out[1]}
 
 
 def _cleared(labels, real):

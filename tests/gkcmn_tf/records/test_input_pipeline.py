@@ -14,6 +14,7 @@ from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.text.standardization import split_words
 from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import count_windows
 
 T, N, S, C = 6, 4, 2, 3
@@ -68,7 +69,9 @@ def tokenizer():
     return Tokenizer(["the", "dog", "runs", "a", "cat", "what"], N)
 
 
-def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train", **kwargs):
+def batches(
+    folder, tokenizer, count=None, queries=1, batch_size=4, split="train", crop=0.0, **kwargs
+):
     config = DataConfig(
         records_dir=folder,
         max_steps=T,
@@ -76,6 +79,7 @@ def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train
         grid_size=S,
         feature_channels=C,
         queries_per_clip=queries,
+        temporal_crop=crop,
     )
     kwargs = {"training": False} | kwargs
     dataset = input_pipeline.from_config(
@@ -130,6 +134,55 @@ def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, 
                 np.testing.assert_allclose(labels[name][row, query], expected[name], atol=1e-6)
             seen.append(sentence.id)
     assert seen == [sentence.id for _, sentence in sentences]  # each one once
+
+
+def equal(found, expected):
+    return all(np.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+
+
+def test_a_temporal_crop_is_a_shorter_clip_around_the_tube(folder, videos, tokenizer):
+    clips = clip_records.read_clips(folder, "train")
+    sentences = [(clip, sentence) for clip in clips for sentence in clip.sentences]
+    cropped = 0
+    for inputs, labels in batches(folder, tokenizer, 8, crop=1.0, training=True, seed=3):
+        for row, (index,) in enumerate(labels["index"]):
+            clip, sentence = sentences[index]
+            found = {name: inputs[name][row] for name in ("features", "step_mask")}
+            found |= {name: labels[name][row, 0] for name in ("boxes", "box_mask")}
+            found["tokens"] = inputs["tokens"][row, 0]
+            uncut = naive_example(clip, sentence, videos, tokenizer)
+            if equal(found, {name: uncut[name] for name in found}):
+                continue
+            cropped += 1
+            windows = {
+                (begin, end): steps.step_windows(begin, end, T)
+                for begin in range(clip.begin, sentence.begin + 1)
+                for end in range(sentence.end, clip.end + 1)
+            }
+            # Features are random, so they tell which windows were read.
+            read = [
+                int((videos[clip.video_id] == step).all(axis=(1, 2, 3)).argmax())
+                for step in inputs["features"][row][inputs["step_mask"][row]]
+            ]
+            spans = [span for span, of_span in windows.items() if of_span.tolist() == read]
+            candidates = (
+                naive_example(
+                    dataclasses.replace(clip, begin=span[0], end=span[1]),
+                    sentence,
+                    videos,
+                    tokenizer,
+                )
+                for span in spans
+            )
+            assert any(equal(found, {n: one[n] for n in found}) for one in candidates)
+    assert cropped > 8
+
+
+def test_clips_are_cropped_in_training_only(folder, tokenizer):
+    for cut, uncut in zip(
+        batches(folder, tokenizer, crop=1.0), batches(folder, tokenizer), strict=True
+    ):
+        tf.nest.map_structure(np.testing.assert_array_equal, cut, uncut)
 
 
 def test_sentences_of_several_splits_have_different_indices(folder, clips, tokenizer):
