@@ -322,8 +322,8 @@ class VideoGrounder:
             functools.partial(updating.in_this_process, encode),
             progress=progress,
         )
-        for name, reason in index.skipped.items():
-            logging.warning("%s: not in the index: %s", name, reason)
+        for reason in index.skipped.values():
+            logging.warning("skipped: %s", reason)
         return index
 
     def encode_for_index(

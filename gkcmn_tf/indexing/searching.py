@@ -40,9 +40,10 @@ class SearchNetwork:
     def __init__(self, model: GroundingModel):
         self.model = model
         self.dtype = tf.dtypes.as_dtype(model.compute_dtype)
-        self._project = tf.function(self._encode_windows, reduce_retracing=True)
-        self._score = tf.function(self._score_clips, reduce_retracing=True)
-        self._boxes = tf.function(self._box_clips, reduce_retracing=True)
+        # The models have no control flow that AutoGraph would have to convert.
+        self._project = tf.function(self._encode_windows, autograph=False)
+        self._score = tf.function(self._score_clips, autograph=False)
+        self._boxes = tf.function(self._box_clips, autograph=False)
 
     @property
     def stored_dtype(self) -> np.dtype:
@@ -77,17 +78,24 @@ class SearchNetwork:
         Returns:
             segments `[B, Q, M, 2]` in steps and scores `[B, Q, M]`, negative for invalid segments.
         """
-        segments, scores = self._score(self._inputs(windows, step_mask, tokens))
+        segments, scores = self._run(self._score, windows, step_mask, tokens)
         return segments.numpy(), scores.numpy()
 
     def boxes(self, windows: np.ndarray, step_mask: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """Boxes `[B, Q, T, 4]` of clips, normalised; arguments as in `score`."""
-        return self._boxes(self._inputs(windows, step_mask, tokens)).numpy()
+        return self._run(self._boxes, windows, step_mask, tokens).numpy()
 
-    def _inputs(self, windows, step_mask, tokens):
-        numbers = windows.view(self.dtype.as_numpy_dtype)
-        arrays = {"video": numbers, "step_mask": step_mask, "tokens": tokens}
-        return {name: tf.constant(array) for name, array in arrays.items()}
+    def _run(self, function, windows, step_mask, tokens):
+        video = windows.view(self.dtype.as_numpy_dtype)
+        arrays = {"video": video, "step_mask": step_mask, "tokens": tokens}
+        inputs = {name: tf.constant(array) for name, array in arrays.items()}
+        # One graph for any number of clips and sentences.
+        any_number = {"video": [None], "step_mask": [None], "tokens": [None, None]}
+        signature = {
+            name: tf.TensorSpec([*sizes, *inputs[name].shape[len(sizes) :]], inputs[name].dtype)
+            for name, sizes in any_number.items()
+        }
+        return function.get_concrete_function(signature)(inputs)
 
     def _encode_windows(self, features):
         return self.model.encode(features[None], tf.ones([1, WINDOWS_PER_BATCH], tf.bool))[0]
@@ -261,7 +269,9 @@ class IndexSearch:
         boxes = []
         for first in range(0, len(clips), size):
             batch = slice(first, first + size)
-            boxes.append(self._network.boxes(*self._inputs(clips[batch]), tokens[batch, None])[:, 0])
+            boxes.append(
+                self._network.boxes(*self._inputs(clips[batch]), tokens[batch, None])[:, 0]
+            )
         return np.concatenate(boxes) if boxes else []
 
     def _inputs(self, clips):

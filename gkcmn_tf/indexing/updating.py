@@ -20,8 +20,9 @@ from gkcmn_tf.folder_lock import LOCK_FILE, folder_lock
 from gkcmn_tf.indexing import video_index
 from gkcmn_tf.indexing.video_index import IndexedVideo, IndexModel, VideoIndex
 
-SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
+SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
 _KEY = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}\.np[yz]")
 
@@ -106,9 +107,9 @@ def update_index(
 ) -> tuple[VideoIndex, Changes]:
     """Encodes the new and changed videos of a folder; drops those that are gone.
 
-    A video is unchanged if its size and time of modification are; if only the time has changed,
-    its content decides. Videos are found in subfolders as well, by their suffix (`SUFFIXES`), except
-    hidden ones.
+    A video is unchanged if its size and time of modification are. Else its content is compared, so
+    that a copied or renamed video is not encoded again. Videos are found by their suffix
+    (`SUFFIXES`), also in subfolders, except hidden ones.
 
     Args:
         folder: folder of the videos.
@@ -273,9 +274,11 @@ def encode_job(
         encoded = encode(job.path)
         timeline = encoded.source.timeline
         clips = searched_clips.searched_clips(timeline, None, None, longest=model.longest_clip)
-    # A FFmpegError may be an OSError as well. Other errors are bugs.
-    except (OSError, ValueError, av.FFmpegError) as error:
-        return Skipped(str(error))
+    except (OSError, av.FFmpegError) as error:
+        return Skipped(f"{job.path}: {error.strerror}")
+    except ValueError as error:
+        named = job.path in str(error)
+        return Skipped(str(error) if named else f"{job.path}: {error}")
     source = encoded.source
     video = IndexedVideo(
         *(job.name, job.size, job.modified, key),

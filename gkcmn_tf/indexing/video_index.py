@@ -7,8 +7,8 @@ The folder of an index contains
     videos/KEY.npz    the times of its frames, and its entry in index.json
 
 KEY is derived from the content of the video and from the model. Each file is written whole,
-`KEY.npz` after `KEY.npy` and `index.json` last, so a program that is killed leaves an index that can
-be searched and continued. Windows are memory-mapped when they are searched.
+`KEY.npz` after `KEY.npy` and `index.json` last, so a program that is killed leaves an index that
+can be searched and continued. Windows are memory-mapped when they are searched.
 """
 
 import dataclasses
@@ -333,7 +333,9 @@ def _read_model(fields):
     return IndexModel(
         *(json_fields.text(fields, "model", n) for n in ("name", "weights_sha256", "precision")),
         max_steps=json_fields.integer(fields, "model", "max_steps", at_least=1),
-        longest_clip=json_fields.positive_number(fields, "model", "longest_clip") if known else None,
+        longest_clip=json_fields.positive_number(fields, "model", "longest_clip")
+        if known
+        else None,
         features=dict(json_fields.json_object(fields, "model", "features")),
     )
 
