@@ -285,7 +285,8 @@ class VideoGrounder:
         )
 
     @functools.cached_property
-    def _search_network(self):
+    def search_network(self) -> SearchNetwork:
+        """The parts of the model that index and search videos."""
         return SearchNetwork(self.model)
 
     def index(
@@ -331,7 +332,7 @@ class VideoGrounder:
     ) -> updating.Outcome:
         """Encodes a video of `update_index` and writes its files; see `encode_job`."""
         encode = functools.partial(self.encode, cache_dir=cache_dir, progress=False)
-        return updating.encode_job(encode, self._search_network.project, self.index_model, job)
+        return updating.encode_job(encode, self.search_network.project, self.index_model, job)
 
     def search(
         self,
@@ -374,7 +375,7 @@ class VideoGrounder:
         return found[0] if one else found
 
     def _make_search(self, index):
-        return IndexSearch(index, self._search_network)
+        return IndexSearch(index, self.search_network)
 
     def _ground_batch(self, video, sentences, clips, top_k) -> list[list[Tube]]:
         source = video.source

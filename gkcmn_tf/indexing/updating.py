@@ -227,9 +227,8 @@ def check_model(index: VideoIndex, model: IndexModel) -> None:
 
 
 def _is_unchanged(video, job):
-    files = (video_index.windows_path, video_index.times_path)
     same = (video.size, video.modified) == (job.size, job.modified)
-    return same and all(os.path.exists(path(job.index_dir, video.key)) for path in files)
+    return same and video_index.read_entry(job.index_dir, video.key) is not None
 
 
 def _remove_unused(index):

@@ -387,9 +387,8 @@ def write_windows(
 
 def read_entry(index_dir: str, key: str) -> IndexedVideo | None:
     """Reads the entry of a video from its files; None if they are missing or damaged."""
-    if not os.path.exists(windows_path(index_dir, key)):
-        return None
     try:
+        np.load(windows_path(index_dir, key), mmap_mode="r", allow_pickle=False)
         with np.load(times_path(index_dir, key), allow_pickle=False) as stored:
             return IndexedVideo.from_json(json.loads(str(stored["entry"])))
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
