@@ -75,8 +75,8 @@ def write_index(index_dir: str) -> None:
     videos = []
     for number in tqdm.trange(FLAGS.num_videos, desc="writing", unit="video"):
         noise = rng.normal(scale=NOISE * windows.std(), size=windows.shape)
-        name = f"{number:06}"
-        copy = dataclasses.replace(video, name=f"{name}.mp4", key=name)
+        key = f"{number % 256:02x}-{number}"
+        copy = dataclasses.replace(video, name=f"{number:06}.mp4", key=key)
         noisy = (windows + noise).astype(dtype).view(stored.dtype)
         video_index.write_windows(index_dir, copy, noisy, timeline)
         videos.append(copy)

@@ -234,13 +234,14 @@ def _is_unchanged(video, job):
 def _remove_unused(index):
     """Removes the files of videos that are not in the index, and what killed processes left."""
     folder = os.path.join(index.index_dir, video_index.WINDOWS_FOLDER)
-    if not os.path.isdir(folder):
-        return
-    remove_temporary_files(folder, (".npy", ".npz"))
     used = {video.key for video in index.videos}
-    for file in os.listdir(folder):
-        if _KEY.fullmatch(file) and os.path.splitext(file)[0] not in used:
-            os.remove(os.path.join(folder, file))
+    for place, _, files in os.walk(folder, topdown=False):
+        remove_temporary_files(place, (".npy", ".npz"))
+        for file in files:
+            if _KEY.fullmatch(file) and os.path.splitext(file)[0] not in used:
+                os.remove(os.path.join(place, file))
+        if place != folder and not os.listdir(place):
+            os.rmdir(place)
 
 
 def encode_job(

@@ -2,13 +2,14 @@
 
 The folder of an index contains
 
-    index.json        the model it was made with, the videos with their clips, and skipped files
-    videos/KEY.npy    the windows of a video, as the model's video encoder gives them
-    videos/KEY.npz    the times of its frames, and its entry in index.json
+    index.json           the model it was made with, the videos with their clips, skipped files
+    videos/KK/KEY.npy    the windows of a video, as the model's video encoder gives them
+    videos/KK/KEY.npz    the times of its frames, and its entry in index.json
 
-KEY is derived from the content of the video and from the model. Each file is written whole,
-`KEY.npz` after `KEY.npy` and `index.json` last, so a program that is killed leaves an index that
-can be searched and continued. Windows are memory-mapped when they are searched.
+KEY is derived from the content of the video and from the model; KK are its first characters, since
+folders of many files are slow. Each file is written whole, `KEY.npz` after `KEY.npy` and
+`index.json` last, so a program that is killed leaves an index that can be searched and continued.
+Windows are memory-mapped when they are searched.
 """
 
 import dataclasses
@@ -352,12 +353,12 @@ def catalogue_path(index_dir: str) -> str:
 
 def windows_path(index_dir: str, key: str) -> str:
     """Path of the encoded windows of a video."""
-    return os.path.join(index_dir, WINDOWS_FOLDER, f"{key}.npy")
+    return os.path.join(index_dir, WINDOWS_FOLDER, key[:2], f"{key}.npy")
 
 
 def times_path(index_dir: str, key: str) -> str:
     """Path of the frame times of a video; the file marks the video as complete."""
-    return os.path.join(index_dir, WINDOWS_FOLDER, f"{key}.npz")
+    return os.path.join(index_dir, WINDOWS_FOLDER, key[:2], f"{key}.npz")
 
 
 def write_windows(

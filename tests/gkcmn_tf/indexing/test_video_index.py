@@ -62,7 +62,7 @@ def test_a_missing_index_is_told(tmp_path):
 @pytest.mark.parametrize("kept", [None, 0, 0.5])
 def test_a_damaged_file_of_a_video_is_told_and_replaced(index, videos, suffix, kept):
     video = index.videos[0]
-    path = videos / ".gkcmn" / "videos" / f"{video.key}.{suffix}"
+    path = videos / ".gkcmn" / "videos" / video.key[:2] / f"{video.key}.{suffix}"
     whole = path.read_bytes()
     if kept is None:
         path.unlink()
