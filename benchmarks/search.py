@@ -5,9 +5,9 @@ Example:
 
 Writes an index of --num_videos videos of one clip each, which are the first sample video with
 noise added to its encoded windows, so nothing needs to be decoded. A process of its own
-then searches it. Prints one line of JSON: seconds of importing TensorFlow and the package, of
-loading the model, of loading the index, of the first search, which also builds TensorFlow's graphs,
-and of further searches (median, and CPU seconds of all threads), and the largest memory. All files
+then searches it. Prints one line of JSON: seconds, and CPU seconds of all threads, of importing
+TensorFlow and the package, of loading the model, of loading the index, of the first search, which
+also builds TensorFlow's graphs, and of further searches (median); and the largest memory. All files
 are in the page cache.
 """
 
@@ -85,42 +85,48 @@ def write_index(index_dir: str) -> None:
 
 def measure(index_dir: str) -> dict:
     """Loads the model and the index, and searches; returns the measurements."""
-    start = time.monotonic()
+    timer = Timer()
     from gkcmn_tf.video_grounder import VideoGrounder  # noqa: PLC0415 - its import is measured
 
-    seconds = {"import": time.monotonic() - start}
-    start = time.monotonic()
+    measured = {"import": timer.lap()}
     grounder = VideoGrounder.from_preset(FLAGS.preset)
     _ = grounder.index_model
-    seconds["load_model"] = time.monotonic() - start
-    start = time.monotonic()
+    measured["load_model"] = timer.lap()
     index = video_index.VideoIndex.load(index_dir)
-    seconds["load_index"] = time.monotonic() - start
+    measured["load_index"] = timer.lap()
     sentences = [s for sample in gkcmn_tf.samples() for s in sample.sentences]
     sentences = [sentences[n % len(sentences)] for n in range(FLAGS.num_sentences)]
-    wall, cpu = [], []
+    searches = []
     for _ in range(1 + FLAGS.repeats):
-        start, cpu_start = time.monotonic(), time.process_time()
+        timer.lap()
         found = grounder.search(index, sentences, top_k=FLAGS.top_k)
-        wall.append(time.monotonic() - start)
-        cpu.append(time.process_time() - cpu_start)
+        searches.append(timer.lap())
     assert all(len(tubes) == FLAGS.top_k for tubes in found)
-    seconds |= {
-        "first_search": wall[0],
-        "first_search_cpu": cpu[0],
-        "search": statistics.median(wall[1:]),
-        "search_cpu": statistics.median(cpu[1:]),
-    }
+    measured["first_search"] = searches[0]
+    measured["search"] = tuple(map(statistics.median, zip(*searches[1:], strict=True)))
     return {
         "videos": len(index.videos),
         "clips": index.num_clips,
         "steps": index.model.max_steps,
         "sentences": len(sentences),
         "cores": len(os.sched_getaffinity(0)),
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "seconds": {name: round(wall, 3) for name, (wall, _) in measured.items()},
+        "cpu_seconds": {name: round(cpu, 3) for name, (_, cpu) in measured.items()},
         "index_mib": round(_size(index_dir) / 2**20, 1),
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+class Timer:
+    """Wall time and CPU time of all threads."""
+
+    def __init__(self):
+        self._last = time.monotonic(), time.process_time()
+
+    def lap(self) -> tuple[float, float]:
+        """Seconds since the last lap, by the clock and of the CPU."""
+        last, self._last = self._last, (time.monotonic(), time.process_time())
+        return self._last[0] - last[0], self._last[1] - last[1]
 
 
 def _size(folder):

@@ -40,7 +40,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer(
         "processes",
-        len(os.sched_getaffinity(0)),
+        _cores(),
         "Processes that encode videos; default: one per core.",
         lower_bound=1,
     )
@@ -52,6 +52,13 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "i3d_weights", None, "Path of the I3D weights, if it differs from that in the preset."
     )
+
+
+def _cores():
+    """Number of cores that this process may use, where the system tells it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def main(argv):

@@ -269,11 +269,12 @@ class VideoGrounder:
     def index_model(self) -> IndexModel:
         """What identifies the model in an index of videos."""
         content = hashlib.sha256()
-        described = [type(self.model).__name__, self.model.get_config(), self.tokenizer.vocabulary]
-        content.update(json.dumps(described, sort_keys=True, default=str).encode())
+        config = {k: v for k, v in self.model.get_config().items() if k not in ("name", "dtype")}
+        described = [type(self.model).__name__, config, self.tokenizer.vocabulary]
+        content.update(json.dumps(described, sort_keys=True).encode())
         for variable in self.model.weights:
             value = np.ascontiguousarray(variable.numpy())
-            content.update(f"{variable.path} {value.dtype} {value.shape}".encode())
+            content.update(f"{value.dtype} {value.shape}".encode())
             content.update(value.tobytes())
         return IndexModel(
             name=self.about.get("name", type(self.model).__name__),
