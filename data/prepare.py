@@ -46,7 +46,6 @@ from .annotations import Skipped, SplitAnnotations, resample_clip, retime_clip
 
 FLAGS = flags.FLAGS
 RESUMES = True
-SETTINGS = "settings.json"
 CLIPS_PER_SHARD = 512
 PAPER_MAX_WORDS = 20
 RE_ENCODED_FRAMES = 2  # frames by which re-encoding may shorten or lengthen a video
@@ -208,21 +207,24 @@ def summarise(manifest: dict, output_dir: str) -> dict:
 
 def _claim_folder(output_dir, settings):
     """Writes the settings of a new folder, or checks those of an existing one."""
-    path = os.path.join(output_dir, SETTINGS)
+    path = os.path.join(output_dir, clip_records.SETTINGS)
     if not os.path.exists(path):
         # A killed run may have left the temporary file of the settings.
-        others = [name for name in os.listdir(output_dir) if not name.startswith(SETTINGS)]
+        others = [
+            name for name in os.listdir(output_dir) if not name.startswith(clip_records.SETTINGS)
+        ]
         if set(others) - {LOCK_FILE}:
             raise ValueError(
-                f"{output_dir}: is not empty and has no {SETTINGS}, so it is not a records folder; "
-                "use another --output_dir"
+                f"{output_dir}: is not empty and has no {clip_records.SETTINGS}, so it is not a "
+                "records folder; use another --output_dir"
             )
         write_json(path, settings)
         return
     before = read_json(path, object_pairs_hook=JsonObject)
     with errors_in(path):
         json_object(before, "features")
-    differing = [key for key in ("schema_version", "dataset") if before.get(key) != settings[key]]
+    clip_records.check_schema(output_dir)
+    differing = [] if before.get("dataset") == settings["dataset"] else ["dataset"]
     differing += extraction.differences(before["features"], settings["features"])
     if differing:
         values = [
