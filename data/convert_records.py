@@ -125,7 +125,7 @@ def convert_features(folder: str, path: str) -> bool:
             "run data.prepare again"
         ) from error
     feature_records.write_stored_features(
-        folder, stored, shape, video_id=video_id.decode(), fps=fps, **sizes
+        folder, stored, shape, video_id.decode(), fps=fps, **sizes
     )
     return True
 

@@ -14,6 +14,7 @@ keys.
 import dataclasses
 import hashlib
 import itertools
+import math
 import os
 import urllib.parse
 from collections.abc import Sequence
@@ -107,7 +108,7 @@ def write_video_features(folder: str, video: VideoFeatures) -> str:
         folder,
         stored,
         video.features.shape,
-        video_id=video.video_id,
+        video.video_id,
         fps=video.fps,
         width=video.width,
         height=video.height,
@@ -116,15 +117,7 @@ def write_video_features(folder: str, video: VideoFeatures) -> str:
 
 
 def write_stored_features(
-    folder: str,
-    stored: quantization.StoredFeatures,
-    shape: Sequence[int],
-    *,
-    video_id: str,
-    fps: float,
-    width: int,
-    height: int,
-    frame_count: int,
+    folder: str, stored: quantization.StoredFeatures, shape: Sequence[int], video_id: str, **fields
 ) -> str:
     """Writes encoded features to a records folder; returns the path.
 
@@ -133,13 +126,31 @@ def write_stored_features(
         stored: encoded features.
         shape: `[windows, S, S, C]`.
         video_id: id of the video.
-        fps: frames per second.
-        width: width of the video in pixels.
-        height: height of the video in pixels.
-        frame_count: number of decoded frames.
+        **fields: `fps`, `width`, `height` and `frame_count` as in `VideoFeatures`.
     """
+    path = os.path.join(folder, features_file(video_id))
+    ranges = (stored.low, stored.scale)
+    header = serialize_header(shape, stored.dtype, *ranges, video_id=video_id, **fields)
     size = len(stored.data) // shape[0]
-    header = serialize(
+    rows = (stored.data[first : first + size] for first in range(0, len(stored.data), size))
+    write_records(path, itertools.chain([header], rows))
+    return path
+
+
+def serialize_header(
+    shape: Sequence[int],
+    dtype: str,
+    low: Sequence[float] = (),
+    scale: Sequence[float] = (),
+    *,
+    video_id: str,
+    fps: float,
+    width: int,
+    height: int,
+    frame_count: int,
+) -> bytes:
+    """The first record of a file of features; see the keys above."""
+    return serialize(
         {
             "version": int64_feature(VERSION),
             "video_id": bytes_feature(video_id),
@@ -148,16 +159,12 @@ def write_stored_features(
             "height": int64_feature(height),
             "frame_count": int64_feature(frame_count),
             "shape": int64_feature(shape),
-            "row_bytes": int64_feature(size),
-            "dtype": bytes_feature(stored.dtype),
-            "low": float_feature(stored.low),
-            "scale": float_feature(stored.scale),
+            "row_bytes": int64_feature(math.prod(shape[1:]) * quantization.VALUE_BYTES[dtype]),
+            "dtype": bytes_feature(dtype),
+            "low": float_feature(low),
+            "scale": float_feature(scale),
         }
     )
-    path = os.path.join(folder, features_file(video_id))
-    rows = (stored.data[first : first + size] for first in range(0, len(stored.data), size))
-    write_records(path, itertools.chain([header], rows))
-    return path
 
 
 def read_header(path: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -24,7 +24,7 @@ from absl import logging
 from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import blinding, clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.tf_examples import read_records
+from gkcmn_tf.tf_examples import load_records
 from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import frame_windows, windows_in
 
@@ -32,6 +32,7 @@ if typing.TYPE_CHECKING:  # requires packages of an extra
     from gkcmn_tf.config import DataConfig
 
 AUTOTUNE = tf.data.AUTOTUNE
+RECORDS_AT_A_TIME = 512
 
 
 def from_config(
@@ -210,8 +211,8 @@ class _Examples:
         self.tokenizer = tokenizer
         self.seed = seed
         paths = clip_records.clip_shards(config.records_dir, split)
-        clips = read_records(paths)
-        counts = [clip_records.count_sentences(clip) for clip in clips]
+        self._clips = load_records(paths)
+        counts = [clip_records.count_sentences(clip) for clip in _as_bytes(self._clips)]
         sentences = [count for count, _ in counts]
         if not sum(sentences):
             raise ValueError(
@@ -225,14 +226,13 @@ class _Examples:
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.count = sum(groups)
-        self._clips = tf.constant(clips)
         # For each example: the clip and the group within the clip. For each clip: the index of its
         # first sentence.
         self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
         self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
         self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
         if config.blind == "video_only":
-            videos = [clip_records.video_id(clip) for clip in clips]
+            videos = [clip_records.video_id(clip) for clip in _as_bytes(self._clips)]
             self._other_sentences = blinding.OtherSentences(videos, sentences)
 
     def labels(self, number):
@@ -332,6 +332,12 @@ class _Examples:
             "tokens": tokens,
         }
         return inputs, labels
+
+
+def _as_bytes(records):
+    """Yields the elements of a string tensor; copies only some at a time."""
+    for first in range(0, len(records), RECORDS_AT_A_TIME):
+        yield from records[first : first + RECORDS_AT_A_TIME].numpy().tolist()
 
 
 def _cleared(labels, real):

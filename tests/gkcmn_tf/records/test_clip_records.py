@@ -199,6 +199,19 @@ def test_damaged_files_are_named(tmp_path):
             ValueError, match=r"a\.tfrecord: is damaged; delete it and run data.prep"
         ):
             tf_examples.read_records([path])
+        with pytest.raises(ValueError, match=r"a\.tfrecord: is damaged; delete it"):
+            tf_examples.load_records([path])
+
+
+def test_records_are_loaded_in_order(tmp_path):
+    paths = [str(tmp_path / name) for name in "ab"]
+    for path in paths:
+        tf_examples.write_records(path, [])
+    assert tf_examples.load_records(paths).numpy().tolist() == []
+    assert tf_examples.read_records(paths) == []
+    tf_examples.write_records(paths[1], [b"", b"one", b"\0\xff"])
+    tf_examples.write_records(paths[0], [b"two"])
+    assert tf_examples.load_records(paths).numpy().tolist() == [b"two", b"", b"one", b"\0\xff"]
 
 
 @pytest.mark.parametrize(
