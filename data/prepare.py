@@ -14,7 +14,7 @@ Absent sentences of a split (see `data.vidstg_contrasts`) become a split SPLIT_a
 gkcmn_tf.evaluate reads with SPLIT.
 
 Features are extracted by an Apache Beam pipeline; see data.extract_features. On a cluster:
-    python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
+    python -m data.prepare ... --runner=DaskRunner --dask_scheduler=host:8786
 
 The output folder also contains settings.json (settings of the features, written first) and a small
 .json file of metadata for each video, next to its features.
@@ -79,9 +79,17 @@ def define_flags() -> None:
         "Splits to prepare a second time with mirrored videos, as SPLIT_mirrored.",
     )
     flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner for the feature extraction.")
+    flags.DEFINE_string(
+        "dask_scheduler", None, "HOST:PORT of the scheduler of a Dask cluster, with DaskRunner."
+    )
     flags.DEFINE_string("beam_options", "", "Further options of the runner, quoted as in a shell.")
     flags.DEFINE_integer(
         "batch_size", 4, "Windows per batch of I3D; use more on a GPU.", lower_bound=1
+    )
+    flags.register_multi_flags_validator(
+        ["dask_scheduler", "runner"],
+        lambda values: (values["dask_scheduler"] is None) == (values["runner"] != "DaskRunner"),
+        "--runner=DaskRunner and --dask_scheduler must be given together",
     )
     flags.register_multi_flags_validator(
         ["output_dir", "annotations_only"],
@@ -112,6 +120,8 @@ def main(argv):
         beam_options = [f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)]
     except ValueError as error:
         raise app.UsageError(f"--beam_options={FLAGS.beam_options}: {error}") from error
+    if FLAGS.dask_scheduler is not None:
+        beam_options.append(f"--dask_client_address={FLAGS.dask_scheduler}")
     make_extractor = extraction.ExtractorFactory(
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
