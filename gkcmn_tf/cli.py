@@ -31,6 +31,7 @@ COMMANDS = {
     "make-samples": "data.make_samples",
     "shapes-oracle": "data.shapes_oracle",
     "prepare": "data.prepare",
+    "convert-records": "data.convert_records",
     "inspect": "data.inspect",
     "trivial-guess": "data.trivial_guess",
     "i3d classify": "gkcmn_tf.i3d.classify",

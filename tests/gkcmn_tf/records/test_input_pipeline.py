@@ -1,6 +1,7 @@
 """The pipeline compared with a loop over sentences, and its order."""
 
 import dataclasses
+import pathlib
 import shutil
 
 import numpy as np
@@ -340,7 +341,28 @@ def test_the_error_for_features_that_end_before_the_clip_names_them(
     short = feature_records.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
     feature_records.write_video_features(str(tmp_path), short)
     clip_records.write_clips(str(tmp_path), "train", clips[1:2], 1)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"features/b.tfrecord.*too few"):
+    with (
+        pytest.raises(ValueError, match=r"features/b\.tfrecord: has 5 windows, too few for a clip"),
+        input_pipeline.damage_named(str(tmp_path)),
+    ):
+        batches(str(tmp_path), tokenizer)
+
+
+@pytest.mark.parametrize("damage", ["row", "cut", "empty"])
+def test_damaged_features_are_named(damage, clips, videos, tokenizer, tmp_path):
+    for vid in "ab":
+        video = feature_records.VideoFeatures(vid, 25.0, 64, 48, FRAMES[vid], videos[vid])
+        path = pathlib.Path(feature_records.write_video_features(str(tmp_path), video))
+    clip_records.write_clips(str(tmp_path), "train", clips[:2], 1)
+    assert len(batches(str(tmp_path), tokenizer)) == 1
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1
+    damaged = {"row": content, "cut": content[:-100], "empty": b""}
+    path.write_bytes(damaged[damage])
+    with (
+        pytest.raises(ValueError, match=r"features/b\.tfrecord: is damaged; delete it and run"),
+        input_pipeline.damage_named(str(tmp_path)),
+    ):
         batches(str(tmp_path), tokenizer)
 
 
