@@ -1,5 +1,6 @@
 """High-level API: grounds sentences in video files with a trained model."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -173,33 +174,25 @@ class VideoGrounder:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such video")
         cached = None
+        where = self._clip_search(begin, end, search)
         if cache_dir is not None:
-            searched = {
-                **{"begin": begin, "end": end, "search": search, "max_steps": self.max_steps},
-                "longest": searched_clips.longest_training_clip(self.about),
-            }
-            cached = cache_path(cache_dir, path, self.features, searched)
+            cached = cache_path(cache_dir, path, self.features, dataclasses.asdict(where))
         if cached is not None and os.path.exists(cached):
             try:
                 # The cached video may have had another path.
                 return EncodedVideo.load(cached).at_path(path)
             except ValueError as error:
                 logging.warning("%s", error)
-
-        def windows_of(timeline):
-            clips = self._clips(timeline, begin, end, search)
-            return searched_clips.windows_of_clips(timeline, clips, self.max_steps)
-
         extractor = self.extractor  # built before the bar is shown: it logs its weights
         with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
-            encoded = extractor.encode(path, windows_of, on_progress=_advance(bar))
+            encoded = extractor.encode(path, where.windows, on_progress=_advance(bar))
         if cached is not None:
             encoded.save(cached)
         return encoded
 
-    def _clips(self, timeline, begin, end, search):
+    def _clip_search(self, begin, end, search):
         longest = searched_clips.longest_training_clip(self.about)
-        return searched_clips.searched_clips(timeline, begin, end, search=search, longest=longest)
+        return searched_clips.ClipSearch(self.max_steps, longest, begin, end, search)
 
     def ground(
         self,
@@ -249,7 +242,7 @@ class VideoGrounder:
                 f"{video.source.path}: was encoded for another model, with another "
                 f"{', '.join(changed)}; encode it with this one"
             )
-        clips = self._clips(video.source.timeline, begin, end, search)
+        clips = self._clip_search(begin, end, search).clips(video.source.timeline)
         if len(clips) > 1:
             logging.info("%s: searched in %d overlapping clips", video.source.path, len(clips))
         part = (clips[0][0], clips[-1][1])

@@ -13,12 +13,12 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from gkcmn_tf import searched_clips
 from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.files import remove_temporary_files
 from gkcmn_tf.folder_lock import LOCK_FILE, folder_lock
 from gkcmn_tf.indexing import video_index
 from gkcmn_tf.indexing.video_index import IndexedVideo, IndexModel, VideoIndex
+from gkcmn_tf.searched_clips import ClipSearch
 
 SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -273,7 +273,7 @@ def encode_job(
             )
         encoded = encode(job.path)
         timeline = encoded.source.timeline
-        clips = searched_clips.searched_clips(timeline, None, None, longest=model.longest_clip)
+        clips = ClipSearch(model.max_steps, model.longest_clip).clips(timeline)
     except (OSError, av.FFmpegError) as error:
         return Skipped(f"{job.path}: {error.strerror}")
     except ValueError as error:

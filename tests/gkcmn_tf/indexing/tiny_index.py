@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 
-from gkcmn_tf import searched_clips
 from gkcmn_tf.encoded_video import encode_windows
 from gkcmn_tf.indexing import updating
 from gkcmn_tf.indexing.video_index import IndexModel
+from gkcmn_tf.searched_clips import ClipSearch
 
 MODEL = IndexModel("tiny", "0" * 64, "float32", 4, 1.0, {"fps": None, "shape": [1, 1, 3]})
 
@@ -24,11 +24,8 @@ def mean_colours(frames, windows):
 
 
 def encode(path, model=MODEL):
-    def windows_of(timeline):
-        clips = searched_clips.searched_clips(timeline, None, None, longest=model.longest_clip)
-        return searched_clips.windows_of_clips(timeline, clips, model.max_steps)
-
-    return encode_windows(path, mean_colours, windows_of, model.features, batch_size=4)
+    search = ClipSearch(model.max_steps, model.longest_clip)
+    return encode_windows(path, mean_colours, search.windows, model.features, batch_size=4)
 
 
 def update(folder, index_dir=None, *, model=MODEL, encode=encode):
