@@ -231,7 +231,7 @@ class _Examples:
         self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
         self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
         self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
-        if config.blind == "video_only":
+        if config.blind == "video_only" or (seed is not None and config.negative_share):
             videos = [clip_records.video_id(clip) for clip in _as_bytes(self._clips)]
             self._other_sentences = blinding.OtherSentences(videos, sentences)
 
@@ -262,10 +262,21 @@ class _Examples:
         labels = self._sentence_labels(clip, chosen)
         if self.config.blind == "video_only":
             labels["tokens"] = self._tokens_of_others(clip_number, Q, key)
+        labels, index = _cleared(labels, real), tf.where(real, index, -1)
+        if self.seed is not None and self.config.negative_share:
+            drawn = tf.random.stateless_uniform([Q], key + 1) < self.config.negative_share
+            negative = drawn | ~real
+            labels, index = (
+                _cleared(labels, ~negative),
+                tf.where(negative, tf.constant(-1, tf.int64), index),
+            )
+            others = self._tokens_of_others(clip_number, Q, key)
+            labels["tokens"] = tf.where(negative[:, None], others, labels["tokens"])
+            labels["query_mask"] |= negative
         return {
-            **_cleared(labels, real),
+            **labels,
             "key": key,
-            "index": tf.where(real, index, -1),
+            "index": index,
             "begin": clip["begin"],
             "end": clip["end"],
             "features_file": tf.where(tf.reduce_any(real), clip["features_file"], ""),

@@ -71,7 +71,7 @@ def tokenizer():
 
 
 def batches(
-    folder, tokenizer, count=None, queries=1, batch_size=4, split="train", crop=0.0, **kwargs
+    folder, tokenizer, count=None, queries=1, batch_size=4, split="train", augmented=None, **kwargs
 ):
     config = DataConfig(
         records_dir=folder,
@@ -80,7 +80,7 @@ def batches(
         grid_size=S,
         feature_channels=C,
         queries_per_clip=queries,
-        temporal_crop=crop,
+        **augmented or {},
     )
     kwargs = {"training": False} | kwargs
     dataset = input_pipeline.from_config(
@@ -145,7 +145,9 @@ def test_a_temporal_crop_is_a_shorter_clip_around_the_tube(folder, videos, token
     clips = clip_records.read_clips(folder, "train")
     sentences = [(clip, sentence) for clip in clips for sentence in clip.sentences]
     cropped = 0
-    for inputs, labels in batches(folder, tokenizer, 8, crop=1.0, training=True, seed=3):
+    for inputs, labels in batches(
+        *(folder, tokenizer, 8), augmented={"temporal_crop": 1.0}, training=True, seed=3
+    ):
         for row, (index,) in enumerate(labels["index"]):
             clip, sentence = sentences[index]
             found = {name: inputs[name][row] for name in ("features", "step_mask")}
@@ -179,11 +181,42 @@ def test_a_temporal_crop_is_a_shorter_clip_around_the_tube(folder, videos, token
     assert cropped > 8
 
 
-def test_clips_are_cropped_in_training_only(folder, tokenizer):
-    for cut, uncut in zip(
-        batches(folder, tokenizer, crop=1.0), batches(folder, tokenizer), strict=True
-    ):
-        tf.nest.map_structure(np.testing.assert_array_equal, cut, uncut)
+@pytest.mark.parametrize("queries", [1, 3])
+def test_negative_sentences_are_about_other_videos_and_have_no_tube(queries, folder, tokenizer):
+    tokens_of = {}
+    for clip in clip_records.read_clips(folder, "train"):
+        texts = [sentence.text for sentence in clip.sentences]
+        tokens_of.setdefault(clip.video_id, set()).update(map(bytes, tokenizer(texts)))
+    videos = [
+        clip.video_id for clip in clip_records.read_clips(folder, "train") for _ in clip.sentences
+    ]
+    plain, mixed = (
+        batches(*(folder, tokenizer, 30, queries), augmented=augmented, training=True, seed=5)
+        for augmented in ({}, {"negative_share": 0.25})
+    )
+    places = negatives = 0
+    for (_, before), (inputs, labels) in zip(plain, mixed, strict=True):
+        assert labels["query_mask"].all()  # padding has become negatives
+        replaced = labels["index"] < 0
+        np.testing.assert_array_equal(labels["index"][~replaced], before["index"][~replaced])
+        for name in ("boxes", "box_mask", "segment"):
+            assert not labels[name][replaced].any()
+            np.testing.assert_array_equal(labels[name][~replaced], before[name][~replaced])
+        for row in range(len(replaced)):
+            (video,) = {videos[i] for i in before["index"][row] if i >= 0}
+            others = set().union(*(tokens_of[name] for name in tokens_of if name != video))
+            assert {bytes(tokens) for tokens in inputs["tokens"][row][replaced[row]]} <= others
+        real = before["query_mask"]
+        places, negatives = places + real.sum(), negatives + (replaced & real).sum()
+    # Standard deviation of the share: at most sqrt(.25 * .75 / 120) = .04.
+    assert abs(negatives / places - 0.25) < 0.16
+
+
+def test_evaluation_has_neither_crops_nor_negative_sentences(folder, tokenizer):
+    augmented = {"temporal_crop": 1.0, "negative_share": 0.5}
+    changed = batches(folder, tokenizer, augmented=augmented)
+    for one, other in zip(changed, batches(folder, tokenizer), strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
 def test_sentences_of_several_splits_have_different_indices(folder, clips, tokenizer):
