@@ -107,7 +107,7 @@ def i3d_files(run, clips):
     for kind in tflite.QUANTIZATIONS:
         path = os.path.join(FLAGS.output_dir, f"i3d-{kind}.tflite")
         examples = tflite.window_examples(seen, run.features.get("fps"))
-        write_bytes(path, tflite.i3d_file(networks.i3d(run.features), kind, examples))
+        write_bytes(path, tflite.network_file(networks.i3d(run.features), kind, examples))
         encoder = run_tflite.Encoder(path, grounder.features, FLAGS.threads)
         yield "I3D", kind, path, predict_videos(encoder, grounder, clips, videos)
 

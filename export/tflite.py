@@ -79,7 +79,7 @@ def main(argv):
             raise ValueError("--quantization=int8 --network=i3d requires --calibration_video")
         examples = window_examples(FLAGS.calibration_video, run.features.get("fps"))
         network = networks.i3d(run.features, FLAGS.i3d_weights)
-        model = i3d_file(network, FLAGS.quantization, examples)
+        model = network_file(network, FLAGS.quantization, examples)
     else:
         if FLAGS.records_dir:
             run.config.data.records_dir = FLAGS.records_dir
@@ -89,10 +89,15 @@ def main(argv):
 
 
 def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = ()) -> bytes:
-    """Converts the grounding network of a run.
+    """Converts the grounding network of a run, of any training precision; see `network_file`."""
+    return network_file(networks.grounding(run), quantization, examples)
+
+
+def network_file(network: networks.Network, quantization: str, examples: Examples = ()) -> bytes:
+    """Converts a network.
 
     Args:
-        run: trained run, of any training precision.
+        network: a network of `export.networks`; modified in place.
         quantization: one of `QUANTIZATIONS`.
         examples: calibration inputs for `int8`.
 
@@ -102,7 +107,8 @@ def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = 
     Raises:
         ValueError: an operator is not built into TensorFlow Lite.
     """
-    network = networks.grounding(run)
+    if network.name == "i3d":
+        return _convert(network, quantization, examples)
     if quantization == "int8":
         unroll_recurrences(network.model)
     return _convert(network, quantization, examples, INT8_OPERATORS)
@@ -119,23 +125,6 @@ def unroll_recurrences(model: keras.Model) -> None:
             # *forward* sequence, which are different steps. Outputs of padded steps are masked by
             # the layers that read them.
             layer.zero_output_for_mask = False
-
-
-def i3d_file(network: networks.Network, quantization: str, examples: Examples = ()) -> bytes:
-    """Converts the I3D network.
-
-    Args:
-        network: result of `networks.i3d`; modified in place.
-        quantization: one of `QUANTIZATIONS`.
-        examples: calibration inputs for `int8`.
-
-    Returns:
-        Content of the TensorFlow Lite file.
-
-    Raises:
-        ValueError: an operator is not built into TensorFlow Lite.
-    """
-    return _convert(network, quantization, examples)
 
 
 def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.ndarray]]:
@@ -155,7 +144,7 @@ def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.
     for inputs, _ in dataset.take(count):
         yield {
             "features": inputs["features"].numpy().astype(np.float32),
-            "step_mask": inputs["step_mask"].numpy(),
+            "step_mask": inputs["step_mask"].numpy().astype(np.int32),
             "tokens": inputs["tokens"].numpy()[:, 0],
         }
 
