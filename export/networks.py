@@ -1,6 +1,7 @@
 """The networks exported to TensorFlow Lite and ONNX: the grounding network and I3D."""
 
 import dataclasses
+import typing
 from collections.abc import Callable
 
 import keras
@@ -12,9 +13,11 @@ from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.i3d.loading import load_i3d
 from gkcmn_tf.searched_clips import longest_training_clip
 from gkcmn_tf.trained_model import TrainedModel
-from gkcmn_tf.training import run_folder
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import WINDOW_FRAMES
+
+if typing.TYPE_CHECKING:  # needs the packages of training, which exporting a preset does not
+    from gkcmn_tf.training.run_folder import Run
 
 NETWORKS = ("grounding", "i3d")
 
@@ -38,7 +41,7 @@ class Network:
     metadata: dict
 
 
-def grounding(run: run_folder.Run) -> Network:
+def grounding(run: "Run") -> Network:
     """Returns the grounding network of a run; see `of_grounding`."""
     return of_grounding(run.as_trained_model(), step=run.step)
 

@@ -19,6 +19,7 @@ Quantisation:
 
 import itertools
 import tempfile
+import typing
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -29,14 +30,15 @@ from absl import app, flags, logging
 from gkcmn_tf import program
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.modeling.layers.recurrence import JointBiGRU
-from gkcmn_tf.records import input_pipeline
-from gkcmn_tf.training import run_folder
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import window_batches
 
 from . import networks
 from .flat_convolutions import flatten_convolutions
 from .tflite_files import builtin_operators, node_names, operators, with_metadata
+
+if typing.TYPE_CHECKING:
+    from gkcmn_tf.training.run_folder import Run
 
 FLAGS = flags.FLAGS
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -72,6 +74,9 @@ def main(argv):
     """Converts the network, checks its operators and writes the file."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    # Imported here, as below: converting a preset does not need the packages of training.
+    from gkcmn_tf.training import run_folder  # noqa: PLC0415
+
     logging.set_verbosity(logging.INFO)
     run = run_folder.load(FLAGS.model_dir)
     if FLAGS.network == "i3d":
@@ -88,7 +93,7 @@ def main(argv):
     logging.info("%s: %.1f MB", FLAGS.output, len(model) / 1e6)
 
 
-def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = ()) -> bytes:
+def grounding_file(run: "Run", quantization: str, examples: Examples = ()) -> bytes:
     """Converts the grounding network of a run, of any training precision; see `network_file`."""
     return network_file(networks.grounding(run), quantization, examples)
 
@@ -127,7 +132,7 @@ def unroll_recurrences(model: keras.Model) -> None:
             layer.zero_output_for_mask = False
 
 
-def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.ndarray]]:
+def sentence_examples(run: "Run", count: int) -> Iterator[dict[str, np.ndarray]]:
     """Yields calibration inputs of the grounding network from the training records.
 
     The order is random but deterministic.
@@ -136,6 +141,9 @@ def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.
         run: trained run.
         count: maximum number of sentences.
     """
+    from gkcmn_tf.records import input_pipeline  # noqa: PLC0415
+    from gkcmn_tf.training import run_folder  # noqa: PLC0415
+
     run_folder.check_features(run)
     data = run.config.data
     dataset = input_pipeline.from_config(

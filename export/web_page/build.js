@@ -1,6 +1,7 @@
 // @ts-check
 /** Builds the page: bundles the scripts and copies the runtime of LiteRT.js into dist. */
 
+import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import zlib from "node:zlib";
@@ -13,6 +14,9 @@ const RUNTIME = path.join(HERE, "node_modules/@litertjs/core/wasm");
 const RUNTIMES = ["litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal"];
 const STATIC = ["index.html", "style.css", "favicon.svg"];
 const BUNDLED = ["@litertjs/core", "@litertjs/wasm-utils", "mediabunny"];
+
+// What the built files depend on; a test compares the sum.
+const SOURCES = [...STATIC, "build.js", "package-lock.json", ...fs.readdirSync(at("src")).sort().map((name) => `src/${name}`)];
 
 /** @param {string} name */
 function at(name) {
@@ -49,6 +53,10 @@ for (const name of RUNTIMES) {
 }
 
 fs.writeFileSync(path.join(DIST, "licences.txt"), licences());
+
+const sum = crypto.createHash("sha256");
+for (const name of SOURCES) sum.update(`${name}\0`).update(fs.readFileSync(at(name)));
+fs.writeFileSync(path.join(DIST, "sources.sha256"), `${sum.digest("hex")}\n`);
 
 let total = 0;
 for (const entry of fs.readdirSync(DIST, { recursive: true, withFileTypes: true })) {

@@ -54,9 +54,10 @@ export class Engine {
     // The runtime starts as many threads as the machine has.
     Object.defineProperty(navigator, "hardwareConcurrency", { value: threads });
     // Emscripten's options; its threads are workers that run the script again.
-    Object.assign(self, { Module: { wasmBinary: wasm, mainScriptUrlOrBlob: script.href } });
+    const options = { wasmBinary: wasm, mainScriptUrlOrBlob: script.href, printErr };
+    Object.assign(self, { Module: options });
     if (!gpu) Object.defineProperty(navigator, "gpu", { value: NO_GPU });
-    await loadLiteRt(script.href, { threads: shared });
+    await loadLiteRt(runtime.href, { threads: shared });
     const cpu = /** @type {const} */ ({
       accelerator: "wasm",
       cpuOptions: { numThreads: threads },
@@ -104,6 +105,14 @@ export class Engine {
       tokens: new Tensor(tokens, [1, tokens.length]),
     });
   }
+}
+
+/**
+ * Prints errors of the runtime, which logs everything else too.
+ * @param {string} line
+ */
+function printErr(line) {
+  if (!/^(INFO|WARNING)/.test(line)) console.error(line);
 }
 
 const NO_GPU = { requestAdapter: async () => null };

@@ -141,8 +141,6 @@ async function openVideo(file, name) {
   client.cancel();
   results = [];
   showResults();
-  // The actions of the worker wait for their turn.
-  await running;
   if (loaded) busy("Reading the video");
   const facts = await client.call("open", { file });
   video = { name, facts };
@@ -190,9 +188,6 @@ function part() {
   const search = byId("search", HTMLSelectElement).value;
   return { begin: number("begin"), end: number("end"), search };
 }
-
-/** The search that is running, so that only one runs. @type {Promise<void>} */
-let running = Promise.resolve();
 
 /** @param {boolean} [agreed] whether the user accepts a long search */
 async function ground(agreed = false) {
@@ -265,9 +260,7 @@ function offerShorter(windows) {
  * @param {() => Promise<void>} action
  */
 function start(action) {
-  const next = action().catch(fail);
-  running = next;
-  return next;
+  return action().catch(fail);
 }
 
 /** @param {number} row */
@@ -303,7 +296,7 @@ function select(row, rank = 0) {
   ranks[row] = rank;
   const result = results[row];
   const tube = result && shownTube(result, row);
-  if (tube) player.show(tube.begin);
+  if (tube) player.show(Math.floor((tube.begin + tube.end) / 2));
   showResults();
 }
 

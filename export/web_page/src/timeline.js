@@ -8,6 +8,7 @@ export const WINDOW_FRAMES = 8;
 export const WINDOW_STRIDE = 4;
 const WINDOW_LEAD = (WINDOW_FRAMES - WINDOW_STRIDE) / 2;
 const ROUNDING = 1 / 1000; // seconds
+const TINY = 1e-6; // of a sample: times are rounded, and not the fractions of the file
 const MUCH_LONGER = 2; // times the longest training clip: from here on, `auto` slides
 const OVERLAP = 0.5; // of two neighbouring clips
 
@@ -129,12 +130,14 @@ export class Timeline {
 function sourceFrames(times, fps) {
   const start = times[0] ?? 0;
   const last = /** @type {number} */ (times[times.length - 1]) - start;
-  const count = Math.floor((last + ROUNDING) * fps) + 1;
+  const count = Math.floor((last + ROUNDING) * fps + TINY) + 1;
   const shown = [];
+  const firstSample = (/** @type {number} */ frame) => {
+    const time = /** @type {number} */ (times[frame]) - start;
+    return Math.max(Math.ceil((time - ROUNDING) * fps - TINY), 0);
+  };
   for (let sample = 0, frame = 0; sample < count; sample++) {
-    const first = (/** @type {number} */ number) =>
-      Math.max(Math.ceil((/** @type {number} */ (times[number]) - start - ROUNDING) * fps), 0);
-    while (frame + 1 < times.length && first(frame + 1) <= sample) frame++;
+    while (frame + 1 < times.length && firstSample(frame + 1) <= sample) frame++;
     shown.push(frame);
   }
   return shown;
