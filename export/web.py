@@ -23,6 +23,7 @@ import json
 import os
 import pathlib
 import sys
+import typing
 import unicodedata
 import webbrowser
 from collections.abc import Iterable
@@ -93,10 +94,7 @@ def main(argv):
     if FLAGS.model_dir and FLAGS.preset:
         raise app.UsageError("--model_dir and --preset: use one of them")
     source = preset.find(FLAGS.model_dir or FLAGS.preset or DEFAULT_PRESET)
-    if FLAGS.output_dir:
-        folder = FLAGS.output_dir
-    else:
-        folder = cache_folder(source, FLAGS.samples, FLAGS.i3d_weights)
+    folder = FLAGS.output_dir or cache_folder(source, FLAGS.samples, FLAGS.i3d_weights)
     if FLAGS.output_dir or not os.path.exists(os.path.join(folder, "index.html")):
         export(source, folder, samples_file=FLAGS.samples, i3d_weights=FLAGS.i3d_weights)
     if FLAGS.output_dir and not FLAGS.serve:
@@ -139,9 +137,7 @@ def export(
     shapes = networks.of_grounding(trained, details=True)
     files = {
         "grounding": tflite.network_file(shapes, GROUNDING_QUANTIZATION),
-        "i3d": tflite.network_file(
-            networks.i3d(trained.features, i3d_weights), I3D_QUANTIZATION
-        ),
+        "i3d": tflite.network_file(networks.i3d(trained.features, i3d_weights), I3D_QUANTIZATION),
     }
     for name, content in files.items():
         write_bytes(os.path.join(folder, "model", f"{name}.tflite"), content)
@@ -282,7 +278,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves static files with the headers of an isolated page."""
 
     # Not those of the system, which may be wrong.
-    extensions_map = {
+    extensions_map: typing.ClassVar = {
         "": "application/octet-stream",
         ".css": "text/css; charset=utf-8",
         ".gz": "application/gzip",

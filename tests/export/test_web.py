@@ -97,12 +97,16 @@ def test_a_page_is_replaced_but_other_files_are_not(source, page, tmp_path, monk
         web.export(source, str(tmp_path / "page"), samples_file=write_samples(tmp_path))
     assert json.loads((tmp_path / "page" / "model" / "model.json").read_text())["samples"] == []
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="has other files than a page; choose another --output_dir"):
+    with pytest.raises(
+        ValueError, match="has other files than a page; choose another --output_dir"
+    ):
         web.export(source, str(tmp_path))
 
 
 def test_samples_of_the_package_are_used_if_the_model_knows_their_words():
-    words = {word for each in gkcmn_tf.samples() for text in each.sentences for word in text.split()}
+    words = {
+        word for each in gkcmn_tf.samples() for text in each.sentences for word in text.split()
+    }
     known = Tokenizer(sorted({word.strip("?.") for word in words}), 9)
     assert [video for video, _ in web.read_samples(None, known)] == [
         each.video for each in gkcmn_tf.samples()

@@ -21,7 +21,7 @@ from tests.export.web_browser import launched_browser, plain_server, serving
 SAMPLES = gkcmn_tf.samples()
 VIDEO = pathlib.Path(SAMPLES[0].video)
 PART = {"begin": None, "end": None, "search": "auto"}
-MINUTES = 600_000  # milliseconds; the machine may be busy
+MINUTES = 180_000  # milliseconds; the machine may be busy
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,8 @@ def find(page, *sentences):
     page.click("#find")
     page.wait_for_selector("#cancel:visible, .notice.bad, .results li", state="attached")
     page.wait_for_function(
-        "document.querySelector('#cancel').hidden && !document.querySelector('#find').disabled"
+        "() => document.querySelector('#cancel').hidden"
+        " && !document.querySelector('#find').disabled"
     )
     return page.locator(".results li").all_inner_texts()
 
@@ -133,6 +134,7 @@ def check_tubes(page, runner, sample):
     expected = encoded(encoder, grounder, sample.video)
     clips = grounder.clips(expected.source.timeline, None, None, "auto")
     open_file(page, sample.video)
+    set_threshold(page, 0)
     find(page, *sample.sentences)
     lines = download(page, "JSON").decode().splitlines()
     values = []
@@ -144,16 +146,19 @@ def check_tubes(page, runner, sample):
     assert np.mean(values, axis=0).min() >= 0.97, values
 
 
-@pytest.fixture
-def no_threshold(page):
+def set_threshold(page, value):
     page.evaluate(
-        "const slider = document.querySelector('#threshold'); slider.value = 0;"
-        "slider.dispatchEvent(new Event('input'))"
+        """(value) => {
+          const slider = document.querySelector("#threshold");
+          slider.value = value;
+          slider.dispatchEvent(new Event("input"));
+        }""",
+        value,
     )
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_the_tubes_are_those_of_the_runner(page, no_threshold, runner, number):
+def test_the_tubes_are_those_of_the_runner(page, runner, number):
     assert page.evaluate("crossOriginIsolated")
     check_tubes(page, runner, SAMPLES[number])
 
@@ -162,7 +167,6 @@ def test_without_isolation_one_thread_gives_the_same_tubes(browser, plain, runne
     page = opened(browser, f"{plain}?demo=off&isolation=off")
     assert not page.evaluate("crossOriginIsolated")
     assert "one thread" in page.text_content("#engine")
-    page.evaluate("document.querySelector('#threshold').value = 0")
     check_tubes(page, runner, SAMPLES[1])
     page.close()
 
@@ -170,7 +174,7 @@ def test_without_isolation_one_thread_gives_the_same_tubes(browser, plain, runne
 def test_a_service_worker_isolates_the_page_on_any_host(browser, plain):
     page = browser.new_page()
     page.goto(f"{plain}?demo=off")
-    page.wait_for_function("crossOriginIsolated")
+    page.wait_for_function("() => crossOriginIsolated")
     page.close()
 
 
@@ -185,7 +189,9 @@ def write_coloured(path, size, matrix=None):
             stream.codec_context.colorspace = matrix
         small = rng.integers(0, 256, (6, 7, 3), np.uint8)
         for number in range(6):
-            picture = np.kron(np.roll(small, number, 1), np.ones((height // 6 + 1, width // 7 + 1, 1)))
+            picture = np.kron(
+                np.roll(small, number, 1), np.ones((height // 6 + 1, width // 7 + 1, 1))
+            )
             picture = picture[:height, :width].astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p")))
@@ -225,7 +231,7 @@ def check_frames(page, path, numbers):
 
 
 def test_features_are_those_of_the_runner(page, runner):
-    grounder, encoder = runner
+    _, encoder = runner
     open_file(page, VIDEO)
     found = page.evaluate(
         "async () => (await gkcmn.call('features', { windows: [0, 6] })).map((f) => [...f])"
@@ -272,6 +278,7 @@ def iter_source(path):
 
 def test_the_drawn_video_has_the_frames_of_the_file_and_the_box(page, tmp_path):
     open_file(page, VIDEO)
+    set_threshold(page, 0)
     find(page, "a small purple cross is moving right.")
     answer = json.loads(download(page, "JSON"))
     path = tmp_path / "drawn"
@@ -279,61 +286,59 @@ def test_the_drawn_video_has_the_frames_of_the_file_and_the_box(page, tmp_path):
     drawn, plain = (list(reading.decode_frames(str(each), size=None)) for each in (path, VIDEO))
     assert len(drawn) == len(plain)
     frame = (answer["begin"] + answer["end"]) // 2
-    x1, y1, x2, y2 = (round(value) for value in answer["boxes"][str(frame)])
+    x1, y1, x2, _ = (round(value) for value in answer["boxes"][str(frame)])
     orange = np.array([230, 159, 0])
-    top = drawn[frame][y1, (x1 + x2) // 2].astype(int)
-    assert np.abs(top - orange).max() < 60
-    changed = np.abs(drawn[0].astype(int) - plain[0]).mean(axis=-1) > 60
-    outside = answer["begin"] > 0
-    assert not outside or changed.mean() < 0.001
+    near = drawn[frame][max(y1 - 3, 0) : y1 + 4, (x1 + x2) // 2].astype(int)
+    # Colours have half the resolution of the picture.
+    assert np.abs(near - orange).max(axis=-1).min() < 100
+    changed = [
+        (np.abs(one.astype(int) - other).mean(axis=-1) > 60).mean()
+        for one, other in zip(drawn, plain, strict=True)
+    ]
+    assert changed[frame] > 0.01
+    assert max(changed[answer["end"] + 1 :]) < 0.001
 
 
 def test_a_sentence_below_the_threshold_is_not_there(page):
     open_file(page, VIDEO)
     find(page, "a small purple cross is moving right.")
-    page.evaluate(
-        "const slider = document.querySelector('#threshold'); slider.value = 1;"
-        "slider.dispatchEvent(new Event('input'))"
-    )
+    set_threshold(page, 1)
     assert "Not there: the best score is 0." in page.inner_text(".results li")
     answer = json.loads(download(page, "JSON"))
     assert answer["absent"] is True and 0 < answer["score"] < 1
     assert download(page, "WebVTT").decode().startswith("WEBVTT\n\nNOTE absent, score 0.")
-    page.evaluate(
-        "const slider = document.querySelector('#threshold'); slider.value = 0;"
-        "slider.dispatchEvent(new Event('input'))"
-    )
+    set_threshold(page, 0)
 
 
-def broken(path, kind):
-    content = VIDEO.read_bytes()
-    if kind == "cut":
-        content = content[: len(content) // 2]
-    if kind == "text":
-        content = b"this is not a video\n" * 100
-    if kind == "empty":
-        content = b""
-    if kind == "noise in the middle":
-        middle = content.index(b"mdat") + 8
-        content = content[:middle] + bytes(len(content) - middle - 9000) + content[-9000:]
+@pytest.mark.parametrize("content", [b"this is not a video\n" * 100, b""])
+def test_a_file_that_is_no_video_is_refused_and_the_page_goes_on(page, tmp_path, content):
+    path = tmp_path / "broken.mp4"
     path.write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize("kind", ["cut", "text", "empty"])
-def test_a_broken_file_is_explained_and_the_page_goes_on(page, tmp_path, kind):
-    open_file(page, broken(tmp_path / "broken.mp4", kind))
-    message = page.inner_text(".notice.bad")
-    assert re.match("This (file|video) ", message)
+    open_file(page, path)
+    assert "not a video that this page can read" in page.inner_text(".notice.bad")
     open_file(page, VIDEO)
     assert page.locator(".notice.bad").count() == 0
 
 
+def test_a_file_that_is_cut_off_is_used_as_far_as_it_goes(page, tmp_path):
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(VIDEO.read_bytes()[:30_000])
+    open_file(page, path)
+    timeline = reading.read_timeline(str(path))
+    missing = 48 - timeline.frame_count
+    assert 0 < missing < 48
+    assert f"its last {missing} frames are missing" in page.inner_text(".notice")
+    assert page.get_attribute("#seek", "max") == str(timeline.frame_count - 1)
+
+
 def test_damaged_frames_are_explained(page, tmp_path):
-    open_file(page, broken(tmp_path / "broken.mp4", "noise in the middle"))
-    if page.locator(".notice.bad").count() == 0:
-        find(page, "the cross")
-    assert page.locator(".notice.bad").count() == 1 or page.locator(".results li").count() == 1
+    content = VIDEO.read_bytes()
+    middle = content.index(b"mdat") + 8
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content[:middle] + bytes(len(content) - middle))
+    open_file(page, path)
+    assert find(page, "the cross") == []
+    assert re.search("damaged|decode", page.inner_text(".notice.bad"))
 
 
 def test_sentences_without_words_are_refused(page):
@@ -374,7 +379,7 @@ def test_a_search_can_be_canceled(page):
     page.fill("#sentences", "the cross")
     page.click("#find")
     page.click("#cancel")
-    page.wait_for_function("document.querySelector('#status').textContent === 'Canceled.'")
+    page.wait_for_function("() => document.querySelector('#status').textContent === 'Canceled.'")
     assert page.locator(".results li").count() == 0
 
 
@@ -387,10 +392,10 @@ def test_the_keyboard_plays_and_steps(page):
     assert "frame 1" in page.inner_text("#time")
     assert page.get_attribute("#seek", "aria-valuetext") == "Frame 1, 0.04 s"
     page.keyboard.press("Space")
-    page.wait_for_function("!document.querySelector('video').paused")
+    page.wait_for_function("() => !document.querySelector('video').paused")
     assert page.get_attribute("#play", "aria-label") == "Pause"
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('video').paused")
+    page.wait_for_function("() => document.querySelector('video').paused")
 
 
 def test_no_request_leaves_the_host(browser, isolated):

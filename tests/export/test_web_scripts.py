@@ -49,9 +49,7 @@ def scripts():
         page = browser.new_page()
         page.goto(f"{address}a/folder/favicon.svg")
         names = ("timeline", "text", "tubes", "formats", "features", "resize")
-        imports = "".join(
-            f"M.{name} = await import('/a/folder/src/{name}.js');" for name in names
-        )
+        imports = "".join(f"M.{name} = await import('/a/folder/src/{name}.js');" for name in names)
 
         def run(body, argument):
             return page.evaluate(f"async (x) => {{ const M = {{}}; {imports} {body} }}", argument)
@@ -255,9 +253,7 @@ def make_answers():
         boxes[0] = [0, 1, 100, 200.5]
         score = rng.uniform(1e-6, 1)
         answers.append(
-            tubes.Tube(
-                begin, begin + 5, boxes, score, sentence=sentence, video=video, clip=(0, 60)
-            )
+            tubes.Tube(begin, begin + 5, boxes, score, sentence=sentence, video=video, clip=(0, 60))
         )
     return [*answers, tube_formats.Absent("not, there", 3e-5, video)]
 

@@ -44,7 +44,7 @@ const threshold = byId("threshold", HTMLInputElement);
 let client;
 /** @type {any} facts about the model */
 let model;
-/** @type {{name: string, facts: import("./player.js").Facts & {isHdr: boolean}} | null} */
+/** @type {{name: string, facts: import("./player.js").Facts & {isHdr: boolean, missing: number}} | null} */
 let video = null;
 /** @type {Result[]} */
 let results = [];
@@ -147,6 +147,9 @@ async function openVideo(file, name) {
   player.open(file, facts);
   const { width, height, times, endTime } = facts;
   if (loaded) idle(`${name}: ${width} × ${height}, ${times.length} frames, ${seconds(endTime)}`);
+  if (facts.missing > 0) {
+    notice(`The file is cut off: its last ${facts.missing} frames are missing.`);
+  }
   if (facts.isHdr) notice("This video is HDR; the model sees it pale and dark.");
 }
 

@@ -94,6 +94,8 @@ export class Player {
     this.#facts = facts;
     this.#timeline = new Timeline(facts.times, facts.endTime, null);
     this.#video.src = this.#url;
+    const stage = byId("stage", HTMLDivElement);
+    stage.style.setProperty("--ratio", String(facts.width / facts.height));
     this.#overlay.width = facts.width;
     this.#overlay.height = facts.height;
     this.#seek.max = String(facts.times.length - 1);
@@ -196,8 +198,8 @@ export class Player {
     for (const { tube, color, selected } of this.#shown) {
       const box = tube.boxes[this.#frame - tube.begin];
       if (!box) continue;
-      context.globalAlpha = selected ? 1 : 0.75;
-      drawBox(context, box, color, (selected ? 4 : 2) * scale);
+      context.globalAlpha = selected ? 1 : 0.85;
+      drawBox(context, box, color, (selected ? 4 : 2.5) * scale);
     }
     context.globalAlpha = 1;
   }

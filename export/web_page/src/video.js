@@ -35,6 +35,7 @@ export class Video {
    * @param {{matrix?: string | null, fullRange?: boolean | null}} facts.colors
    * @param {{width: number, height: number}} facts.size of the upright frame
    * @param {boolean} facts.isHdr
+   * @param {number} facts.missing number of frames that the file announces but does not contain
    */
   constructor(input, track, facts) {
     this.input = input;
@@ -43,6 +44,7 @@ export class Video {
     this.start = facts.start;
     this.size = facts.size;
     this.isHdr = facts.isHdr;
+    this.missing = facts.missing;
     this.resizer = new Resizer(FRAME_SIZE, facts.colors);
   }
 
@@ -93,7 +95,7 @@ export class Video {
     );
     // Frames before the start are removed by an edit list.
     const start = Math.max(Math.min(...starts), 0);
-    const { stamps, end } = await frameStamps(track);
+    const { stamps, end, missing } = await frameStamps(track);
     const shown = stamps.filter((stamp) => stamp >= 0).map((stamp) => stamp - start);
     if (shown.length === 0) throw new VideoError("This video contains no frames.");
     const rotation = await track.getRotation();
@@ -104,6 +106,7 @@ export class Video {
       colors: await track.getColorSpace(),
       size: upright,
       isHdr: await track.hasHighDynamicRange(),
+      missing,
     });
   }
 
@@ -165,14 +168,37 @@ export class Video {
  */
 async function frameStamps(track) {
   const sink = new EncodedPacketSink(track);
-  const stamps = [];
-  let end = 0;
+  /** @type {{stamp: number, end: number}[]} */
+  const found = [];
   for await (const packet of sink.packets(undefined, undefined, { metadataOnly: true })) {
-    stamps.push(packet.timestamp);
-    end = Math.max(end, packet.timestamp + packet.duration);
+    found.push({ stamp: packet.timestamp, end: packet.timestamp + packet.duration });
   }
-  stamps.sort((a, b) => a - b);
-  return { stamps, end };
+  found.sort((a, b) => a.stamp - b.stamp);
+  // A file that is cut off announces more frames than it contains.
+  let count = found.length;
+  for (let low = 0; low < count && !(await isReadable(sink, found[count - 1]?.stamp)); ) {
+    const middle = (low + count - 1) >> 1;
+    if (await isReadable(sink, found[middle]?.stamp)) low = middle + 1;
+    else count = middle;
+  }
+  const kept = found.slice(0, count);
+  return {
+    stamps: kept.map(({ stamp }) => stamp),
+    end: kept.reduce((last, { end }) => Math.max(last, end), 0),
+    missing: found.length - count,
+  };
+}
+
+/**
+ * @param {EncodedPacketSink} sink
+ * @param {number} stamp
+ */
+async function isReadable(sink, stamp = 0) {
+  try {
+    return (await sink.getPacket(stamp)) !== null;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -138,11 +138,10 @@ const actions = {
    * @param {{file: Blob}} options
    */
   async open({ file }) {
-    opened = null;
     const video = await Video.open(file, model.features.fps);
     opened = new Opened(file, video);
-    const { timeline, size, start, isHdr } = video;
-    return { times: timeline.times, endTime: timeline.endTime, start, isHdr, ...size };
+    const { timeline, size, start, isHdr, missing } = video;
+    return { times: timeline.times, endTime: timeline.endTime, start, isHdr, missing, ...size };
   },
 
   /**
