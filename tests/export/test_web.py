@@ -206,3 +206,17 @@ def test_the_built_files_name_no_other_host():
 def test_the_built_files_are_small_enough_for_the_repository():
     size = sum(path.stat().st_size for path in web.ASSETS.rglob("*") if path.is_file())
     assert size < 15_000_000
+
+
+def test_the_licences_of_the_bundled_packages_are_listed():
+    lock = json.loads((WEB_PAGE / "package-lock.json").read_text())["packages"]
+    bundled = [path for path, each in lock.items() if path and not each.get("dev")]
+    table = (WEB_PAGE.parents[1] / "docs" / "web.md").read_text()
+    texts = (WEB_PAGE / "dist" / "licences.txt").read_text()
+    assert len(bundled) >= 3
+    for path in bundled:
+        name, version = path.removeprefix("node_modules/"), lock[path]["version"]
+        if name.startswith("@types/"):
+            continue
+        assert f"| {name} | {version} | {lock[path]['license']} |" in table
+        assert f"{name} {version}\nLicence: {lock[path]['license']}\n" in texts

@@ -1,6 +1,8 @@
 """The exported page of the packaged model in a headless browser."""
 
 import base64
+import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +22,7 @@ from tests.export.web_browser import launched_browser, plain_server, serving
 
 SAMPLES = gkcmn_tf.samples()
 VIDEO = pathlib.Path(SAMPLES[0].video)
+FOUND = ("a small purple cross is moving right.", "the flurble, a “dog” turns")
 PART = {"begin": None, "end": None, "search": "auto"}
 MINUTES = 180_000  # milliseconds; the machine may be busy
 
@@ -67,8 +70,18 @@ def page(browser, isolated):
     return opened(browser, f"{isolated}?demo=off")
 
 
-def opened(browser, address, **options):
-    page = browser.new_page(**options)
+@pytest.fixture(scope="module")
+def searched(browser, isolated):
+    """Another one, in which two sentences are found in `VIDEO`."""
+    page = opened(browser, f"{isolated}?demo=off")
+    open_file(page, VIDEO)
+    set_threshold(page, 0)
+    find(page, *FOUND)
+    return page
+
+
+def opened(browser, address):
+    page = browser.new_page()
     page.set_default_timeout(MINUTES)
     page.goto(address)
     page.evaluate("gkcmn.ready")
@@ -243,13 +256,11 @@ def test_features_are_those_of_the_runner(page, runner):
     assert np.sqrt(np.mean(difference**2)) < 0.1 * expected.std()
 
 
-def test_the_files_are_those_of_the_programs(page):
-    open_file(page, VIDEO)
-    sentences = ["a small purple cross is moving right.", "the flurble, a “dog” turns"]
-    shown = find(page, *sentences)
+def test_the_files_are_those_of_the_programs(searched):
+    shown = searched.locator(".results li").all_inner_texts()
     assert "Words that the model was not trained on: “flurble”, “dog”" in shown[1]
-    lines = download(page, "JSON").decode()
-    source = next(iter_source(VIDEO))
+    lines = download(searched, "JSON").decode()
+    source = source_of(VIDEO)
     answers = []
     for line in lines.splitlines():
         answer = json.loads(line)
@@ -264,50 +275,49 @@ def test_the_files_are_those_of_the_programs(page):
         known = {"sentence": answer["query"], "video": source, "clip": clip}
         answers.append(tubes.Tube(tube.begin, tube.end, tube.boxes, tube.score, **known))
     assert lines == tube_formats.format_answers(answers, "json")
-    assert download(page, "CSV").decode() == tube_formats.format_answers(answers, "csv")
-    assert download(page, "WebVTT").decode() == tube_formats.format_answers(answers, "webvtt")
+    assert download(searched, "CSV").decode() == tube_formats.format_answers(answers, "csv")
+    assert download(searched, "WebVTT").decode() == tube_formats.format_answers(answers, "webvtt")
 
 
-def iter_source(path):
+def source_of(path):
     stream = reading.decode_frames(str(path))
     stream.read_timeline()
-    yield reading.frame_rates.SourceVideo(
-        path.name, stream.info.width, stream.info.height, stream.info.fps, stream.timeline
-    )
+    return dataclasses.replace(stream.source, path=path.name)
 
 
-def test_the_drawn_video_has_the_frames_of_the_file_and_the_box(page, tmp_path):
-    open_file(page, VIDEO)
-    set_threshold(page, 0)
-    find(page, "a small purple cross is moving right.")
-    answer = json.loads(download(page, "JSON"))
+def test_the_drawn_video_has_the_frames_of_the_file_and_the_boxes(searched, tmp_path):
+    answers = [*map(json.loads, download(searched, "JSON").splitlines())]
     path = tmp_path / "drawn"
-    path.write_bytes(download(page, "Video with boxes"))
+    path.write_bytes(download(searched, "Video with boxes"))
     drawn, plain = (list(reading.decode_frames(str(each), size=None)) for each in (path, VIDEO))
-    assert len(drawn) == len(plain)
-    frame = (answer["begin"] + answer["end"]) // 2
-    x1, y1, x2, _ = (round(value) for value in answer["boxes"][str(frame)])
-    orange = np.array([230, 159, 0])
-    near = drawn[frame][max(y1 - 3, 0) : y1 + 4, (x1 + x2) // 2].astype(int)
-    # Colours have half the resolution of the picture.
-    assert np.abs(near - orange).max(axis=-1).min() < 100
     changed = [
         (np.abs(one.astype(int) - other).mean(axis=-1) > 60).mean()
         for one, other in zip(drawn, plain, strict=True)
     ]
-    assert changed[frame] > 0.01
-    assert max(changed[answer["end"] + 1 :]) < 0.001
+    boxed = {frame for answer in answers for frame in range(answer["begin"], answer["end"])}
+    for frame, share in enumerate(changed):
+        near = {frame - 1, frame + 1} & boxed  # encoding blurs borders in time
+        assert share > 0.002 if frame in boxed else near or share < 0.002, frame
 
 
-def test_a_sentence_below_the_threshold_is_not_there(page):
-    open_file(page, VIDEO)
-    find(page, "a small purple cross is moving right.")
-    set_threshold(page, 1)
-    assert "Not there: the best score is 0." in page.inner_text(".results li")
-    answer = json.loads(download(page, "JSON"))
+def test_a_sentence_below_the_threshold_is_not_there(searched):
+    set_threshold(searched, 1)
+    assert "Not there: the best score is 0." in searched.inner_text(".results li >> nth=0")
+    answer = json.loads(download(searched, "JSON").splitlines()[0])
     assert answer["absent"] is True and 0 < answer["score"] < 1
-    assert download(page, "WebVTT").decode().startswith("WEBVTT\n\nNOTE absent, score 0.")
-    set_threshold(page, 0)
+    assert download(searched, "WebVTT").decode().startswith("WEBVTT\n\nNOTE absent, score 0.")
+    set_threshold(searched, 0)
+
+
+def test_the_page_is_accessible(searched):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    searched.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    for width, scheme in itertools.product([1280, 400], ["light", "dark"]):
+        searched.set_viewport_size({"width": width, "height": 900})
+        searched.emulate_media(color_scheme=scheme)
+        results = axe.Axe().run(searched)
+        assert results.violations_count == 0, results.generate_report()
+        assert searched.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("content", [b"this is not a video\n" * 100, b""])
@@ -324,11 +334,10 @@ def test_a_file_that_is_cut_off_is_used_as_far_as_it_goes(page, tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(VIDEO.read_bytes()[:30_000])
     open_file(page, path)
-    timeline = reading.read_timeline(str(path))
-    missing = 48 - timeline.frame_count
-    assert 0 < missing < 48
-    assert f"its last {missing} frames are missing" in page.inner_text(".notice")
-    assert page.get_attribute("#seek", "max") == str(timeline.frame_count - 1)
+    missing = int(re.search(r"its last (\d+) frames are missing", page.inner_text(".notice"))[1])
+    assert page.get_attribute("#seek", "max") == str(48 - missing - 1)
+    # The last frame may be there in part.
+    assert 0 <= 48 - missing - reading.read_timeline(str(path)).frame_count <= 1
 
 
 def test_damaged_frames_are_explained(page, tmp_path):
@@ -410,20 +419,6 @@ def test_no_request_leaves_the_host(browser, isolated):
     with page.expect_console_message(lambda message: "Content Security Policy" in message.text):
         assert page.evaluate(refused)
     context.close()
-
-
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_accessible(page, width, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    open_file(page, VIDEO)
-    find(page, "a small purple cross is moving right.", "the flurble turns")
-    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    results = axe.Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_browser_without_webcodecs_is_told_so(browser, isolated):

@@ -70,10 +70,10 @@ function current() {
 /**
  * @param {Opened} of
  * @param {number[]} windows
+ * @param {AbortSignal} signal
  * @param {(done: number, total: number) => void} onProgress
  */
-async function encode(of, windows, onProgress) {
-  const { signal } = canceling;
+async function encode(of, windows, signal, onProgress) {
   const networks = await engine;
   const { timeline } = of.video;
   const missing = windows.filter((window) => !of.windows.has(window));
@@ -161,9 +161,11 @@ const actions = {
    */
   async ground({ sentences, part }, report) {
     const of = current();
-    const { timeline, size } = of.video;
+    const { signal } = canceling;
+    const { timeline } = of.video;
     const { clips, windows } = plan(part);
-    await encode(of, windows, (done, total) => report({ done, total }));
+    const texts = sentences.map(readSentence);
+    await encode(of, windows, signal, (done, total) => report({ done, total }));
     const channels = /** @type {number} */ (model.features.shape[2]);
     const stored = asStored(
       windows.map((window) => /** @type {Float32Array} */ (of.windows.get(window))),
@@ -173,9 +175,10 @@ const actions = {
     const byWindow = new Map(windows.map((window, row) => [window, stored[row]]));
     const inputs = clips.map((clip) => clipInputs(timeline.toSamples(clip), byWindow));
     const results = [];
-    for (const [row, sentence] of sentences.entries()) {
+    for (const [row, text] of texts.entries()) {
       report({ sentence: row, sentences: sentences.length });
-      results.push(await groundSentence(sentence, clips, inputs, timeline, size));
+      const found = await groundSentence(text.tokens, clips, inputs, of.video, signal);
+      results.push({ ...text, words: text.words.length, ...found });
     }
     const [first] = /** @type {[Range]} */ (clips);
     const [begin, end] = timeline.seconds(first);
@@ -228,7 +231,7 @@ const actions = {
    */
   async features({ windows }) {
     const of = current();
-    await encode(of, windows, () => {});
+    await encode(of, windows, canceling.signal, () => {});
     return windows.map((window) => of.windows.get(window));
   },
 };
@@ -248,18 +251,23 @@ function clipInputs(samples, byWindow) {
   return { features, stepMask };
 }
 
+/** @param {string} sentence */
+function readSentence(sentence) {
+  const read = tokenizer.tokenize(sentence);
+  if (read.words.length === 0) {
+    throw new RangeError(`“${sentence}” contains no word; describe an object and what it does.`);
+  }
+  return { sentence, ...read };
+}
+
 /**
- * @param {string} sentence
+ * @param {Int32Array} tokens
  * @param {Range[]} clips
  * @param {{features: Float32Array, stepMask: Int32Array}[]} inputs
- * @param {import("./timeline.js").Timeline} timeline
- * @param {{width: number, height: number}} size
+ * @param {Video} video
+ * @param {AbortSignal} signal
  */
-async function groundSentence(sentence, clips, inputs, timeline, size) {
-  const { words, unknown, tokens } = tokenizer.tokenize(sentence);
-  if (words.length === 0) {
-    throw new Error(`“${sentence}” contains no word; describe an object and what it does.`);
-  }
+async function groundSentence(tokens, clips, inputs, video, signal) {
   const networks = await engine;
   const shape = [model.max_steps, ...model.features.shape];
   const outputs = [];
@@ -274,12 +282,12 @@ async function groundSentence(sentence, clips, inputs, timeline, size) {
     if (heat) heatmaps.push({ clip, heat });
     if (row % 8 === 7) {
       await pause();
-      canceling.signal.throwIfAborted();
+      signal.throwIfAborted();
     }
   }
-  const best = bestTubes(outputs, timeline, size, { maxSteps: model.max_steps, count: TUBES });
+  const best = bestTubes(outputs, video.timeline, video.size, { maxSteps: model.max_steps, count: TUBES });
   const heat = heatmaps.find(({ clip }) => clip === best.tubes[0]?.clip)?.heat ?? null;
-  return { sentence, unknown, words: words.length, heat, ...best };
+  return { heat, ...best };
 }
 
 /** @param {MessageEvent<{id: number, action: string, options: unknown}>} event */
