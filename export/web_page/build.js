@@ -11,12 +11,24 @@ import * as esbuild from "esbuild";
 const HERE = import.meta.dirname;
 const DIST = path.join(HERE, "dist");
 const RUNTIME = path.join(HERE, "node_modules/@litertjs/core/wasm");
-const RUNTIMES = ["litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal"];
+const RUNTIMES = [
+  "litert_wasm_internal",
+  "litert_wasm_threaded_internal",
+  "litert_wasm_compat_internal",
+];
 const STATIC = ["index.html", "style.css", "favicon.svg"];
 const BUNDLED = ["@litertjs/core", "@litertjs/wasm-utils", "mediabunny"];
 
 // What the built files depend on; a test compares the sum.
-const SOURCES = [...STATIC, "build.js", "package-lock.json", ...fs.readdirSync(at("src")).sort().map((name) => `src/${name}`)];
+const SOURCES = [
+  ...STATIC,
+  "build.js",
+  "package-lock.json",
+  ...fs
+    .readdirSync(at("src"))
+    .sort()
+    .map((name) => `src/${name}`),
+];
 
 /** @param {string} name */
 function at(name) {
@@ -49,7 +61,10 @@ for (const name of RUNTIMES) {
   const { code } = await esbuild.transform(script, { minify: true, charset: "utf8" });
   fs.writeFileSync(path.join(DIST, "runtime", `${name}.js`), code);
   const wasm = fs.readFileSync(path.join(RUNTIME, `${name}.wasm`));
-  fs.writeFileSync(path.join(DIST, "runtime", `${name}.wasm.gz`), zlib.gzipSync(wasm, { level: 9 }));
+  fs.writeFileSync(
+    path.join(DIST, "runtime", `${name}.wasm.gz`),
+    zlib.gzipSync(wasm, { level: 9 }),
+  );
 }
 
 fs.writeFileSync(path.join(DIST, "licences.txt"), licences());

@@ -8,8 +8,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import unicodedata
+import urllib.request
 
 import pytest
 
@@ -220,3 +223,20 @@ def test_the_licences_of_the_bundled_packages_are_listed():
             continue
         assert f"| {name} | {version} | {lock[path]['license']} |" in table
         assert f"{name} {version}\nLicence: {lock[path]['license']}\n" in texts
+
+
+def test_a_page_in_the_cache_is_served_until_it_is_interrupted(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = pathlib.Path(web.cache_folder(preset.find("gkcmn_shapes"), None, None))
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("<title>cached</title>")
+    command = [sys.executable, "-m", "export.web", "--nobrowser"]
+    with subprocess.Popen(
+        command, cwd=WEB_PAGE.parents[1], stdout=subprocess.PIPE, text=True
+    ) as process:
+        line = process.stdout.readline()
+        address = re.match(r"http://127\.0\.0\.1:\d+/(?= shows the page)", line)[0]
+        with urllib.request.urlopen(address) as response:
+            assert response.read() == b"<title>cached</title>"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130

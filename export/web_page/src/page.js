@@ -118,11 +118,15 @@ async function isolate() {
 async function loadModel() {
   const gpu = parameters.get("gpu") === "on";
   byId("gpu", HTMLInputElement).checked = gpu;
-  const { threads, accelerator } = await client.call("load", { base, gpu, facts: model }, ({ loaded: done, total }) => {
-    const megabytes = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
-    busy(`Loading the model: ${megabytes(done)} of ${megabytes(total)} MB`, done / total);
-    if (done === total) busy("Starting the model");
-  });
+  const { threads, accelerator } = await client.call(
+    "load",
+    { base, gpu, facts: model },
+    ({ loaded: done, total }) => {
+      const megabytes = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+      busy(`Loading the model: ${megabytes(done)} of ${megabytes(total)} MB`, done / total);
+      if (done === total) busy("Starting the model");
+    },
+  );
   loaded = true;
   byId("engine", HTMLParagraphElement).textContent =
     accelerator === "webgpu"
@@ -180,7 +184,10 @@ function suggest(sentences) {
 
 /** @param {string} lines */
 function sentencesOf(lines) {
-  return lines.split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
 }
 
 function part() {
@@ -216,7 +223,10 @@ async function ground(agreed = false) {
       const { sentence, sentences: all } = report;
       busy(all > 1 ? `Sentence ${sentence + 1} of ${all}` : "Searching", sentence / all);
     } else {
-      busy(`Looking at the video: part ${report.done} of ${report.total}`, report.done / report.total);
+      busy(
+        `Looking at the video: part ${report.done} of ${report.total}`,
+        report.done / report.total,
+      );
     }
   });
   const took = (performance.now() - began) / 1000;
@@ -498,7 +508,8 @@ function listen() {
 /** @param {KeyboardEvent} event */
 function onKey(event) {
   const { target, key } = event;
-  const used = target instanceof Element && target.closest("input, textarea, select, button, summary, a");
+  const used =
+    target instanceof Element && target.closest("input, textarea, select, button, summary, a");
   if (used || event.ctrlKey || event.metaKey || event.altKey) return;
   if (key === " ") player.toggle();
   else if (key === "ArrowLeft") player.step(-1);

@@ -239,7 +239,9 @@ export class Player {
     }
     const best = [...candidates].sort((a, b) => b.score - a.score).slice(0, MOST_CANDIDATES);
     for (const { begin, end, score } of best.reverse()) {
-      children.push(band([begin, end], { class: "candidate", y: y(score) - 1.5, height: 3, rx: 1 }));
+      children.push(
+        band([begin, end], { class: "candidate", y: y(score) - 1.5, height: 3, rx: 1 }),
+      );
     }
     for (const { tube, color, selected } of this.#shown) {
       if (!selected) continue;

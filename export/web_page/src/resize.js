@@ -149,8 +149,7 @@ function scaleColumns(rows, width, { size, starts, weights }, bias) {
     for (let x = 0; x < width; x++) {
       let sum = bias;
       for (let j = 0, place = first + x; j < size; j++, place += width) {
-        sum +=
-          /** @type {number} */ (rows[place]) * /** @type {number} */ (weights[y * size + j]);
+        sum += /** @type {number} */ (rows[place]) * /** @type {number} */ (weights[y * size + j]);
       }
       scaled[y * width + x] = sum >> 19;
     }
@@ -209,9 +208,7 @@ export class Resizer {
    * @param {number[]} places of the first samples of their rows
    */
   #scaled(planes, widths, places) {
-    const columns = planes.map((plane) =>
-      this.#filter(plane.height, this.size, VERTICAL_ONE, 128),
-    );
+    const columns = planes.map((plane) => this.#filter(plane.height, this.size, VERTICAL_ONE, 128));
     // swscale does not round if all columns are sums of two samples.
     const bias = columns.every((filter) => filter.size === 2) ? 0 : HALF;
     return planes.map((plane, i) => {

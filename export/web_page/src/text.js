@@ -51,7 +51,9 @@ export class Tokenizer {
    * @param {string} sentence
    */
   standardize(sentence) {
-    let text = Array.from(sentence, (character) => this.#fold(character)).join("").normalize("NFD");
+    let text = Array.from(sentence, (character) => this.#fold(character))
+      .join("")
+      .normalize("NFD");
     for (const [pattern, replacement] of PASSES) text = text.replace(pattern, replacement);
     return text.replace(/^ +| +$/g, "").normalize("NFC");
   }

@@ -203,7 +203,8 @@ export function interpolate(wanted, known, boxes) {
     if (from === undefined || to === undefined) return before;
     return /** @type {Box} */ (
       before.map((value, side) => {
-        const slope = (/** @type {number} */ (after[side]) - value) / (to - from);
+        const next = /** @type {number} */ (after[side]);
+        const slope = (next - value) / (to - from);
         return slope * (time - from) + value;
       })
     );

@@ -176,7 +176,7 @@ async function frameStamps(track) {
   found.sort((a, b) => a.stamp - b.stamp);
   // A file that is cut off announces more frames than it contains.
   let count = found.length;
-  for (let low = 0; low < count && !(await isReadable(sink, found[count - 1]?.stamp)); ) {
+  for (let low = 0; low < count && !(await isReadable(sink, found[count - 1]?.stamp));) {
     const middle = (low + count - 1) >> 1;
     if (await isReadable(sink, found[middle]?.stamp)) low = middle + 1;
     else count = middle;

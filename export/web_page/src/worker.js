@@ -5,7 +5,13 @@ import { drawnVideo } from "./draw.js";
 import { Engine } from "./engine.js";
 import { asStored, differencesFromTraining, halved } from "./features.js";
 import { Tokenizer } from "./text.js";
-import { countSteps, searchedClips, stepWindows, windowSamples, windowsOfClips } from "./timeline.js";
+import {
+  countSteps,
+  searchedClips,
+  stepWindows,
+  windowSamples,
+  windowsOfClips,
+} from "./timeline.js";
 import { bestTubes } from "./tubes.js";
 import { Video, VideoError } from "./video.js";
 
@@ -285,7 +291,10 @@ async function groundSentence(tokens, clips, inputs, video, signal) {
       signal.throwIfAborted();
     }
   }
-  const best = bestTubes(outputs, video.timeline, video.size, { maxSteps: model.max_steps, count: TUBES });
+  const best = bestTubes(outputs, video.timeline, video.size, {
+    maxSteps: model.max_steps,
+    count: TUBES,
+  });
   const heat = heatmaps.find(({ clip }) => clip === best.tubes[0]?.clip)?.heat ?? null;
   return { heat, ...best };
 }
