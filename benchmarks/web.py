@@ -35,7 +35,7 @@ from gkcmn_tf.video import reading, writing
 
 FLAGS = flags.FLAGS
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LONG_FRAMES, LONG_FPS = 500, 25
+LONG_FRAMES, LONG_FPS, LONG_SIZE = 500, 25, 256
 TIMEOUT = 1_800_000  # milliseconds
 
 
@@ -71,7 +71,7 @@ def main(argv):
 def long_frames():
     """Frames of the samples, one after the other."""
     videos = itertools.cycle(sample.video for sample in gkcmn_tf.samples())
-    frames = (frame for video in videos for frame in reading.decode_frames(video, size=None))
+    frames = (frame for video in videos for frame in reading.decode_frames(video, LONG_SIZE))
     return itertools.islice(frames, LONG_FRAMES)
 
 

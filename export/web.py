@@ -37,6 +37,7 @@ from gkcmn_tf import preset, program, sample_videos
 from gkcmn_tf.files import read_json, write_bytes, write_json
 from gkcmn_tf.searched_clips import longest_training_clip
 from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.video import reading
 
 FLAGS = flags.FLAGS
@@ -161,7 +162,7 @@ def check_assets() -> None:
         )
 
 
-def model_facts(trained: gkcmn_tf.trained_model.TrainedModel, config: dict) -> dict[str, Any]:
+def model_facts(trained: TrainedModel, config: dict) -> dict[str, Any]:
     """What the page needs to know of the model: vocabulary, settings, training data, limits.
 
     Args:

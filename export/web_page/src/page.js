@@ -32,7 +32,8 @@ const RELOADED = "gkcmn-reloaded";
 const parameters = new URLSearchParams(location.search);
 const base = new URL(".", document.baseURI).href;
 const player = new Player();
-const status = byId("status", HTMLParagraphElement);
+const phase = byId("phase", HTMLSpanElement);
+const detail = byId("detail", HTMLSpanElement);
 const progress = byId("progress", HTMLProgressElement);
 const cancel = byId("cancel", HTMLButtonElement);
 const find = byId("find", HTMLButtonElement);
@@ -57,11 +58,14 @@ let loaded = false;
 let encodingTime = 0.4; // seconds per window, measured
 
 /**
- * @param {string} message
+ * Shows what is being done. Screen readers read the phase aloud, not each of its details.
+ * @param {string} message the phase
  * @param {number | null} [share] of the work, 0 to 1; null if unknown
+ * @param {string} [details]
  */
-function busy(message, share = null) {
-  status.textContent = message;
+function busy(message, share = null, details = "") {
+  if (phase.textContent !== message) phase.textContent = message;
+  detail.textContent = details;
   progress.hidden = false;
   if (share === null) progress.removeAttribute("value");
   else progress.value = share;
@@ -69,7 +73,8 @@ function busy(message, share = null) {
 
 /** @param {string} message */
 function idle(message) {
-  status.textContent = message;
+  phase.textContent = message;
+  detail.textContent = "";
   progress.hidden = true;
   cancel.hidden = true;
   find.disabled = false;
@@ -123,7 +128,7 @@ async function loadModel() {
     { base, gpu, facts: model },
     ({ loaded: done, total }) => {
       const megabytes = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
-      busy(`Loading the model: ${megabytes(done)} of ${megabytes(total)} MB`, done / total);
+      busy("Loading the model", done / total, `: ${megabytes(done)} of ${megabytes(total)} MB`);
       if (done === total) busy("Starting the model");
     },
   );
@@ -221,12 +226,10 @@ async function ground(agreed = false) {
   const found = await client.call("ground", { sentences, part: wanted }, (report) => {
     if ("sentence" in report) {
       const { sentence, sentences: all } = report;
-      busy(all > 1 ? `Sentence ${sentence + 1} of ${all}` : "Searching", sentence / all);
+      busy("Searching", sentence / all, all > 1 ? `: sentence ${sentence + 1} of ${all}` : "");
     } else {
-      busy(
-        `Looking at the video: part ${report.done} of ${report.total}`,
-        report.done / report.total,
-      );
+      const { done, total } = report;
+      busy("Looking at the video", done / total, `: part ${done} of ${total}`);
     }
   });
   const took = (performance.now() - began) / 1000;
