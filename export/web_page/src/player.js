@@ -1,7 +1,7 @@
 // @ts-check
 /** The player: the video with the tubes drawn over it, and its timeline. */
 
-import { byId, seconds, svg } from "./elements.js";
+import { byId, element, seconds, svg } from "./elements.js";
 import { drawBox, drawHeat } from "./overlay.js";
 import { Timeline, countSteps } from "./timeline.js";
 
@@ -182,7 +182,12 @@ export class Player {
     const text = seconds(time);
     this.#seek.value = String(frame);
     this.#seek.setAttribute("aria-valuetext", `Frame ${frame}, ${text}`);
-    byId("time", HTMLSpanElement).textContent = `${text} / ${seconds(this.#end)} · frame ${frame}`;
+    const of = seconds(this.#end);
+    const short = this.#end < 60 ? text.replace(" s", "") : text;
+    byId("time", HTMLSpanElement).replaceChildren(
+      element("span", {}, `${short} / ${of} `),
+      element("span", {}, `frame ${frame}`),
+    );
     this.#head.style.left = `${(100 * time) / (this.#end || 1)}%`;
     this.draw();
   }
