@@ -68,7 +68,7 @@ def runner(folder):
 @pytest.fixture(scope="module")
 def page(browser, isolated):
     """An isolated page that has loaded its model."""
-    return opened(browser, f"{isolated}?demo=off")
+    return opened(browser, f"{isolated}?demo=off&threads=2")
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,7 @@ def set_threshold(page, value):
 @pytest.mark.parametrize("number", [0, 3])
 def test_the_tubes_are_those_of_the_runner(page, runner, number):
     assert page.evaluate("crossOriginIsolated")
+    assert "2 threads" in page.text_content("#engine")
     check_tubes(page, runner, SAMPLES[number])
 
 

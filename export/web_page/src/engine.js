@@ -37,12 +37,14 @@ export class Engine {
    * @param {URL} options.runtime folder of the runtime
    * @param {{i3d: URL, grounding: URL}} options.models
    * @param {boolean} options.gpu whether to try WebGPU
+   * @param {number | null} options.threads number of threads; null for one per core, to a limit
    * @param {OnBytes} options.onBytes
    */
-  static async load({ runtime, models, gpu, onBytes }) {
+  static async load({ runtime, models, gpu, threads: wanted, onBytes }) {
     const relaxed = WebAssembly.validate(new Uint8Array(RELAXED_SIMD));
     const shared = self.crossOriginIsolated && relaxed;
-    const threads = shared ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+    const cores = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
+    const threads = shared ? (wanted ?? cores) : 1;
     const name = !relaxed ? COMPATIBLE : RUNTIMES[shared ? "threaded" : "single"];
     const script = new URL(`${name}.js`, runtime);
     const progress = sum(onBytes);

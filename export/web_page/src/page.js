@@ -123,9 +123,10 @@ async function isolate() {
 async function loadModel() {
   const gpu = parameters.get("gpu") === "on";
   byId("gpu", HTMLInputElement).checked = gpu;
+  const wanted = Number.parseInt(parameters.get("threads") ?? "", 10) || null;
   const { threads, accelerator } = await client.call(
     "load",
-    { base, gpu, facts: model },
+    { base, gpu, threads: wanted, facts: model },
     ({ loaded: done, total }) => {
       const megabytes = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
       busy("Loading the model", done / total, `: ${megabytes(done)} of ${megabytes(total)} MB`);

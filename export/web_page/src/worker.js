@@ -122,10 +122,10 @@ async function encode(of, windows, signal, onProgress) {
 const actions = {
   /**
    * Loads the model.
-   * @param {{base: string, gpu: boolean, facts: ModelFacts}} options
+   * @param {{base: string, gpu: boolean, threads: number | null, facts: ModelFacts}} options
    * @param {(progress: unknown) => void} report
    */
-  async load({ base, gpu, facts }, report) {
+  async load({ base, gpu, threads: wanted, facts }, report) {
     const at = (/** @type {string} */ path) => new URL(path, base);
     model = facts;
     tokenizer = new Tokenizer(model.tokens, model.max_words, model.unassigned);
@@ -133,6 +133,7 @@ const actions = {
       runtime: at("runtime/"),
       models: { i3d: at("model/i3d.tflite"), grounding: at("model/grounding.tflite") },
       gpu,
+      threads: wanted,
       onBytes: (loaded, total) => report({ loaded, total }),
     });
     const { threads, accelerator } = await engine;
