@@ -27,6 +27,7 @@ from gkcmn_tf.evaluation import metrics, prediction
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import run_folder
+from gkcmn_tf.video.windows import count_windows
 
 FLAGS = flags.FLAGS
 
@@ -129,7 +130,9 @@ def predict_videos(
     for video, group in itertools.groupby(
         tqdm.tqdm(clips, desc="from videos", unit="clip"), key=lambda clip: clip.video_id
     ):
-        encoded = encoder.encode(videos[video])
+        encoded = encoder.encode(
+            videos[video], lambda timeline: range(count_windows(timeline.sample_count))
+        )
         for clip in group:
             for sentence in clip.sentences:
                 predictions[sentence.id] = grounder.ground(

@@ -188,8 +188,11 @@ def test_without_isolation_one_thread_gives_the_same_tubes(browser, plain, runne
 
 def test_a_service_worker_isolates_the_page_on_any_host(browser, plain):
     page = browser.new_page()
-    page.goto(f"{plain}?demo=off")
+    page.set_default_timeout(MINUTES)
+    page.goto(f"{plain}?demo=off&threads=2")
     page.wait_for_function("() => crossOriginIsolated")
+    page.wait_for_function("() => document.querySelector('#engine').textContent")
+    assert "2 threads" in page.text_content("#engine")
     page.close()
 
 
@@ -442,6 +445,7 @@ def test_no_request_leaves_the_host(browser, isolated):
 def test_a_browser_without_webcodecs_is_told_so(browser, isolated):
     page = browser.new_page()
     page.add_init_script("delete self.VideoDecoder")
+    page.set_default_timeout(MINUTES)
     page.goto(isolated)
     assert "no WebCodecs" in page.inner_text(".notice.bad")
     page.close()
