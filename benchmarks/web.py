@@ -152,7 +152,7 @@ def ground(page, video, sentences, search):
     """Returns the worker's answer for the sentences about a video file."""
     page.set_input_files("#file", video)
     page.wait_for_function(
-        "(name) => document.querySelector('#status').textContent.startsWith(name)",
+        "(name) => document.querySelector('#phase').textContent.startsWith(name)",
         arg=f"{os.path.basename(video)}: ",
     )
     return page.evaluate(

@@ -97,7 +97,7 @@ def open_file(page, path):
     """Opens a video through the file input."""
     page.set_input_files("#file", str(path))
     page.wait_for_function(
-        "name => document.querySelector('#status').textContent.startsWith(name)"
+        "name => document.querySelector('#phase').textContent.startsWith(name)"
         " || document.querySelector('.notice.bad')",
         arg=f"{os.path.basename(path)}: ",
     )
@@ -409,7 +409,7 @@ def test_a_search_can_be_canceled(page):
     page.fill("#sentences", "the cross")
     page.click("#find")
     page.click("#cancel")
-    page.wait_for_function("() => document.querySelector('#status').textContent === 'Canceled.'")
+    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Canceled.'")
     assert page.locator(".results li").count() == 0
 
 
