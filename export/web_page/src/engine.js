@@ -9,6 +9,7 @@ import { download } from "./download.js";
 /** @typedef {(loaded: number, total: number) => void} OnBytes */
 
 const MOST_THREADS = 4; // more do not help: the layers of I3D are small
+const CLIP = [1, 8, 224, 224, 3]; // frames of a window, RGB
 const RUNTIMES = { threaded: "litert_wasm_threaded_internal", single: "litert_wasm_internal" };
 const COMPATIBLE = "litert_wasm_compat_internal";
 /** A function without arguments that uses an instruction of relaxed SIMD. */
@@ -64,21 +65,9 @@ export class Engine {
       accelerator: "wasm",
       cpuOptions: { numThreads: threads },
     });
-    let accelerator = "wasm";
-    let encoder = null;
-    if (gpu) {
-      try {
-        encoder = await loadAndCompile(i3d, { accelerator: "webgpu" });
-        accelerator = "webgpu";
-      } catch (error) {
-        console.warn("WebGPU cannot run this network; the CPU does.", error);
-      }
-    }
-    return new Engine(
-      encoder ?? (await loadAndCompile(i3d, cpu)),
-      await loadAndCompile(grounding, cpu),
-      { threads, accelerator },
-    );
+    const encoder = (gpu && (await onGpu(i3d))) || (await loadAndCompile(i3d, cpu));
+    const { accelerator } = encoder.options;
+    return new Engine(encoder, await loadAndCompile(grounding, cpu), { threads, accelerator });
   }
 
   /**
@@ -87,7 +76,7 @@ export class Engine {
    */
   async encode(frames) {
     const { features } = await run(this.i3d, {
-      frames: new Tensor(/** @type {any} */ (frames), [1, 8, 224, 224, 3]),
+      frames: new Tensor(/** @type {any} */ (frames), CLIP),
     });
     return /** @type {Float32Array} */ (features);
   }
@@ -106,6 +95,22 @@ export class Engine {
       step_mask: new Tensor(stepMask, [1, stepMask.length]),
       tokens: new Tensor(tokens, [1, tokens.length]),
     });
+  }
+}
+
+/**
+ * Compiles I3D for WebGPU and tries it; null if that fails.
+ * @param {Uint8Array} i3d
+ */
+async function onGpu(i3d) {
+  try {
+    const model = await loadAndCompile(i3d, { accelerator: "webgpu" });
+    const frames = new Uint8Array(CLIP.reduce((product, side) => product * side, 1));
+    await run(model, { frames: new Tensor(/** @type {any} */ (frames), CLIP) });
+    return model;
+  } catch (error) {
+    console.warn("WebGPU cannot run this network; the processor does.", error);
+    return null;
   }
 }
 
