@@ -23,7 +23,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences build-files clean
+.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences web-assets web-lint build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -117,8 +117,20 @@ licences: $(VENV)/ready ## List the licences of all installed packages in docs/l
 	$(BIN)/pip-licenses --format=markdown --with-system --ignore-packages gkcmn-tf \
 	  | awk -F'|' '$$2 ~ /[^ ]/' | sed -E 's/ +/ /g; s/-{2,}/---/g' >docs/licences.md
 
+WEB := export/web_page
+
+$(WEB)/node_modules/ready: $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+web-assets: $(WEB)/node_modules/ready ## Build the scripts of the web page; needs Node.js 20 or later.
+	cd $(WEB) && npm run build
+
+web-lint: $(WEB)/node_modules/ready ## Check the scripts of the web page with ESLint and TypeScript.
+	cd $(WEB) && npm run lint
+
 build-files: $(VENV)/ready ## Write Bazel's BUILD files.
 	$(RUN) bazel.write_build_files
 
 clean: ## Remove the environment and all runs.
-	rm -rf $(VENV) .fuzz runs .pytest_cache .ruff_cache
+	rm -rf $(VENV) .fuzz $(WEB)/node_modules runs .pytest_cache .ruff_cache
