@@ -17,7 +17,8 @@ OWN_NAME = "gkcmn-tf"
 # Pinned because other packages do not restrict their versions.
 PINNED_FOR_OTHERS = {"protobuf", "backports-strenum"}
 PINNED_FOR_MAKE = {"uv", "pip-licenses", "setuptools-scm"}
-OF_OTHER_PLATFORMS = {"httpx2-jsfetch"}  # of Python in a browser
+# Of Python in a browser, macOS and Windows.
+OF_OTHER_PLATFORMS = {"httpx2-jsfetch", "appnope", "pywinpty"}
 
 
 def requirements(lines):
