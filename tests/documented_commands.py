@@ -13,6 +13,7 @@ RUN_HERE = (
 )
 
 PROGRAMS = "tests/gkcmn_tf/test_programs.py"
+PRESET = f"{PROGRAMS}::test_an_exported_preset_gives_the_results_of_its_run"
 OWN_DATA = "tests/gkcmn_tf/test_own_data.py::test_documented_commands_train_a_model_that_grounds"
 RUN_BY = {
     "gkcmn export preset": PRESET,
