@@ -34,12 +34,13 @@ highlight_language = "none"
 
 # Docstrings have code in single backticks, as in Markdown.
 default_role = "code"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Call arguments", "params_style")]
 
@@ -49,6 +50,7 @@ html_static_path = ["site"]
 html_css_files = ["tables.css"]
 html_extra_path = ["site/index.html"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 
 

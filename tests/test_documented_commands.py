@@ -185,11 +185,10 @@ def program_of(words):
 
 @pytest.mark.parametrize("command", ALL, ids=named)
 def test_the_program_its_flags_and_its_files_exist(command):
-    if command.line.startswith("#!"):
-        command = Command(command.page, command.line[command.line.index("python -m") :])
-    words = shlex.split(
-        command.line.replace("'", '"') if "#SBATCH" in command.line else command.line
-    )
+    line = command.line
+    if line.startswith("#!"):  # a script that runs a program
+        line = line[line.index("python -m") :].removesuffix("'")
+    words = shlex.split(line)
     if (program := program_of(words)) is not None:
         module, arguments = program
         assert source_of(module).exists()
