@@ -54,9 +54,9 @@ html_show_copyright = False
 html_show_sphinx = False
 
 
-def show_as_written(app, what, name, options, lines):
+def show_as_written(app, what, name, documented, options, lines):
     """Keeps commands and tables in the docstrings of modules as they are: they are not reST."""
-    del app, name, options
+    del app, name, documented, options
     if what != "module":
         return
     shown, paragraph = [], []
