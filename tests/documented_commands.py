@@ -88,7 +88,6 @@ NOT_RUN = {
 # First lines of blocks without a language that are not commands.
 NOT_COMMANDS = (
     "Zeyu Xiong",
-    "gkcmn_tf/     ",
     "video,sentence,",
     "videos/GROUP/",
 )
