@@ -2,7 +2,8 @@
 
 The default DirectRunner processes the videos one after another in this process, where TensorFlow
 uses all CPU cores or the GPU. Other runners distribute the videos over a cluster: the project must
-be installed on all workers, and the records folder and the videos must be on a shared file system.
+be installed on all workers, and the records folder and the videos must be on a shared file system
+(docs/clusters.md).
 
 For every video, the records folder receives a feature file and a .json file with `VideoFacts`, or,
 if extraction fails, failures/VIDEO.json with the reason. Videos with features are not processed
@@ -45,6 +46,7 @@ from . import mirroring
 FAILURES = "failures"
 FOLDERS = ("features", "clips", FAILURES)  # of the records folder
 POLL_SECONDS = 1.0
+DASK_RUNNER = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 
 class _OutputError(Exception):
@@ -333,6 +335,7 @@ def extract_videos(
         ):
             _run(pipeline)
         del extractor
+        _remove_leftovers_of_workers(output_dir)
     failures = {}
     for vid in waiting:
         videos[vid] = _read_facts(output_dir, vid)
@@ -348,6 +351,9 @@ def _runs_here(options):
 
 def _create_pipeline(options):
     runner = None
+    if options.view_as(StandardOptions).runner == "DaskRunner":
+        # Beam knows it only by its full name.
+        options.view_as(StandardOptions).runner = DASK_RUNNER
     if _runs_here(options):
         environment = None
         direct = options.view_as(DirectOptions)
@@ -368,7 +374,12 @@ def _run(pipeline):
     log = logging.getLogger("apache_beam.runners.common")
     log.disabled = True  # it logs exceptions, which are raised here as well
     try:
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        try:
+            result.wait_until_finish()
+        finally:
+            if hasattr(result, "client"):  # Dask's; open, it tries to connect for ever
+                result.client.close()
     except Exception as error:
         # Beam passes the exceptions of other processes as text.
         text = f"{type(error).__name__}: {error}"
@@ -386,11 +397,16 @@ def _kill_child_processes():
             process.kill()
 
 
+def _remove_leftovers_of_workers(output_dir):
+    """Removes temporary files of workers that were killed."""
+    for name in FOLDERS:
+        remove_temporary_files(os.path.join(output_dir, name), (".json", ".tfrecord"))
+
+
 def _remove_leftovers(output_dir):
     """Removes temporary files of interrupted runs, and the failure reports of the last run."""
     failures = os.path.join(output_dir, FAILURES)
-    for name in FOLDERS:
-        remove_temporary_files(os.path.join(output_dir, name), (".json", ".tfrecord"))
+    _remove_leftovers_of_workers(output_dir)
     for path in glob.glob(os.path.join(glob.escape(failures), "*.json")):
         os.remove(path)
     with contextlib.suppress(OSError):  # missing, or somebody's files are in it

@@ -14,7 +14,7 @@ Absent sentences of a split (see `data.vidstg_contrasts`) become a split SPLIT_a
 gkcmn_tf.evaluate reads with SPLIT.
 
 Features are extracted by an Apache Beam pipeline; see data.extract_features. On a cluster:
-    python -m data.prepare ... --runner=FlinkRunner --beam_options="--flink_master=host:8081"
+    python -m data.prepare ... --runner=DaskRunner --dask_scheduler=host:8786
 
 The output folder also contains settings.json (settings of the features, written first) and a small
 .json file of metadata for each video, next to its features.
@@ -46,7 +46,6 @@ from .annotations import Skipped, SplitAnnotations, resample_clip, retime_clip
 
 FLAGS = flags.FLAGS
 RESUMES = True
-SETTINGS = "settings.json"
 CLIPS_PER_SHARD = 512
 PAPER_MAX_WORDS = 20
 RE_ENCODED_FRAMES = 2  # frames by which re-encoding may shorten or lengthen a video
@@ -80,9 +79,17 @@ def define_flags() -> None:
         "Splits to prepare a second time with mirrored videos, as SPLIT_mirrored.",
     )
     flags.DEFINE_string("runner", "DirectRunner", "Apache Beam runner for the feature extraction.")
+    flags.DEFINE_string(
+        "dask_scheduler", None, "HOST:PORT of the scheduler of a Dask cluster, with DaskRunner."
+    )
     flags.DEFINE_string("beam_options", "", "Further options of the runner, quoted as in a shell.")
     flags.DEFINE_integer(
         "batch_size", 4, "Windows per batch of I3D; use more on a GPU.", lower_bound=1
+    )
+    flags.register_multi_flags_validator(
+        ["dask_scheduler", "runner"],
+        lambda values: (values["dask_scheduler"] is None) == (values["runner"] != "DaskRunner"),
+        "--runner=DaskRunner and --dask_scheduler must be given together",
     )
     flags.register_multi_flags_validator(
         ["output_dir", "annotations_only"],
@@ -113,6 +120,8 @@ def main(argv):
         beam_options = [f"--runner={FLAGS.runner}", *shlex.split(FLAGS.beam_options)]
     except ValueError as error:
         raise app.UsageError(f"--beam_options={FLAGS.beam_options}: {error}") from error
+    if FLAGS.dask_scheduler is not None:
+        beam_options.append(f"--dask_client_address={FLAGS.dask_scheduler}")
     make_extractor = extraction.ExtractorFactory(
         FLAGS.i3d_weights,
         compute_dtype=FLAGS.compute_dtype,
@@ -208,21 +217,24 @@ def summarise(manifest: dict, output_dir: str) -> dict:
 
 def _claim_folder(output_dir, settings):
     """Writes the settings of a new folder, or checks those of an existing one."""
-    path = os.path.join(output_dir, SETTINGS)
+    path = os.path.join(output_dir, clip_records.SETTINGS)
     if not os.path.exists(path):
         # A killed run may have left the temporary file of the settings.
-        others = [name for name in os.listdir(output_dir) if not name.startswith(SETTINGS)]
+        others = [
+            name for name in os.listdir(output_dir) if not name.startswith(clip_records.SETTINGS)
+        ]
         if set(others) - {LOCK_FILE}:
             raise ValueError(
-                f"{output_dir}: is not empty and has no {SETTINGS}, so it is not a records folder; "
-                "use another --output_dir"
+                f"{output_dir}: is not empty and has no {clip_records.SETTINGS}, so it is not a "
+                "records folder; use another --output_dir"
             )
         write_json(path, settings)
         return
     before = read_json(path, object_pairs_hook=JsonObject)
     with errors_in(path):
         json_object(before, "features")
-    differing = [key for key in ("schema_version", "dataset") if before.get(key) != settings[key]]
+    clip_records.check_schema(output_dir)
+    differing = [] if before.get("dataset") == settings["dataset"] else ["dataset"]
     differing += extraction.differences(before["features"], settings["features"])
     if differing:
         values = [

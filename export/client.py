@@ -32,7 +32,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_p
 from gkcmn_tf import program
 from gkcmn_tf.encoded_video import encode_windows
 from gkcmn_tf.queries import in_file_frames
-from gkcmn_tf.searched_clips import SLIDING, WHOLE, searched_clips, windows_of_clips
+from gkcmn_tf.searched_clips import SLIDING, WHOLE, ClipSearch
 from gkcmn_tf.tubes import Tube
 
 from . import warmup
@@ -352,23 +352,20 @@ def ground_video(
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file")
     max_steps = server.input_shape("ground_steps", "features")[1]
-
-    def clips_of(timeline):
-        search = WHOLE if clip_seconds is None else SLIDING
-        return searched_clips(timeline, begin, end, search=search, longest=clip_seconds)
-
-    def windows_of(timeline):
-        return windows_of_clips(timeline, clips_of(timeline), max_steps)
+    how = WHOLE if clip_seconds is None else SLIDING
+    search = ClipSearch(max_steps, clip_seconds, begin, end, how)
 
     def compute(frames, windows):
         found = server.predict("encode_windows", {"windows": frames[windows][None]})
         shape = (1, len(windows), None, None, None)
         return _output(server, "encode_windows", found, "features", shape)[0]
 
-    video = encode_windows(path, compute, windows_of, {"fps": fps}, batch_size=WINDOWS_PER_REQUEST)
+    video = encode_windows(
+        path, compute, search.windows, {"fps": fps}, batch_size=WINDOWS_PER_REQUEST
+    )
     timeline = video.source.timeline
     best, unknown = [None] * len(queries), np.zeros(len(queries))
-    for clip in clips_of(timeline):
+    for clip in search.clips(timeline):
         first, last = timeline.to_samples(*clip)
         found, unknown = _ground_clip(server, video, queries, first, last, max_steps, fps)
         for row, tube in enumerate(found):

@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 from gkcmn_tf import program, tubes
 from gkcmn_tf.encoded_video import EncodedVideo, encode_windows
 from gkcmn_tf.queries import check_sentence, in_file_frames
-from gkcmn_tf.searched_clips import AUTO, SEARCHES, searched_clips, windows_of_clips
+from gkcmn_tf.searched_clips import AUTO, SEARCHES, ClipSearch
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates, reading
 from gkcmn_tf.video.windows import WINDOW_FRAMES, WINDOW_STRIDE
@@ -55,14 +55,11 @@ def main(argv):
     for query in FLAGS.query:
         grounder.check_query(query)
 
-    def clips_of(timeline):
-        return grounder.clips(timeline, FLAGS.begin, FLAGS.end, FLAGS.search)
-
-    def windows_of(timeline):
-        return windows_of_clips(timeline, clips_of(timeline), grounder.max_steps)
-
-    encoded = encoder.encode(FLAGS.video, windows_of)
-    clips = clips_of(encoded.source.timeline)
+    search = ClipSearch(
+        grounder.max_steps, grounder.longest_clip, FLAGS.begin, FLAGS.end, FLAGS.search
+    )
+    encoded = encoder.encode(FLAGS.video, search.windows)
+    clips = search.clips(encoded.source.timeline)
     for query in FLAGS.query:
         print(json.dumps(grounder.search(encoded, query, clips).to_json()))
 
@@ -123,25 +120,20 @@ class Grounder:
     Attributes:
         features: feature fingerprint of the training data.
         max_steps: `T`, maximum number of steps of a clip.
+        longest_clip: seconds of the longest training clip; None if unknown.
     """
 
     def __init__(self, path: str, threads: int = 2):
         metadata = read_metadata(path, "grounding")
         self.features = metadata["features"]
         self.max_steps = metadata["max_steps"]
-        self._longest_clip = metadata["longest_clip_seconds"]
+        self.longest_clip = metadata["longest_clip_seconds"]
         self._tokenizer = Tokenizer(metadata["vocabulary"], metadata["max_words"])
         self._network = Network(path, "grounding", threads)
 
     def check_query(self, query: str) -> None:
         """Validates a query; same warnings as `gkcmn_tf.ground`, `ValueError` without words."""
         check_sentence(query, self._tokenizer)
-
-    def clips(
-        self, timeline: frame_rates.Timeline, begin: float | None, end: float | None, search: str
-    ) -> list[tuple[int, int]]:
-        """Clips to search; arguments and errors as `gkcmn_tf.searched_clips.searched_clips`."""
-        return searched_clips(timeline, begin, end, search=search, longest=self._longest_clip)
 
     def search(
         self, encoded: EncodedVideo, query: str, clips: Sequence[tuple[int, int]]

@@ -28,6 +28,7 @@ _PUBLIC = {
     "VideoGrounder": ("gkcmn_tf.video_grounder", "VideoGrounder"),
     "EncodedVideo": ("gkcmn_tf.encoded_video", "EncodedVideo"),
     "Tube": ("gkcmn_tf.tubes", "Tube"),
+    "VideoIndex": ("gkcmn_tf.indexing.video_index", "VideoIndex"),
     "presets": ("gkcmn_tf.preset", "presets"),
     "samples": ("gkcmn_tf.sample_videos", "samples"),
     "GKCMN": ("gkcmn_tf.modeling.gkcmn", "GKCMN"),
@@ -45,6 +46,7 @@ __all__ = [
     "EncodedVideo",
     "Tube",
     "VideoGrounder",
+    "VideoIndex",
     "config",
     "evaluate",
     "load_i3d",
@@ -59,6 +61,7 @@ if typing.TYPE_CHECKING:
     from gkcmn_tf.encoded_video import EncodedVideo
     from gkcmn_tf.evaluation import metrics
     from gkcmn_tf.i3d.loading import load_i3d
+    from gkcmn_tf.indexing.video_index import VideoIndex
     from gkcmn_tf.modeling import losses
     from gkcmn_tf.modeling.bm import BM
     from gkcmn_tf.modeling.gkcmn import GKCMN

@@ -19,6 +19,9 @@ from gkcmn_tf import program
 # Modules by name in the repository; its top-level folders are installed inside gkcmn_tf.
 COMMANDS = {
     "ground": "gkcmn_tf.ground",
+    "index": "gkcmn_tf.index",
+    "search": "gkcmn_tf.search",
+    "cut": "gkcmn_tf.cut",
     "train": "gkcmn_tf.train",
     "evaluate": "gkcmn_tf.evaluate",
     "metrics-table": "gkcmn_tf.evaluation.metrics_table",
@@ -28,6 +31,7 @@ COMMANDS = {
     "make-samples": "data.make_samples",
     "shapes-oracle": "data.shapes_oracle",
     "prepare": "data.prepare",
+    "convert-records": "data.convert_records",
     "inspect": "data.inspect",
     "trivial-guess": "data.trivial_guess",
     "i3d classify": "gkcmn_tf.i3d.classify",

@@ -95,6 +95,11 @@ class DataConfig(hyperparams.Config):
         grid_size: `S`, cells along each side of the features.
         feature_channels: `C`, channels of the features.
         queries_per_clip: `Q`, sentences of one clip that share a pass of the visual branch.
+        negative_share: share of the sentences that training replaces by random ones about other
+            videos, whose scores are trained to be 0. If it is not 0, they also take the places of
+            clips with fewer sentences than `queries_per_clip`, at no cost.
+        temporal_crop: largest share of the frames before and after the tubes of an example that
+            training leaves out, a random part of it each time; an augmentation.
         min_word_count: rarer words of the training split count as unknown.
         word_vectors: `glove.6B.50d` (the vectors that the extra `glove` installs; they need a
             `word_width` of 50, and 2, 5 or 10 `attention_heads`), or a GloVe text file (plain or
@@ -112,6 +117,8 @@ class DataConfig(hyperparams.Config):
     grid_size: int = 7
     feature_channels: int = 1024
     queries_per_clip: int = 1
+    negative_share: float = 0.0
+    temporal_crop: float = 0.0
     min_word_count: int = 1
     word_vectors: str = ""
     blind: str = "none"
@@ -234,6 +241,8 @@ MAY_BE_ZERO = (
     "seed",
     "num_gpus",
     "feature_dropout",
+    "negative_share",
+    "temporal_crop",
     "focal_alpha",
     "focal_beta",
     "score_threshold",
@@ -243,12 +252,14 @@ MAY_BE_ZERO = (
 )
 FRACTIONS = (
     "feature_dropout",
+    "negative_share",
+    "temporal_crop",
     "positive_heat",
     "score_threshold",
     "high_score_ratio",
     "ema_momentum",
 )
-BELOW_ONE = ("feature_dropout", "ema_momentum")
+BELOW_ONE = ("feature_dropout", "negative_share", "ema_momentum")
 # Random generators take 32 bits.
 MOST = {"max_steps": MAX_LENGTH, "max_words": MAX_LENGTH, "seed": 2**32 - 1}
 MOST_OTHER_INTEGERS = 10**9

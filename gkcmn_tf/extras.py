@@ -22,6 +22,8 @@ PACKAGES = {
     "apache_beam": ("apache-beam", "prepare"),
     "matplotlib": ("matplotlib", "prepare"),
     "psutil": ("psutil", "prepare"),
+    "dask": ("dask", "cluster"),
+    "distributed": ("distributed", "cluster"),
     "tensorflow_datasets": ("tensorflow-datasets", "tfds"),
     "tensorflow_serving": ("tensorflow-serving-api", "serving"),
     "grpc": ("grpcio", "serving"),

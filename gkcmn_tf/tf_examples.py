@@ -41,18 +41,30 @@ def read_records(paths: Iterable[str]) -> list[bytes]:
     records = []
     for path in paths:
         try:
-            records += _records_of(path).numpy().tolist()
+            records += _records_of([path]).numpy().tolist()
         except tf.errors.DataLossError as error:
             raise ValueError(f"{path}: is damaged; delete it and run data.prepare again") from error
     return records
 
 
-# Traced once: to build the data set anew takes 25 ms a file. The first, empty record is there since
-# an empty file has no single element.
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def _records_of(path):
-    records = tf.data.Dataset.from_tensors(b"").concatenate(tf.data.TFRecordDataset(path))
-    return records.batch(np.iinfo(np.int64).max).get_single_element()[1:]
+def load_records(paths: Sequence[str]) -> tf.Tensor:
+    """Reads all records of TFRecord files into a string tensor; raises as `read_records`.
+
+    It takes half of the memory of `read_records`, or less, since there is only one copy.
+    """
+    try:
+        return _records_of(paths)
+    except tf.errors.DataLossError:
+        read_records(paths)  # names the file
+        raise
+
+
+# Traced once: to build the data set anew takes 25 ms a file. Files without records have no batch.
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _records_of(paths):
+    records = tf.data.TFRecordDataset(paths).batch(np.iinfo(np.int64).max)
+    none = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
+    return records.concatenate(none).take(1).get_single_element()
 
 
 def write_records(path: str, serialized: Sequence[bytes]) -> None:

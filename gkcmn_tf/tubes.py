@@ -238,15 +238,20 @@ def tube_from_steps(
     return Tube(first, last, np.round(inside, 2), float(score))
 
 
-def nearest_frames(segments: np.ndarray, begin: int, end: int, num_steps: int) -> np.ndarray:
-    """Rounds segments of a clip to frames.
+def nearest_frames(
+    segments: np.ndarray,
+    begin: int | np.ndarray,
+    end: int | np.ndarray,
+    num_steps: int | np.ndarray,
+) -> np.ndarray:
+    """Rounds segments of a clip, or each of its own clip, to frames.
 
     Both ends are rounded to the nearest frame boundary. If no frame remains, the frame at the
     centre of the segment is returned.
 
     Args:
         segments: `[..., 2]`, in step coordinates of the clip.
-        begin: first frame of the clip.
+        begin: first frame of the clip; for several clips `[..., 1]`, as the next two.
         end: end frame (exclusive) of the clip.
         num_steps: number of steps of the clip.
 
@@ -260,6 +265,7 @@ def nearest_frames(segments: np.ndarray, begin: int, end: int, num_steps: int) -
     if not np.isfinite(times).all():
         raise ValueError(f"segment: expected two finite step coordinates, got {segments}")
     frames = np.clip(np.floor(times + 0.5), begin, end).astype(np.int64)
-    middle = np.clip(np.floor(times.mean(axis=-1)), begin, end - 1).astype(np.int64)
+    centre = np.floor(times.mean(axis=-1, keepdims=True))
+    middle = np.clip(centre, begin, end - 1).astype(np.int64)
     empty = frames[..., :1] >= frames[..., 1:]
-    return np.where(empty, np.stack([middle, middle + 1], axis=-1), frames)
+    return np.where(empty, np.concatenate([middle, middle + 1], axis=-1), frames)

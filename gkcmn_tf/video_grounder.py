@@ -1,6 +1,9 @@
 """High-level API: grounds sentences in video files with a trained model."""
 
+import dataclasses
 import functools
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +17,9 @@ from gkcmn_tf import out_of_distribution, queries, searched_clips
 from gkcmn_tf import preset as presets
 from gkcmn_tf.encoded_video import EncodedVideo, cache_path
 from gkcmn_tf.features import extraction
+from gkcmn_tf.indexing import updating
+from gkcmn_tf.indexing.searching import IndexSearch, SearchNetwork
+from gkcmn_tf.indexing.video_index import IndexModel, VideoIndex
 from gkcmn_tf.modeling import decoding
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.text.tokenization import Tokenizer
@@ -75,6 +81,7 @@ class VideoGrounder:
         )
         # Further sentences are mostly about the same part of the same video.
         self._clip_inputs = functools.lru_cache(maxsize=1)(self._read_clips)
+        self._search_of = functools.lru_cache(maxsize=1)(self._make_search)
 
     @classmethod
     def from_preset(
@@ -167,33 +174,25 @@ class VideoGrounder:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: no such video")
         cached = None
+        where = self._clip_search(begin, end, search)
         if cache_dir is not None:
-            searched = {
-                **{"begin": begin, "end": end, "search": search, "max_steps": self.max_steps},
-                "longest": searched_clips.longest_training_clip(self.about),
-            }
-            cached = cache_path(cache_dir, path, self.features, searched)
+            cached = cache_path(cache_dir, path, self.features, dataclasses.asdict(where))
         if cached is not None and os.path.exists(cached):
             try:
                 # The cached video may have had another path.
                 return EncodedVideo.load(cached).at_path(path)
             except ValueError as error:
                 logging.warning("%s", error)
-
-        def windows_of(timeline):
-            clips = self._clips(timeline, begin, end, search)
-            return searched_clips.windows_of_clips(timeline, clips, self.max_steps)
-
         extractor = self.extractor  # built before the bar is shown: it logs its weights
         with tqdm.tqdm(desc="encoding", unit="window", disable=not progress) as bar:
-            encoded = extractor.encode(path, windows_of, on_progress=_advance(bar))
+            encoded = extractor.encode(path, where.windows, on_progress=_advance(bar))
         if cached is not None:
             encoded.save(cached)
         return encoded
 
-    def _clips(self, timeline, begin, end, search):
+    def _clip_search(self, begin, end, search):
         longest = searched_clips.longest_training_clip(self.about)
-        return searched_clips.searched_clips(timeline, begin, end, search=search, longest=longest)
+        return searched_clips.ClipSearch(self.max_steps, longest, begin, end, search)
 
     def ground(
         self,
@@ -243,7 +242,7 @@ class VideoGrounder:
                 f"{video.source.path}: was encoded for another model, with another "
                 f"{', '.join(changed)}; encode it with this one"
             )
-        clips = self._clips(video.source.timeline, begin, end, search)
+        clips = self._clip_search(begin, end, search).clips(video.source.timeline)
         if len(clips) > 1:
             logging.info("%s: searched in %d overlapping clips", video.source.path, len(clips))
         part = (clips[0][0], clips[-1][1])
@@ -260,6 +259,119 @@ class VideoGrounder:
         if top_k == 1:
             found = [tubes[0] if tubes else None for tubes in found]
         return found[0] if one else found
+
+    @functools.cached_property
+    def index_model(self) -> IndexModel:
+        """What identifies the model in an index of videos."""
+        content = hashlib.sha256()
+        config = {k: v for k, v in self.model.get_config().items() if k not in ("name", "dtype")}
+        described = [type(self.model).__name__, config, self.tokenizer.vocabulary]
+        content.update(json.dumps(described, sort_keys=True).encode())
+        for variable in self.model.weights:
+            value = np.ascontiguousarray(variable.numpy())
+            content.update(f"{value.dtype} {value.shape}".encode())
+            content.update(value.tobytes())
+        return IndexModel(
+            name=self.about.get("name", type(self.model).__name__),
+            weights_sha256=content.hexdigest(),
+            precision=self.model.compute_dtype,
+            max_steps=self.max_steps,
+            longest_clip=searched_clips.longest_training_clip(self.about),
+            features=self.features,
+        )
+
+    @functools.cached_property
+    def search_network(self) -> SearchNetwork:
+        """The parts of the model that index and search videos."""
+        return SearchNetwork(self.model)
+
+    def index(
+        self,
+        folder: str | os.PathLike,
+        *,
+        index_dir: str | os.PathLike | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        progress: bool = True,
+    ) -> VideoIndex:
+        """Encodes the videos of a folder and its subfolders for `search`.
+
+        Only new and changed videos are encoded; the command `gkcmn index` encodes several at once.
+        Videos much longer than training clips are cut into overlapping clips, as in `ground`.
+
+        Args:
+            folder: folder of the videos.
+            index_dir: folder of the index; default: `.gkcmn` in `folder`.
+            cache_dir: as in `encode`, for another index of the videos by a model with the same
+                features.
+            progress: whether to show a progress bar.
+
+        Raises:
+            FileNotFoundError: no such folder.
+            ValueError: the index was made by another model or of another folder, is in use, or is
+                damaged; or the I3D weights differ from those of training.
+        """
+        _ = self.extractor  # its errors are not those of a video
+        encode = functools.partial(self.encode_for_index, cache_dir=cache_dir)
+        index, _ = updating.update_index(
+            os.fsdecode(folder),
+            None if index_dir is None else os.fsdecode(index_dir),
+            self.index_model,
+            functools.partial(updating.in_this_process, encode),
+            progress=progress,
+        )
+        for reason in index.skipped.values():
+            logging.warning("skipped: %s", reason)
+        return index
+
+    def encode_for_index(
+        self, job: updating.Job, *, cache_dir: str | os.PathLike | None = None
+    ) -> updating.Outcome:
+        """Encodes a video of `update_index` and writes its files; see `encode_job`."""
+        encode = functools.partial(self.encode, cache_dir=cache_dir, progress=False)
+        return updating.encode_job(encode, self.search_network.project, self.index_model, job)
+
+    def search(
+        self,
+        index: VideoIndex | str | os.PathLike,
+        sentences: str | Sequence[str],
+        *,
+        top_k: int = 5,
+    ) -> Any:
+        """Finds the best tubes of sentences in all videos of an index.
+
+        These are the best of the tubes that `ground` finds in each video.
+
+        Args:
+            index: an index, its folder, or the folder of its videos.
+            sentences: one sentence or a list of sentences.
+            top_k: number of tubes per sentence.
+
+        Returns:
+            a list of tubes, best first; for a list of sentences, a list of these.
+
+        Raises:
+            FileNotFoundError: there is no index.
+            ValueError: a sentence has no words, `top_k` is invalid, or the index was made by
+                another model or is damaged.
+        """
+        one = isinstance(sentences, str)
+        texts = [sentences] if one else list(sentences)
+        if top_k < 1:
+            raise ValueError(f"top_k: expected at least 1, got {top_k}")
+        for sentence in texts:
+            queries.check_sentence(sentence, self.tokenizer)
+        if not isinstance(index, VideoIndex):
+            index = VideoIndex.load(index)
+        updating.check_model(index, self.index_model)
+        search = self._search_of(index)
+        found = []
+        for first in range(0, len(texts), SENTENCES_PER_BATCH):
+            batch = texts[first : first + SENTENCES_PER_BATCH]
+            found += search(self.tokenizer(batch), top_k, batch)
+        return found[0] if one else found
+
+    def _make_search(self, index):
+        return IndexSearch(index, self.search_network)
 
     def _ground_batch(self, video, sentences, clips, top_k) -> list[list[Tube]]:
         source = video.source

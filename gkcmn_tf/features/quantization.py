@@ -7,11 +7,14 @@ If a model was trained on quantized features, features for inference must be qua
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import ml_dtypes
 import numpy as np
 
-STORAGE_DTYPES = ("float16", "bfloat16", "int8")
+VALUE_BYTES = {"float16": 2, "bfloat16": 2, "int8": 1}
+STORAGE_DTYPES = tuple(VALUE_BYTES)
 _LEVELS = 255
 
 
@@ -65,32 +68,64 @@ def encode(features: np.ndarray, dtype: str) -> StoredFeatures:
 
 
 def decode(data, dtype, low, scale):
-    """Decodes the fields of a `StoredFeatures` to flat float16 features, in a TensorFlow graph."""
+    """Decodes features in a TensorFlow graph.
+
+    Args:
+        data: string tensor of any shape; `StoredFeatures.data`, or equal parts of it.
+        dtype: as in `StoredFeatures`, like `low` and `scale`.
+        low: minimum of each channel.
+        scale: quantization step of each channel.
+
+    Returns:
+        float16 features, flat.
+    """
     import tensorflow as tf  # noqa: PLC0415 - `as_stored` must work without TensorFlow
 
     def from_int8():
         levels = tf.cast(tf.io.decode_raw(data, tf.int8), tf.float32) + 128
         values = tf.reshape(levels, [-1, tf.size(low)]) * scale + low
-        return tf.cast(tf.reshape(values, [-1]), tf.float16)
+        return tf.reshape(tf.cast(values, tf.float16), [-1])
 
     def from_bfloat16():
-        bits = tf.io.decode_raw(data, tf.uint16)
+        bits = tf.reshape(tf.io.decode_raw(data, tf.uint16), [-1])
         return tf.cast(tf.bitcast(bits, tf.bfloat16), tf.float16)
 
     return tf.case(
         [(dtype == "int8", from_int8), (dtype == "bfloat16", from_bfloat16)],
-        default=lambda: tf.io.decode_raw(data, tf.float16),
+        default=lambda: tf.reshape(tf.io.decode_raw(data, tf.float16), [-1]),
     )
+
+
+def check(stored: StoredFeatures, shape: Sequence[int]) -> None:
+    """Checks that encoded features have a shape `[..., C]`.
+
+    Raises:
+        ValueError: the dtype is unknown, or the data, `low` or `scale` do not have the shape.
+    """
+    if stored.dtype not in STORAGE_DTYPES:
+        raise ValueError(f"dtype: expected one of {STORAGE_DTYPES}, got {stored.dtype!r}")
+    channels = shape[-1] if stored.dtype == "int8" else 0
+    sizes = (len(stored.data), len(stored.low), len(stored.scale))
+    expected = (math.prod(shape) * VALUE_BYTES[stored.dtype], channels, channels)
+    if min(shape) <= 0 or sizes != expected:
+        raise ValueError(
+            f"shape {list(shape)}: expected data, low and scale of sizes {expected}, got {sizes}"
+        )
+
+
+def restore(stored: StoredFeatures, shape: Sequence[int]) -> np.ndarray:
+    """Decodes features to float16 of `shape`; raises as `check`."""
+    check(stored, shape)
+    if stored.dtype == "float16":
+        return np.frombuffer(stored.data, np.float16).reshape(shape)
+    if stored.dtype == "bfloat16":
+        return np.frombuffer(stored.data, ml_dtypes.bfloat16).reshape(shape).astype(np.float16)
+    levels = np.frombuffer(stored.data, np.int8).reshape(shape)
+    values = (levels.astype(np.float32) + 128) * stored.scale + stored.low
+    return values.astype(np.float16)
 
 
 def as_stored(features: np.ndarray, dtype: str) -> np.ndarray:
     """Rounds float16 `features` as by encoding and decoding them."""
     stored = encode(features, dtype)
-    if dtype == "float16":
-        return features
-    if dtype == "bfloat16":
-        values = np.frombuffer(stored.data, ml_dtypes.bfloat16).reshape(features.shape)
-    else:
-        levels = np.frombuffer(stored.data, np.int8).reshape(features.shape)
-        values = (levels.astype(np.float32) + 128) * stored.scale + stored.low
-    return values.astype(np.float16)
+    return features if dtype == "float16" else restore(stored, features.shape)

@@ -43,8 +43,8 @@ class OtherSentences:
         _, video_numbers = np.unique(videos, return_inverse=True)
         if not video_numbers.any():
             raise ValueError(
-                "data.blind: video_only takes sentences about other videos, but the split has only "
-                f"one, {videos[0]!r}"
+                "data.blind=video_only and data.negative_share draw sentences about other videos, "
+                f"but the split has only one, {videos[0]!r}"
             )
         # Clips in the order of their videos: those of one video are neighbours.
         order = np.argsort(video_numbers, kind="stable")

@@ -4,20 +4,20 @@ A records folder contains
 
     manifest.json                            counts, skipped sentences with reasons, the I3D source
     settings.json                            settings of the feature extraction; written first
-    features/VIDEO.tfrecord                  one `VideoFeatures` record per video
+    features/VIDEO.tfrecord                  features of a video, one record per window
     features/VIDEO.json                      frame count and size of the video
     clips/SPLIT-00000-of-00004.tfrecord      `Clip` records, sharded
     clips/SPLIT_absent-...tfrecord           the same with absent sentences, if the data set has any
     clips/SPLIT_pairs.json                   minimal pairs of sentences, if the data set has any
 
-Every record is a `tf.train.Example`. Features are stored in one file per video, separate from the
+Clips are `tf.train.Example` records. Features are stored in one file per video, separate from the
 sentences. Thus features are not duplicated for several sentences, extraction can be resumed per
 video, and clips can be read in any order.
 
 If `settings.json` sets `fps`, videos were resampled (`gkcmn_tf.video.frame_rates`). All frame
 numbers below are then numbers of samples, and `features/VIDEO.json` maps samples to frames.
 
-`VideoFeatures` records are described in `gkcmn_tf.features.feature_records`.
+Files of features are described in `gkcmn_tf.features.feature_records`.
 
 `Clip` keys: `video_id`, `features_file` (bytes: path in the folder), `begin`, `end` (int64: frames,
 half-open), `fps`, `width`, `height`, `frame_count`; and for its `n` sentences
@@ -51,7 +51,9 @@ from gkcmn_tf.tf_examples import (
 )
 from gkcmn_tf.tubes import QTYPES
 
-SCHEMA_VERSION = 1
+# 1 had one record per video, with the features of all windows; see `data.convert_records`.
+SCHEMA_VERSION = 2
+SETTINGS = "settings.json"
 MANIFEST = "manifest.json"
 ABSENT_SUFFIX = "_absent"
 PAIR_KINDS = ("word", "moved")
@@ -202,6 +204,27 @@ def _shard_paths(folder, split, num_shards):
     return [os.path.join(folder, "clips", name) for name in names]
 
 
+def check_schema(folder: str) -> None:
+    """Checks the version of the records, if the folder has settings.
+
+    Raises:
+        ValueError: it is another one, or the settings are damaged; the message says what to do.
+    """
+    path = os.path.join(folder, SETTINGS)
+    if not os.path.exists(path):
+        return
+    settings = read_json(path)
+    version = settings.get("schema_version") if isinstance(settings, dict) else None
+    if version == SCHEMA_VERSION:
+        return
+    remedy = "delete the folder and run data.prepare again"
+    if version == 1:
+        remedy = f"run `python -m data.convert_records {folder}`"
+    raise ValueError(
+        f"{path}: schema_version: expected {SCHEMA_VERSION}, got {version!r}; {remedy}"
+    )
+
+
 def has_split(folder: str, split: str) -> bool:
     """Whether the folder has any shard of the split, even if others are missing."""
     return bool(_found_shards(folder, split))
@@ -216,7 +239,9 @@ def clip_shards(folder: str, split: str) -> list[str]:
 
     Raises:
         FileNotFoundError: shards are missing.
+        ValueError: the records are of another version.
     """
+    check_schema(folder)
     return [path for name in split.split("+") for path in _complete_shards(folder, name)]
 
 

@@ -13,6 +13,7 @@ batch depend neither on the number of workers nor on interruptions.
 
 import contextlib
 import os
+import re
 import typing
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ from absl import logging
 from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import blinding, clip_records
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.tf_examples import read_records
+from gkcmn_tf.tf_examples import load_records
 from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import frame_windows, windows_in
 
@@ -31,6 +32,7 @@ if typing.TYPE_CHECKING:  # requires packages of an extra
     from gkcmn_tf.config import DataConfig
 
 AUTOTUNE = tf.data.AUTOTUNE
+RECORDS_AT_A_TIME = 512
 
 
 def from_config(
@@ -65,8 +67,9 @@ def from_config(
         ValueError: the split has no sentences, a training split has only absent ones, or the batch
             size is not a multiple of the number of replicas.
         tf.errors.NotFoundError: (during iteration) the features of a video are missing.
+        tf.errors.DataLossError: (during iteration) the features of a video are damaged.
         tf.errors.InvalidArgumentError: (during iteration) the features of a video end before the
-            clip; the message names the file.
+            clip, or are of an older version; the message names the file.
     """
     pipelines, pipeline, replicas = 1, 0, 1
     if input_context is not None:
@@ -106,15 +109,52 @@ def from_config(
 
 @contextlib.contextmanager
 def damage_named(records_dir: str) -> Iterator[None]:
-    """Names the damaged file of features that a pipeline cannot read in a `ValueError`."""
+    """Names the file of features that a pipeline cannot read in a `ValueError`."""
     try:
         yield
-    except tf.errors.DataLossError:
+    except tf.errors.DataLossError as error:
+        place = re.search(r"record at (\d+)", error.message)
         folder = os.path.join(records_dir, "features")
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".tfrecord"):
-                read_records([os.path.join(folder, name)])
+        for name in sorted(os.listdir(folder)) if place else ():
+            path = os.path.join(folder, name)
+            if name.endswith(".tfrecord") and feature_records.is_damaged_at(path, int(place[1])):
+                raise ValueError(f"{path}: {feature_records.DAMAGED}") from error
         raise
+    except tf.errors.InvalidArgumentError as error:
+        fault = re.search(rf"\[{feature_records.FAULT_MARK}(.+)\]", error.message)
+        if fault is None:
+            raise
+        raise ValueError(fault[1].replace("FOLDER", records_dir)) from error
+
+
+def clip_features(
+    path: tf.Tensor, begin: tf.Tensor, end: tf.Tensor, max_steps: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads the features of the steps of a clip, and no others, in a TensorFlow graph.
+
+    Args:
+        path: path of the features of the video, a scalar.
+        begin: first frame of the clip, int64.
+        end: end frame (exclusive) of the clip, int64.
+        max_steps: `T`, number of steps after padding.
+
+    Returns:
+        features float16 `[T, S, S, C]` and the step mask, as `clip_inputs`.
+
+    Raises:
+        tf.errors.NotFoundError: there is no such file.
+        tf.errors.DataLossError: the file is damaged.
+        tf.errors.InvalidArgumentError: the file ends before the clip, or is of an older version.
+    """
+    header = feature_records.read_header(path)
+    enough = windows_in(end) <= header["shape"][0]
+    few = tf.strings.format(
+        "has {} windows, too few for a clip that ends at frame {}; run data.prepare again",
+        (header["shape"][0], end),
+    )
+    with tf.control_dependencies([feature_records.check_file(enough, path, few)]):
+        windows = _step_windows(begin, end, max_steps)
+    return _padded(feature_records.read_rows(path, header, windows), max_steps)
 
 
 def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -131,11 +171,20 @@ def clip_inputs(features, begin, end, max_steps: int) -> tuple[tf.Tensor, tf.Ten
         mask, bool `[T]`, True at valid steps.
     """
     begin, end = tf.cast(begin, tf.int64), tf.cast(end, tf.int64)
+    return _padded(tf.gather(features, _step_windows(begin, end, max_steps)), max_steps)
+
+
+def _step_windows(begin, end, max_steps):
+    """Window of each step of a clip, int64 `[T']`, ascending."""
     num_steps = count_steps(begin, end, max_steps)
-    frames = steps.nearest_frames(tf.range(num_steps), begin, end, num_steps)
-    gathered = tf.gather(features, frame_windows(frames))
-    padded = tf.pad(gathered, [[0, max_steps - num_steps], [0, 0], [0, 0], [0, 0]])
-    return padded, tf.range(max_steps, dtype=tf.int64) < num_steps
+    return frame_windows(steps.nearest_frames(tf.range(num_steps), begin, end, num_steps))
+
+
+def _padded(features, max_steps):
+    """Pads the features of `T'` steps to `T`; returns them with the step mask."""
+    num_steps = tf.shape(features)[0]
+    padded = tf.pad(features, [[0, max_steps - num_steps], [0, 0], [0, 0], [0, 0]])
+    return padded, tf.range(max_steps) < num_steps
 
 
 def count_steps(begin: tf.Tensor, end: tf.Tensor, max_steps: int) -> tf.Tensor:
@@ -162,8 +211,8 @@ class _Examples:
         self.tokenizer = tokenizer
         self.seed = seed
         paths = clip_records.clip_shards(config.records_dir, split)
-        clips = read_records(paths)
-        counts = [clip_records.count_sentences(clip) for clip in clips]
+        self._clips = load_records(paths)
+        counts = [clip_records.count_sentences(clip) for clip in _as_bytes(self._clips)]
         sentences = [count for count, _ in counts]
         if not sum(sentences):
             raise ValueError(
@@ -177,14 +226,13 @@ class _Examples:
             )
         groups = [-(-count // config.queries_per_clip) for count in sentences]
         self.count = sum(groups)
-        self._clips = tf.constant(clips)
         # For each example: the clip and the group within the clip. For each clip: the index of its
         # first sentence.
         self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
         self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
         self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
-        if config.blind == "video_only":
-            videos = [clip_records.video_id(clip) for clip in clips]
+        if config.blind == "video_only" or (seed is not None and config.negative_share):
+            videos = [clip_records.video_id(clip) for clip in _as_bytes(self._clips)]
             self._other_sentences = blinding.OtherSentences(videos, sentences)
 
     def labels(self, number):
@@ -209,13 +257,26 @@ class _Examples:
         index = self._first_sentences[clip_number] + tf.cast(chosen, tf.int64)
         # For evaluation, from the position in the split alone.
         key = tf.stack([0 if self.seed is None else self.seed + 1, number])
+        if self.seed is not None and self.config.temporal_crop:
+            clip |= _cropped(clip, chosen, self.config.temporal_crop, key)
         labels = self._sentence_labels(clip, chosen)
         if self.config.blind == "video_only":
             labels["tokens"] = self._tokens_of_others(clip_number, Q, key)
+        labels, index = _cleared(labels, real), tf.where(real, index, -1)
+        if self.seed is not None and self.config.negative_share:
+            drawn = tf.random.stateless_uniform([Q], key + 1) < self.config.negative_share
+            negative = drawn | ~real
+            labels, index = (
+                _cleared(labels, ~negative),
+                tf.where(negative, tf.constant(-1, tf.int64), index),
+            )
+            others = self._tokens_of_others(clip_number, Q, key)
+            labels["tokens"] = tf.where(negative[:, None], others, labels["tokens"])
+            labels["query_mask"] |= negative
         return {
-            **_cleared(labels, real),
+            **labels,
             "key": key,
-            "index": tf.where(real, index, -1),
+            "index": index,
             "begin": clip["begin"],
             "end": clip["end"],
             "features_file": tf.where(tf.reduce_any(real), clip["features_file"], ""),
@@ -270,16 +331,7 @@ class _Examples:
 
         def read():
             path = tf.strings.join([config.records_dir, os.sep, file])
-            record = tf.data.TFRecordDataset(path).get_single_element()
-            features = feature_records.parse_video_features(record)["features"]
-            windows = tf.shape(features, tf.int64)[0]
-            enough = tf.debugging.Assert(
-                windows_in(end) <= windows,
-                [path, "has too few windows for a clip: windows, begin, end", windows, begin, end],
-            )
-            # Without the dependency, `tf.gather` may fail first, with a message without the file.
-            with tf.control_dependencies([enough]):
-                features, mask = clip_inputs(tf.identity(features), begin, end, config.max_steps)
+            features, mask = clip_features(path, begin, end, config.max_steps)
             num_steps = count_steps(begin, end, config.max_steps)
             return blinding.blind_features(config.blind, features, num_steps, key), mask
 
@@ -293,6 +345,27 @@ class _Examples:
             "tokens": tokens,
         }
         return inputs, labels
+
+
+def _cropped(clip, chosen, share, key):
+    """Random begin and end of a clip, which still contains the segments of the chosen sentences.
+
+    Up to the given share of the frames before the first segment, and of those after the last, is
+    left out. An absent sentence keeps the whole clip.
+    """
+    whole = tf.stack([clip["begin"], clip["end"]])
+    segments = tf.gather(clip["sentence/segment"], chosen)
+    segments = tf.where(tf.reduce_all(segments == 0, axis=1, keepdims=True), whole, segments)
+    first, last = tf.reduce_min(segments[:, 0]), tf.reduce_max(segments[:, 1])
+    around = tf.cast(tf.stack([first - whole[0], whole[1] - last]), tf.float32)
+    left_out = tf.cast(around * tf.random.stateless_uniform([2], key, maxval=share), tf.int64)
+    return {"begin": whole[0] + left_out[0], "end": whole[1] - left_out[1]}
+
+
+def _as_bytes(records):
+    """Yields the elements of a string tensor; copies only some at a time."""
+    for first in range(0, len(records), RECORDS_AT_A_TIME):
+        yield from records[first : first + RECORDS_AT_A_TIME].numpy().tolist()
 
 
 def _cleared(labels, real):

@@ -258,8 +258,9 @@ def _word_vectors(config, tokenizer):
 
 def _training_clips_hash(data):
     digest = hashlib.sha256()
-    for record in read_records(clip_records.clip_shards(data.records_dir, data.train_split)):
-        digest.update(hashlib.sha256(record).digest())
+    for path in clip_records.clip_shards(data.records_dir, data.train_split):
+        for record in read_records([path]):
+            digest.update(hashlib.sha256(record).digest())
     return digest.hexdigest()
 
 

@@ -29,11 +29,13 @@ class SoundSource:
 
     Attributes:
         path: path of the file.
-        start: time stamp of the start of the video in the file, in seconds.
+        start: time stamp in the file of the first frame of the picture, in seconds.
+        duration: duration of the picture in seconds, after which sound is left out; None for all.
     """
 
     path: str
     start: fractions.Fraction
+    duration: fractions.Fraction | None = None
 
 
 def has_sound(path: str) -> bool:
@@ -81,7 +83,7 @@ def _write(picture_path, source, output_path, options, sound_writer):
             _mux(output, packets)
             return
         with av.open(file_url(source.path), metadata_errors="replace") as container:
-            packets.append(sound_writer(output, container, source.start))
+            packets.append(sound_writer(output, container, source))
             _mux(output, packets)
 
 
@@ -98,16 +100,16 @@ def _copy(container, stream, target) -> Iterator[av.Packet]:
             yield packet
 
 
-def _copied(output, container, start):
+def _copied(output, container, source):
     """Packets of an audio track, copied."""
     stream = container.streams.best("audio")
     target = output.add_stream_from_template(stream)
 
     def packets():
-        for packet in _demux(container, stream):
+        for packet in _demux(container, stream, source):
             if packet.dts is None or packet.pts is None:
                 continue
-            shift = round(start / packet.time_base)
+            shift = round(source.start / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             # Packets removed by an edit list are kept before the beginning, as preroll.
             cut_away = packet.is_discard and packet.pts >= 0
@@ -118,7 +120,7 @@ def _copied(output, container, start):
     return packets()
 
 
-def _encoded(output, container, start):
+def _encoded(output, container, source):
     """Packets of an audio track, re-encoded as AAC."""
     stream = container.streams.best("audio")
     rate = stream.codec_context.sample_rate
@@ -130,7 +132,7 @@ def _encoded(output, container, start):
     def packets():
         target.codec_context.open()
         resampler = av.AudioResampler("fltp", layout, rate, target.codec_context.frame_size)
-        for frame in _decoded(container, stream):
+        for frame in _decoded(container, stream, source):
             for resampled in resampler.resample(frame):
                 yield from _shifted(target.encode(resampled))
         for resampled in resampler.resample(None):
@@ -139,7 +141,7 @@ def _encoded(output, container, start):
 
     def _shifted(encoded):
         for packet in encoded:
-            shift = round(start / packet.time_base)
+            shift = round(source.start / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             if packet.pts * packet.time_base >= -PREROLL:
                 yield packet
@@ -147,8 +149,9 @@ def _encoded(output, container, start):
     return packets()
 
 
-def _demux(container, stream):
-    """Yields packets; stops with a warning where the file is damaged."""
+def _demux(container, stream, source):
+    """Yields packets up to the end of the picture; stops with a warning where they are damaged."""
+    end = None if source.duration is None else source.start + source.duration
     packets = container.demux(stream)
     while True:
         try:
@@ -158,12 +161,14 @@ def _demux(container, stream):
             return
         if packet is None:
             return
+        if end is not None and packet.pts is not None and packet.pts * packet.time_base >= end:
+            return
         yield packet
 
 
-def _decoded(container, stream):
+def _decoded(container, stream, source):
     """Yields decoded audio frames; skips packets that cannot be decoded."""
-    for packet in _demux(container, stream):
+    for packet in _demux(container, stream, source):
         try:
             yield from packet.decode()
         except av.FFmpegError:

@@ -335,7 +335,7 @@ def _clips(folder):
                 assert one.boxes.shape == (one.end - one.begin, 4)
 
     content = pathlib.Path(path).read_bytes()
-    inputs = mutated(content) | mutated(_record(content)).map(_framed)
+    inputs = mutated(content) | _changed_record(content)
     return Parser("clips/val-00000-of-00001.tfrecord", read, (content,), inputs)
 
 
@@ -350,22 +350,39 @@ def _features(folder):
         found = feature_records.read_video_features(os.path.dirname(os.path.dirname(path)), "v")
         assert found.features.dtype == np.float16 and found.features.ndim == 4
 
-    inputs = st.one_of(*map(mutated, valid), *(mutated(_record(c)).map(_framed) for c in valid))
-    return Parser("features/v.tfrecord", read, valid, inputs)
+    framed = (_changed_record(content) for content in valid)
+    return Parser("features/v.tfrecord", read, valid, st.one_of(*map(mutated, valid), *framed))
 
 
-def _record(content):
-    """The first record of a TFRecord file."""
-    return content[12:-4]
+def _changed_record(content):
+    """TFRecord files in which a record is changed, with right checksums."""
+    records = _records(content)
+    numbers = st.integers(0, len(records) - 1)
+    return numbers.flatmap(
+        lambda number: mutated(records[number]).map(
+            lambda changed: _framed(*records[:number], changed, *records[number + 1 :])
+        )
+    )
 
 
-def _framed(record):
-    """A TFRecord file of one record, with right checksums."""
+def _records(content):
+    """The records of a TFRecord file."""
+    records = []
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        records.append(content[12 : 12 + length])
+        content = content[16 + length :]
+    return records
+
+
+def _framed(*records):
+    """A TFRecord file of records, with right checksums."""
     import tensorflow as tf
 
     folder = pathlib.Path(f"/tmp/gkcmn-fuzz-{os.getpid()}")
     with tf.io.TFRecordWriter(str(folder)) as writer:
-        writer.write(record)
+        for record in records:
+            writer.write(record)
     content = folder.read_bytes()
     folder.unlink()
     return content

@@ -12,7 +12,7 @@ MINUTE = Timeline(np.arange(600) / 10, 60.0)
 
 
 def clips(search="sliding", *, longest=10.0, begin=None, end=None, timeline=MINUTE):
-    return searched_clips.searched_clips(timeline, begin, end, search=search, longest=longest)
+    return searched_clips.ClipSearch(4, longest, begin, end, search).clips(timeline)
 
 
 def test_sliding_clips_have_the_length_of_the_longest_training_clip_and_overlap_by_half():
@@ -48,9 +48,11 @@ def test_clips_without_samples_are_left_out():
 
 def test_windows_are_those_of_the_steps():
     # 100 frames at 4 steps: centres at frames 12, 37, 62 and 87, in windows of 4 frames.
-    assert searched_clips.windows_of_clips(MINUTE, [(0, 100)], 4).tolist() == [3, 9, 15, 21]
-    both = searched_clips.windows_of_clips(MINUTE, [(0, 100), (48, 148)], 4)
-    assert both.tolist() == [3, 9, 15, 21, 27, 33]
+    first = searched_clips.ClipSearch(4, end=10.0)
+    assert first.windows(MINUTE).tolist() == [3, 9, 15, 21]
+    # Clips at 0, 5 and 10 s; the centres of the second one's steps are among the others'.
+    three = searched_clips.ClipSearch(4, 10.0, end=20.0, search="sliding")
+    assert three.windows(MINUTE).tolist() == [3, 9, 15, 21, 28, 34, 40, 46]
 
 
 @pytest.mark.parametrize("about", [{}, {"training": None}, {"training": {}}])

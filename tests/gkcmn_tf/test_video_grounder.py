@@ -211,10 +211,9 @@ def test_a_long_video_is_searched_in_overlapping_clips(grounder, joined, sample)
     sentences = sample.sentences[:2]
     found = grounder.ground(joined, sentences, top_k=3)
     video = grounder.encode(joined, progress=False)
-    clips = searched_clips.searched_clips(
-        *(video.source.timeline, None, None),
-        longest=searched_clips.longest_training_clip(grounder.about),
-    )
+    longest = searched_clips.longest_training_clip(grounder.about)
+    search = searched_clips.ClipSearch(grounder.max_steps, longest)
+    clips = search.clips(video.source.timeline)
     assert len(clips) == 5
     for sentence, tubes in zip(sentences, found, strict=True):
         # The best of all clips, each searched by itself.

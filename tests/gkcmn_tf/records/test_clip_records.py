@@ -1,6 +1,7 @@
 """Records of clips: round trips, complete sets of shards."""
 
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gkcmn_tf import tf_examples, tubes
-from gkcmn_tf.records import clip_records, input_pipeline
+from gkcmn_tf.records import clip_records
 
 
 def make_sentence(index=0, begin=2, end=5, **changes):
@@ -198,6 +199,19 @@ def test_damaged_files_are_named(tmp_path):
             ValueError, match=r"a\.tfrecord: is damaged; delete it and run data.prep"
         ):
             tf_examples.read_records([path])
+        with pytest.raises(ValueError, match=r"a\.tfrecord: is damaged; delete it"):
+            tf_examples.load_records([path])
+
+
+def test_records_are_loaded_in_order(tmp_path):
+    paths = [str(tmp_path / name) for name in "ab"]
+    for path in paths:
+        tf_examples.write_records(path, [])
+    assert tf_examples.load_records(paths).numpy().tolist() == []
+    assert tf_examples.read_records(paths) == []
+    tf_examples.write_records(paths[1], [b"", b"one", b"\0\xff"])
+    tf_examples.write_records(paths[0], [b"two"])
+    assert tf_examples.load_records(paths).numpy().tolist() == [b"two", b"", b"one", b"\0\xff"]
 
 
 @pytest.mark.parametrize(
@@ -227,13 +241,13 @@ def test_a_record_that_does_not_follow_the_schema_is_named(tmp_path, key, values
         next(clips)
 
 
-def test_damage_in_a_pipeline_names_the_file(tmp_path):
-    for name in "ab":
-        tf_examples.write_records(str(tmp_path / "features" / f"{name}.tfrecord"), [b"one" * 20])
-    path = tmp_path / "features" / "b.tfrecord"
-    path.write_bytes(path.read_bytes()[:-5])
-    with (
-        pytest.raises(ValueError, match=r"features/b\.tfrecord: is damaged"),
-        input_pipeline.damage_named(str(tmp_path)),
-    ):
-        list(tf.data.TFRecordDataset(str(path)))
+@pytest.mark.parametrize("version", [0, 1, 3, None, "2"])
+def test_records_of_another_version_are_refused(tmp_path, version):
+    clip_records.write_clips(str(tmp_path), "val", [make_clip()], 1)
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"schema_version": clip_records.SCHEMA_VERSION}))
+    assert len(list(clip_records.read_clips(str(tmp_path), "val"))) == 1
+    settings.write_text(json.dumps({"schema_version": version}))
+    remedy = "run `python -m data.convert_records" if version == 1 else "delete the folder"
+    with pytest.raises(ValueError, match=rf"settings\.json: schema_version: expected 2.*{remedy}"):
+        list(clip_records.read_clips(str(tmp_path), "val"))

@@ -1,6 +1,7 @@
 """The pipeline compared with a loop over sentences, and its order."""
 
 import dataclasses
+import pathlib
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from gkcmn_tf.features import feature_records
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.text.standardization import split_words
 from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.video import steps
 from gkcmn_tf.video.windows import count_windows
 
 T, N, S, C = 6, 4, 2, 3
@@ -68,7 +70,9 @@ def tokenizer():
     return Tokenizer(["the", "dog", "runs", "a", "cat", "what"], N)
 
 
-def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train", **kwargs):
+def batches(
+    folder, tokenizer, count=None, queries=1, batch_size=4, split="train", augmented=None, **kwargs
+):
     config = DataConfig(
         records_dir=folder,
         max_steps=T,
@@ -76,6 +80,7 @@ def batches(folder, tokenizer, count=None, queries=1, batch_size=4, split="train
         grid_size=S,
         feature_channels=C,
         queries_per_clip=queries,
+        **augmented or {},
     )
     kwargs = {"training": False} | kwargs
     dataset = input_pipeline.from_config(
@@ -130,6 +135,88 @@ def test_every_field_equals_the_naive_reference(queries, folder, clips, videos, 
                 np.testing.assert_allclose(labels[name][row, query], expected[name], atol=1e-6)
             seen.append(sentence.id)
     assert seen == [sentence.id for _, sentence in sentences]  # each one once
+
+
+def equal(found, expected):
+    return all(np.allclose(found[name], expected[name], atol=1e-6) for name in expected)
+
+
+def test_a_temporal_crop_is_a_shorter_clip_around_the_tube(folder, videos, tokenizer):
+    clips = clip_records.read_clips(folder, "train")
+    sentences = [(clip, sentence) for clip in clips for sentence in clip.sentences]
+    cropped = 0
+    for inputs, labels in batches(
+        *(folder, tokenizer, 8), augmented={"temporal_crop": 1.0}, training=True, seed=3
+    ):
+        for row, (index,) in enumerate(labels["index"]):
+            clip, sentence = sentences[index]
+            found = {name: inputs[name][row] for name in ("features", "step_mask")}
+            found |= {name: labels[name][row, 0] for name in ("boxes", "box_mask")}
+            found["tokens"] = inputs["tokens"][row, 0]
+            uncut = naive_example(clip, sentence, videos, tokenizer)
+            if equal(found, {name: uncut[name] for name in found}):
+                continue
+            cropped += 1
+            windows = {
+                (begin, end): steps.step_windows(begin, end, T)
+                for begin in range(clip.begin, sentence.begin + 1)
+                for end in range(sentence.end, clip.end + 1)
+            }
+            # Features are random, so they tell which windows were read.
+            read = [
+                int((videos[clip.video_id] == step).all(axis=(1, 2, 3)).argmax())
+                for step in inputs["features"][row][inputs["step_mask"][row]]
+            ]
+            spans = [span for span, of_span in windows.items() if of_span.tolist() == read]
+            candidates = (
+                naive_example(
+                    dataclasses.replace(clip, begin=span[0], end=span[1]),
+                    sentence,
+                    videos,
+                    tokenizer,
+                )
+                for span in spans
+            )
+            assert any(equal(found, {n: one[n] for n in found}) for one in candidates)
+    assert cropped > 8
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+def test_negative_sentences_are_about_other_videos_and_have_no_tube(queries, folder, tokenizer):
+    tokens_of = {}
+    for clip in clip_records.read_clips(folder, "train"):
+        texts = [sentence.text for sentence in clip.sentences]
+        tokens_of.setdefault(clip.video_id, set()).update(map(bytes, tokenizer(texts)))
+    videos = [
+        clip.video_id for clip in clip_records.read_clips(folder, "train") for _ in clip.sentences
+    ]
+    plain, mixed = (
+        batches(*(folder, tokenizer, 30, queries), augmented=augmented, training=True, seed=5)
+        for augmented in ({}, {"negative_share": 0.25})
+    )
+    places = negatives = 0
+    for (_, before), (inputs, labels) in zip(plain, mixed, strict=True):
+        assert labels["query_mask"].all()  # padding has become negatives
+        replaced = labels["index"] < 0
+        np.testing.assert_array_equal(labels["index"][~replaced], before["index"][~replaced])
+        for name in ("boxes", "box_mask", "segment"):
+            assert not labels[name][replaced].any()
+            np.testing.assert_array_equal(labels[name][~replaced], before[name][~replaced])
+        for row in range(len(replaced)):
+            (video,) = {videos[i] for i in before["index"][row] if i >= 0}
+            others = set().union(*(tokens_of[name] for name in tokens_of if name != video))
+            assert {bytes(tokens) for tokens in inputs["tokens"][row][replaced[row]]} <= others
+        real = before["query_mask"]
+        places, negatives = places + real.sum(), negatives + (replaced & real).sum()
+    # Standard deviation of the share: at most sqrt(.25 * .75 / 120) = .04.
+    assert abs(negatives / places - 0.25) < 0.16
+
+
+def test_evaluation_has_neither_crops_nor_negative_sentences(folder, tokenizer):
+    augmented = {"temporal_crop": 1.0, "negative_share": 0.5}
+    changed = batches(folder, tokenizer, augmented=augmented)
+    for one, other in zip(changed, batches(folder, tokenizer), strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
 def test_sentences_of_several_splits_have_different_indices(folder, clips, tokenizer):
@@ -287,7 +374,28 @@ def test_the_error_for_features_that_end_before_the_clip_names_them(
     short = feature_records.VideoFeatures("b", 25.0, 64, 48, 20, videos["b"][:5])
     feature_records.write_video_features(str(tmp_path), short)
     clip_records.write_clips(str(tmp_path), "train", clips[1:2], 1)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"features/b.tfrecord.*too few"):
+    with (
+        pytest.raises(ValueError, match=r"features/b\.tfrecord: has 5 windows, too few for a clip"),
+        input_pipeline.damage_named(str(tmp_path)),
+    ):
+        batches(str(tmp_path), tokenizer)
+
+
+@pytest.mark.parametrize("damage", ["row", "cut", "empty"])
+def test_damaged_features_are_named(damage, clips, videos, tokenizer, tmp_path):
+    for vid in "ab":
+        video = feature_records.VideoFeatures(vid, 25.0, 64, 48, FRAMES[vid], videos[vid])
+        path = pathlib.Path(feature_records.write_video_features(str(tmp_path), video))
+    clip_records.write_clips(str(tmp_path), "train", clips[:2], 1)
+    assert len(batches(str(tmp_path), tokenizer)) == 1
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1
+    damaged = {"row": content, "cut": content[:-100], "empty": b""}
+    path.write_bytes(damaged[damage])
+    with (
+        pytest.raises(ValueError, match=r"features/b\.tfrecord: is damaged; delete it and run"),
+        input_pipeline.damage_named(str(tmp_path)),
+    ):
         batches(str(tmp_path), tokenizer)
 
 

@@ -1,0 +1,1 @@
+"""Indexes of videos: encoding a folder of videos, and searching it by sentences."""
