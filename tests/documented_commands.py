@@ -18,7 +18,11 @@ OWN_DATA = "tests/gkcmn_tf/test_own_data.py::test_documented_commands_train_a_mo
 RUN_BY = {
     "gkcmn export preset": PRESET,
     "gkcmn ground --preset=runs/presets/": PRESET,
+    "gkcmn cut": "tests/gkcmn_tf/test_cut.py",
+    "gkcmn index": "tests/gkcmn_tf/test_index.py",
+    "gkcmn search": "tests/gkcmn_tf/test_index.py",
     "make docs": "tests/test_site.py::test_the_site_is_built_without_warnings",
+    "python -m data.convert_records": "tests/data/test_convert_records.py",
     "python -m data.inspect": "tests/data/test_inspect.py::test_the_program",
     "python -m data.prepare --annotations_only": "tests/data/test_prepare.py",
     "python -m data.prepare --dataset=custom": OWN_DATA,
@@ -42,11 +46,14 @@ RUN_BY = {
 
 VIDEOS = "needs the videos of the data set, which cannot be distributed"
 DEMO = f"takes 20 minutes on two cores; {PROGRAMS} runs its steps on ten videos"
+CLUSTER = "needs several machines; tests/data/test_dask_cluster.py starts two workers on one"
 NOT_RUN = {
     "#!/bin/bash": "needs a Slurm cluster; tests/gkcmn_tf/test_train.py trains with two workers",
     "PYTHONPATH=. tfds build vidstg": (
         "needs the records of VidSTG; tests/data/test_tfds_builders.py builds small ones"
     ),
+    "PYTHONPATH=. dask worker": CLUSTER,
+    "dask scheduler": CLUSTER,
     "docker compose": (
         "needs Docker and TensorFlow Serving; tests/export/test_serving.py reads its files"
     ),
@@ -65,6 +72,9 @@ NOT_RUN = {
     "python -m data.make_shapes --setting=long": (
         "takes an hour; tests/data/shapes/test_long_records.py writes fewer videos"
     ),
+    "python -m data.prepare ... --runner=DaskRunner": CLUSTER,
+    "python -m data.prepare ... --runner=FlinkRunner": "needs Flink and Java",
+    "python -m data.prepare ... --runner=SparkRunner": "needs Spark and Java",
     "python -m data.prepare --dataset=hcstvg": f"{VIDEOS}; tests/data/test_prepare.py has its own",
     "python -m data.prepare --dataset=vidstg": f"{VIDEOS}; {PROGRAMS} prepares shapes",
     "python -m export.client": (
@@ -97,5 +107,6 @@ PYTHON_RUN_HERE = ("README.md", "docs/presets.md")
 PYTHON_RUN_BY = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/data_sets.md": "tests/data/test_tfds_builders.py",
+    "docs/search.md": "tests/gkcmn_tf/indexing/test_searching.py",
     "docs/training.md": f"{PROGRAMS}::test_the_notebook_runs",
 }

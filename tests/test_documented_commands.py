@@ -34,7 +34,17 @@ PAGES = [
 ]
 SHELL = ("", "bash", "sh")
 BLOCK = re.compile(r"^```(?P<language>\S*)\n(?P<content>.*?)^```", re.MULTILINE | re.DOTALL)
-PROGRAMS = ("docker", "gkcmn", "make", "pre-commit", "pytest", "python", "saved_model_cli", "tfds")
+PROGRAMS = (
+    "dask",
+    "docker",
+    "gkcmn",
+    "make",
+    "pre-commit",
+    "pytest",
+    "python",
+    "saved_model_cli",
+    "tfds",
+)
 # What a shell does itself, and what sets up the environment.
 SET_UP = re.compile(r"source |python3 -m venv |pip install |pre-commit install")
 FOLDERS = ("benchmarks/", "configs/", "data/", "docs/", "export/", "gkcmn_tf/", "tests/")
@@ -148,7 +158,7 @@ def flags_of(module):
             names |= texts_in(node.args[0])
         elif isinstance(node, ast.For) and "flags.DEFINE_" in ast.unparse(node):
             names |= texts_in(node.iter)  # names of several flags, among other texts
-    for other in re.findall(r"(\w+)\.define_flags\(\)", text):
+    for other in re.findall(r"(\w+)\.define_\w*flags\(\)", text):
         (file,) = [f for f in ROOT.glob(f"*/**/{other}.py") if f.parts[-2] in path.parts]
         names |= flags_of(".".join(file.relative_to(ROOT).with_suffix("").parts))
     return names
