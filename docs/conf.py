@@ -25,7 +25,7 @@ include_patterns = [
     "benchmarks/README.md",
     "gkcmn_tf/presets/*/README.md",
 ]
-exclude_patterns = [".*", "runs", "shared", "**/__pycache__"]
+exclude_patterns = [".*", "runs", "**/__pycache__"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 
 myst_heading_anchors = 3
