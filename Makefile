@@ -23,7 +23,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences docs build-files clean
+.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences docs web-assets web-lint build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -122,8 +122,20 @@ docs: $(VENV)/ready ## Site of the docs with an API reference, under runs/site; 
 	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env -d runs/site-cache -c docs . runs/site
 	@echo "Open runs/site/index.html"
 
+WEB := export/web_page
+
+$(WEB)/node_modules/ready: $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+web-assets: $(WEB)/node_modules/ready ## Build the scripts of the web page; needs Node.js 20 or later.
+	cd $(WEB) && npm run build
+
+web-lint: $(WEB)/node_modules/ready ## Check the scripts of the web page with ESLint and TypeScript.
+	cd $(WEB) && npm run lint
+
 build-files: $(VENV)/ready ## Write Bazel's BUILD files.
 	$(RUN) bazel.write_build_files
 
 clean: ## Remove the environment and all runs.
-	rm -rf $(VENV) .fuzz runs .pytest_cache .ruff_cache
+	rm -rf $(VENV) .fuzz $(WEB)/node_modules runs .pytest_cache .ruff_cache

@@ -27,6 +27,7 @@ from gkcmn_tf.evaluation import metrics, prediction
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.records import clip_records, input_pipeline
 from gkcmn_tf.training import run_folder
+from gkcmn_tf.video.windows import count_windows
 
 FLAGS = flags.FLAGS
 
@@ -107,7 +108,7 @@ def i3d_files(run, clips):
     for kind in tflite.QUANTIZATIONS:
         path = os.path.join(FLAGS.output_dir, f"i3d-{kind}.tflite")
         examples = tflite.window_examples(seen, run.features.get("fps"))
-        write_bytes(path, tflite.i3d_file(networks.i3d(run.features), kind, examples))
+        write_bytes(path, tflite.network_file(networks.i3d(run.features), kind, examples))
         encoder = run_tflite.Encoder(path, grounder.features, FLAGS.threads)
         yield "I3D", kind, path, predict_videos(encoder, grounder, clips, videos)
 
@@ -129,7 +130,9 @@ def predict_videos(
     for video, group in itertools.groupby(
         tqdm.tqdm(clips, desc="from videos", unit="clip"), key=lambda clip: clip.video_id
     ):
-        encoded = encoder.encode(videos[video])
+        encoded = encoder.encode(
+            videos[video], lambda timeline: range(count_windows(timeline.sample_count))
+        )
         for clip in group:
             for sentence in clip.sentences:
                 predictions[sentence.id] = grounder.ground(

@@ -1,18 +1,23 @@
 """The networks exported to TensorFlow Lite and ONNX: the grounding network and I3D."""
 
 import dataclasses
+import typing
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from gkcmn_tf.features import extraction
 from gkcmn_tf.i3d import weight_sources
 from gkcmn_tf.i3d.loading import load_i3d
 from gkcmn_tf.searched_clips import longest_training_clip
-from gkcmn_tf.training import run_folder
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import WINDOW_FRAMES
+
+if typing.TYPE_CHECKING:  # needs the packages of training, which exporting a preset does not
+    from gkcmn_tf.training.run_folder import Run
 
 NETWORKS = ("grounding", "i3d")
 
@@ -36,34 +41,55 @@ class Network:
     metadata: dict
 
 
-def grounding(run: run_folder.Run) -> Network:
+def grounding(run: "Run") -> Network:
+    """Returns the grounding network of a run; see `of_grounding`."""
+    return of_grounding(run.as_trained_model(), step=run.step)
+
+
+def of_grounding(
+    trained: TrainedModel, *, step: int | None = None, details: bool = False
+) -> Network:
     """Returns the grounding network with decoding, for one sentence in one clip.
 
-    `features` float32 `[1, T, S, S, C]`, `step_mask` bool `[1, T]`, `tokens` int32 `[1, N]` ->
-    `segment` `[1, 2]` in steps, `score` `[1]`, `boxes` `[1, T, 4]` normalised; see
-    `GroundingModel`. It computes in float32 for any precision of the run.
+    `features` float32 `[1, T, S, S, C]`, `step_mask` int32 `[1, T]` (1 at valid steps), `tokens`
+    int32 `[1, N]` -> `segment` `[1, 2]` in steps, `score` `[1]`, `boxes` `[1, T, 4]` normalised;
+    see `GroundingModel`. It computes in float32 for any precision of the model.
+
+    The mask is int32, since not every runtime has tensors of bool (LiteRT.js has none).
+
+    Args:
+        trained: the trained model.
+        step: number of training steps, for the metadata; None if unknown.
+        details: whether to return all candidates as well, `segments` `[1, M, 2]` and `scores`
+            `[1, M]`, negative at invalid steps, and, if the model has them, `heatmaps`
+            `[1, T, L, L]`, probabilities.
     """
-    model = _in_float32(run)
-    data = run.config.data
-    grid = (data.grid_size, data.grid_size, data.feature_channels)
+    model = _in_float32(trained)
+    max_steps, max_words = trained.max_steps, trained.tokenizer.max_words
 
     def ground(features, step_mask, tokens):
-        batch = {"features": features, "step_mask": step_mask, "tokens": tokens[:, None]}
-        decoded = model.decode(batch, model(batch, training=False))
-        return {name: value[:, 0] for name, value in decoded.items()}
+        batch = {"features": features, "step_mask": step_mask != 0, "tokens": tokens[:, None]}
+        outputs = model(batch, training=False)
+        found = model.decode(batch, outputs)
+        if details:
+            found["segments"], found["scores"] = model.segments(batch, outputs)
+            if "heatmaps" in outputs:
+                found["heatmaps"] = ops.sigmoid(outputs["heatmaps"])
+        return {name: value[:, 0] for name, value in found.items()}
 
+    grid = trained.features["shape"]
     inputs = {
-        "features": tf.TensorSpec([1, data.max_steps, *grid], tf.float32, "features"),
-        "step_mask": tf.TensorSpec([1, data.max_steps], tf.bool, "step_mask"),
-        "tokens": tf.TensorSpec([1, data.max_words], tf.int32, "tokens"),
+        "features": tf.TensorSpec([1, max_steps, *grid], tf.float32, "features"),
+        "step_mask": tf.TensorSpec([1, max_steps], tf.int32, "step_mask"),
+        "tokens": tf.TensorSpec([1, max_words], tf.int32, "tokens"),
     }
     metadata = {
-        "step": run.step,
-        "vocabulary": run.tokenizer.vocabulary[2:],
-        "max_words": data.max_words,
-        "max_steps": data.max_steps,
-        "longest_clip_seconds": longest_training_clip(run.as_trained_model().about),
-        "features": run.features,
+        "step": step,
+        "vocabulary": trained.tokenizer.vocabulary[2:],
+        "max_words": max_words,
+        "max_steps": max_steps,
+        "longest_clip_seconds": longest_training_clip(trained.about),
+        "features": trained.features,
     }
     return Network("grounding", model, ground, inputs, metadata)
 
@@ -103,8 +129,16 @@ def of_i3d(trained: dict, model: keras.Model) -> Network:
     return Network("i3d", model, encode, inputs, {"features": trained})
 
 
-def _in_float32(run):
-    config = run.config.replace(runtime=run.config.runtime.replace(precision="float32"))
-    model = run_folder.build_model(config, run.tokenizer.vocabulary_size)
-    model.set_weights(run.model.get_weights())
+def _in_float32(trained):
+    """A copy of the model that computes in float32."""
+    model = type(trained.model).from_config(trained.model.get_config() | {"dtype": "float32"})
+    model.build(
+        {
+            "features": (None, trained.max_steps, *trained.features["shape"]),
+            "step_mask": (None, trained.max_steps),
+            "tokens": (None, 1, trained.tokenizer.max_words),
+        }
+    )
+    model.built = True
+    model.set_weights(trained.model.get_weights())
     return model

@@ -86,11 +86,9 @@ def differences(network: networks.Network, content: bytes, seed: int = 0) -> dic
 
 
 def _noise(rng, spec):
-    if spec.dtype == tf.bool:
-        return np.ones(spec.shape, bool)
     if spec.dtype.is_floating:
         return rng.random(spec.shape).astype(spec.dtype.as_numpy_dtype)
-    # Token ids that exist in every vocabulary, or pixels.
+    # Token ids that exist in every vocabulary, a mask of valid steps, or pixels.
     high = 256 if spec.dtype == tf.uint8 else 3
     return rng.integers(1, high, spec.shape).astype(spec.dtype.as_numpy_dtype)
 

@@ -169,7 +169,7 @@ class Grounder:
         """Returns `segment` `[2]`, `score` `[]` and `boxes` `[T, 4]` for one sentence."""
         outputs = self._network(
             features=np.asarray(features, np.float32)[None],
-            step_mask=np.asarray(step_mask)[None],
+            step_mask=np.asarray(step_mask, np.int32)[None],
             tokens=np.asarray(tokens, np.int32)[None],
         )
         return {name: value[0] for name, value in outputs.items()}

@@ -19,6 +19,7 @@ Quantisation:
 
 import itertools
 import tempfile
+import typing
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -29,14 +30,15 @@ from absl import app, flags, logging
 from gkcmn_tf import program
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.modeling.layers.recurrence import JointBiGRU
-from gkcmn_tf.records import input_pipeline
-from gkcmn_tf.training import run_folder
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import window_batches
 
 from . import networks
 from .flat_convolutions import flatten_convolutions
 from .tflite_files import builtin_operators, node_names, operators, with_metadata
+
+if typing.TYPE_CHECKING:
+    from gkcmn_tf.training.run_folder import Run
 
 FLAGS = flags.FLAGS
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -72,6 +74,9 @@ def main(argv):
     """Converts the network, checks its operators and writes the file."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    # Imported here, as below: converting a preset does not need the packages of training.
+    from gkcmn_tf.training import run_folder  # noqa: PLC0415
+
     logging.set_verbosity(logging.INFO)
     run = run_folder.load(FLAGS.model_dir)
     if FLAGS.network == "i3d":
@@ -79,7 +84,7 @@ def main(argv):
             raise ValueError("--quantization=int8 --network=i3d requires --calibration_video")
         examples = window_examples(FLAGS.calibration_video, run.features.get("fps"))
         network = networks.i3d(run.features, FLAGS.i3d_weights)
-        model = i3d_file(network, FLAGS.quantization, examples)
+        model = network_file(network, FLAGS.quantization, examples)
     else:
         if FLAGS.records_dir:
             run.config.data.records_dir = FLAGS.records_dir
@@ -88,11 +93,16 @@ def main(argv):
     logging.info("%s: %.1f MB", FLAGS.output, len(model) / 1e6)
 
 
-def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = ()) -> bytes:
-    """Converts the grounding network of a run.
+def grounding_file(run: "Run", quantization: str, examples: Examples = ()) -> bytes:
+    """Converts the grounding network of a run, of any training precision; see `network_file`."""
+    return network_file(networks.grounding(run), quantization, examples)
+
+
+def network_file(network: networks.Network, quantization: str, examples: Examples = ()) -> bytes:
+    """Converts a network.
 
     Args:
-        run: trained run, of any training precision.
+        network: a network of `export.networks`; modified in place.
         quantization: one of `QUANTIZATIONS`.
         examples: calibration inputs for `int8`.
 
@@ -102,7 +112,8 @@ def grounding_file(run: run_folder.Run, quantization: str, examples: Examples = 
     Raises:
         ValueError: an operator is not built into TensorFlow Lite.
     """
-    network = networks.grounding(run)
+    if network.name == "i3d":
+        return _convert(network, quantization, examples)
     if quantization == "int8":
         unroll_recurrences(network.model)
     return _convert(network, quantization, examples, INT8_OPERATORS)
@@ -121,24 +132,7 @@ def unroll_recurrences(model: keras.Model) -> None:
             layer.zero_output_for_mask = False
 
 
-def i3d_file(network: networks.Network, quantization: str, examples: Examples = ()) -> bytes:
-    """Converts the I3D network.
-
-    Args:
-        network: result of `networks.i3d`; modified in place.
-        quantization: one of `QUANTIZATIONS`.
-        examples: calibration inputs for `int8`.
-
-    Returns:
-        Content of the TensorFlow Lite file.
-
-    Raises:
-        ValueError: an operator is not built into TensorFlow Lite.
-    """
-    return _convert(network, quantization, examples)
-
-
-def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.ndarray]]:
+def sentence_examples(run: "Run", count: int) -> Iterator[dict[str, np.ndarray]]:
     """Yields calibration inputs of the grounding network from the training records.
 
     The order is random but deterministic.
@@ -147,6 +141,9 @@ def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.
         run: trained run.
         count: maximum number of sentences.
     """
+    from gkcmn_tf.records import input_pipeline  # noqa: PLC0415
+    from gkcmn_tf.training import run_folder  # noqa: PLC0415
+
     run_folder.check_features(run)
     data = run.config.data
     dataset = input_pipeline.from_config(
@@ -155,7 +152,7 @@ def sentence_examples(run: run_folder.Run, count: int) -> Iterator[dict[str, np.
     for inputs, _ in dataset.take(count):
         yield {
             "features": inputs["features"].numpy().astype(np.float32),
-            "step_mask": inputs["step_mask"].numpy(),
+            "step_mask": inputs["step_mask"].numpy().astype(np.int32),
             "tokens": inputs["tokens"].numpy()[:, 0],
         }
 

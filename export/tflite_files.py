@@ -10,7 +10,7 @@ import os
 import zipfile
 
 METADATA_FILE = "gkcmn.json"
-FORMAT = 2
+FORMAT = 3
 
 
 def with_metadata(model: bytes, metadata: dict) -> bytes:

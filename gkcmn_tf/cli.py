@@ -42,6 +42,7 @@ COMMANDS = {
     "export tflite": "export.tflite",
     "export run-tflite": "export.run_tflite",
     "export onnx": "export.onnx",
+    "web": "export.web",
 }
 # First words of commands that have two.
 GROUPS = frozenset(name.partition(" ")[0] for name in COMMANDS if " " in name)

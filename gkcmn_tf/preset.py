@@ -150,6 +150,16 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
     config_path = os.path.join(folder, CONFIG_FILE)
     if os.path.exists(config_path):
         os.remove(config_path)
+    config, card = describe(preset)
+    _save_weights(preset.model, os.path.join(folder, WEIGHTS_FILE), weights)
+    preset.tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
+    write_json(os.path.join(folder, FEATURES_FILE), preset.features)
+    write_text(os.path.join(folder, CARD_FILE), card)
+    write_json(config_path, config)
+
+
+def describe(preset: TrainedModel) -> tuple[dict, str]:
+    """Returns the content of `config.json` and the model card of a preset."""
     model = preset.model
     config = {
         "format": FORMAT,
@@ -161,11 +171,7 @@ def save(preset: TrainedModel, folder: str, *, weights: str = "float16") -> None
         "parameters": model.count_params(),
         "about": preset.about,
     }
-    _save_weights(model, os.path.join(folder, WEIGHTS_FILE), weights)
-    preset.tokenizer.save(os.path.join(folder, VOCABULARY_FILE))
-    write_json(os.path.join(folder, FEATURES_FILE), preset.features)
-    write_text(os.path.join(folder, CARD_FILE), model_card(config, preset.features))
-    write_json(config_path, config)
+    return config, model_card(config, preset.features)
 
 
 def _check_replaceable(folder):

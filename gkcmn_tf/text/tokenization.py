@@ -101,6 +101,11 @@ class Tokenizer:
         """Number of tokens, including padding and unknown."""
         return len(self.vocabulary)
 
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Tokens by standardized word."""
+        return dict(self._tokens)
+
     def save(self, path: str) -> None:
         """Writes the known words to a text file, one per line."""
         write_text(path, "".join(f"{word}\n" for word in self.vocabulary[2:]))

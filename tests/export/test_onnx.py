@@ -26,7 +26,7 @@ def check_a_batch(network, content):
     rng = np.random.default_rng(0)
     inputs = {
         "features": rng.uniform(0, 2, (3, T, 7, 7, C)).astype(np.float32),
-        "step_mask": np.arange(T)[None] < np.array([[1], [4], [T]]),
+        "step_mask": np.int32(np.arange(T)[None] < np.array([[1], [4], [T]])),
         "tokens": np.array([[2, 3, 4, 0, 0], [5, 1, 0, 0, 0], [2, 3, 4, 5, 6]], np.int32),
     }
     found = run_onnx(content, inputs)

@@ -26,7 +26,7 @@ def files(gkcmn, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tflite")
     made = {
         "grounding": tflite.grounding_file(gkcmn, "none"),
-        "i3d": tflite.i3d_file(networks.of_i3d(gkcmn.features, make_flat_i3d()), "none"),
+        "i3d": tflite.network_file(networks.of_i3d(gkcmn.features, make_flat_i3d()), "none"),
     }
     for network, content in made.items():
         (folder / f"{network}.tflite").write_bytes(content)
@@ -121,7 +121,7 @@ def test_features_are_rounded_as_in_training(files, gkcmn, video_path, tmp_path,
     plain = encode(files["i3d"], gkcmn.features, video_path)
     trained = gkcmn.features | {"storage_dtype": dtype}
     path = tmp_path / "i3d.tflite"
-    path.write_bytes(tflite.i3d_file(networks.of_i3d(trained, make_flat_i3d()), "none"))
+    path.write_bytes(tflite.network_file(networks.of_i3d(trained, make_flat_i3d()), "none"))
     rounded = encode(str(path), trained, video_path)
     np.testing.assert_array_equal(rounded, as_stored(plain, dtype))
     assert (rounded != plain).any()

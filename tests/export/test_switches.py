@@ -100,6 +100,7 @@ def test_files(variant, form):
     network = networks.grounding(variant)
     inputs = make_inputs()
     inputs["tokens"] = inputs["tokens"][:, 0]
+    inputs["step_mask"] = inputs["step_mask"].astype(np.int32)
     expected = network.function(**{name: tf.constant(x) for name, x in inputs.items()})
     if form == "tflite":
         interpreter = Interpreter(model_content=tflite.grounding_file(variant, "none"))

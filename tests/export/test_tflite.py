@@ -17,7 +17,7 @@ def make_inputs(seed=0, num_steps=4):
     features = rng.uniform(0, 2, (1, T, 7, 7, C)).astype(np.float32)
     return {
         "features": features * step_mask[..., None, None, None],
-        "step_mask": step_mask,
+        "step_mask": step_mask.astype(np.int32),
         "tokens": np.array([[2, 3, 4, 0, 0]], np.int32),
     }
 
@@ -104,7 +104,7 @@ def test_the_file_contains_the_metadata_needed_to_run_it(gkcmn, grounding_files,
 def test_i3d_gives_the_same_features_as_in_training(video_path):
     extractor = make_flat_extractor()
     expected = extractor.extract(video_path).features
-    model = tflite.i3d_file(networks.of_i3d(extractor.fingerprint, make_flat_i3d()), "none")
+    model = tflite.network_file(networks.of_i3d(extractor.fingerprint, make_flat_i3d()), "none")
     frames = np.stack(list(reading.decode_frames(video_path)))
     found = call(model, frames=frames[None, :8][:, [0, 0, 0, 1, 2, 3, 4, 5]])["features"]
     # The first window: two frames before the video, which repeat its first.

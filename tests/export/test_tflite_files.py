@@ -13,7 +13,7 @@ def test_round_trip(tmp_path):
     assert file.startswith(model)
     assert file == with_metadata(model, METADATA)
     (tmp_path / "a.tflite").write_bytes(file)
-    assert read_metadata(str(tmp_path / "a.tflite"), "i3d") == {"format": 2} | METADATA
+    assert read_metadata(str(tmp_path / "a.tflite"), "i3d") == {"format": 3} | METADATA
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_round_trip(tmp_path):
         (b"", "not a file written by export.tflite"),
         (b"TFL3 of someone else", "not a file written by export.tflite"),
         (with_metadata(b"", METADATA)[:-5], "not a file written by export.tflite"),
-        (with_metadata(b"", METADATA | {"format": 3}), "format 3, expected 2"),
+        (with_metadata(b"", METADATA | {"format": 2}), "format 2, expected 3"),
         (
             with_metadata(b"", METADATA | {"network": "grounding"}),
             "contains the network 'grounding'",

@@ -1,0 +1,61 @@
+// @ts-check
+/** Calls of the worker. */
+
+/** An error of the worker; `expected` if its message is for users. */
+export class WorkerError extends Error {
+  /** @param {{name: string, message: string, expected: boolean}} error */
+  constructor({ name, message, expected }) {
+    super(message);
+    this.name = name;
+    this.expected = expected;
+  }
+}
+
+/** Runs actions in the worker. */
+export class Client {
+  #worker;
+  #next = 0;
+  /**
+   * @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void,
+   *   onProgress?: (progress: any) => void}>}
+   */
+  #waiting = new Map();
+
+  constructor() {
+    this.#worker = new Worker(new URL("worker.js", document.baseURI));
+    this.#worker.onmessage = ({ data: { id, result, error, progress } }) => {
+      const call = this.#waiting.get(id);
+      if (progress !== undefined) {
+        call?.onProgress?.(progress);
+        return;
+      }
+      this.#waiting.delete(id);
+      if (error) call?.reject(new WorkerError(error));
+      else call?.resolve(result);
+    };
+    this.#worker.onerror = (event) => {
+      const message = event.message || "The worker of this page cannot start.";
+      for (const { reject } of this.#waiting.values()) reject(new Error(message));
+      this.#waiting.clear();
+    };
+  }
+
+  /**
+   * @param {string} action see worker.js
+   * @param {object} [options]
+   * @param {(progress: any) => void} [onProgress]
+   * @returns {Promise<any>}
+   */
+  call(action, options = {}, onProgress) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject, ...(onProgress ? { onProgress } : {}) });
+      this.#worker.postMessage({ id, action, options });
+    });
+  }
+
+  /** Ends the actions that are running. */
+  cancel() {
+    this.#worker.postMessage({ action: "cancel" });
+  }
+}

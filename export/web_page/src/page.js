@@ -1,0 +1,561 @@
+// @ts-check
+/** The page: connects its controls with the worker and the player. */
+
+import { showAbout } from "./about.js";
+import { Client, WorkerError } from "./client.js";
+import { byId, element, seconds } from "./elements.js";
+import { csv, jsonLines, webvtt } from "./formats.js";
+import { Player } from "./player.js";
+
+/** @typedef {import("./tubes.js").Tube} Tube */
+/** @typedef {import("./tubes.js").Candidate} Candidate */
+/** @typedef {import("./formats.js").Answer} Answer */
+
+/**
+ * The result of a sentence, from the worker.
+ * @typedef {object} Result
+ * @property {string} sentence
+ * @property {string[]} unknown
+ * @property {number} words
+ * @property {Float32Array | null} heat
+ * @property {Tube[]} tubes best first
+ * @property {Candidate[]} candidates
+ */
+
+/** @typedef {{video: string, poster: string, sentences: string[]}} Sample */
+
+// Okabe and Ito's colours, which colour-blind people can tell apart.
+const COLORS = ["#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00"];
+const MANY_WINDOWS = 400; // more are searched only if the user says so
+const RELOADED = "gkcmn-reloaded";
+
+const parameters = new URLSearchParams(location.search);
+const base = new URL(".", document.baseURI).href;
+const player = new Player();
+const phase = byId("phase", HTMLSpanElement);
+const detail = byId("detail", HTMLSpanElement);
+const progress = byId("progress", HTMLProgressElement);
+const cancel = byId("cancel", HTMLButtonElement);
+const find = byId("find", HTMLButtonElement);
+const text = byId("sentences", HTMLTextAreaElement);
+const notices = byId("notices", HTMLDivElement);
+const threshold = byId("threshold", HTMLInputElement);
+
+/** @type {Client} */
+let client;
+/** @type {any} facts about the model */
+let model;
+/** @type {{name: string, facts: import("./player.js").Facts & {isHdr: boolean, missing: number}} | null} */
+let video = null;
+/** @type {Result[]} */
+let results = [];
+/** @type {[number, number][]} */
+let clips = [];
+let selected = 0;
+/** The tube that is shown of each sentence: 0 is the best. @type {number[]} */
+let ranks = [];
+let loaded = false;
+let encodingTime = 0.4; // seconds per window, measured
+
+/**
+ * Shows what is being done. Screen readers read the phase aloud, not each of its details.
+ * @param {string} message the phase
+ * @param {number | null} [share] of the work, 0 to 1; null if unknown
+ * @param {string} [details]
+ */
+function busy(message, share = null, details = "") {
+  if (phase.textContent !== message) phase.textContent = message;
+  detail.textContent = details;
+  progress.hidden = false;
+  if (share === null) progress.removeAttribute("value");
+  else progress.value = share;
+}
+
+/** @param {string} message */
+function idle(message) {
+  phase.textContent = message;
+  detail.textContent = "";
+  progress.hidden = true;
+  cancel.hidden = true;
+  find.disabled = false;
+}
+
+/**
+ * @param {string} message
+ * @param {{bad?: boolean, buttons?: HTMLButtonElement[]}} [options]
+ */
+function notice(message, { bad = false, buttons = [] } = {}) {
+  const made = element("div", { className: bad ? "notice bad" : "notice" });
+  if (bad) made.setAttribute("role", "alert");
+  made.append(element("p", {}, message), ...buttons);
+  notices.append(made);
+}
+
+/** @param {unknown} error */
+function fail(error) {
+  const name = error instanceof Error ? error.name : "";
+  if (name === "AbortError" || name === "ConversionCanceledError") {
+    idle("Canceled.");
+    return;
+  }
+  if (!(error instanceof WorkerError && error.expected)) console.error(error);
+  idle("");
+  notice(error instanceof Error ? error.message : String(error), { bad: true });
+}
+
+/** Reloads the page once with the service worker, if the host does not isolate the page. */
+async function isolate() {
+  const wanted = parameters.get("isolation") !== "off";
+  if (self.crossOriginIsolated || !wanted || !("serviceWorker" in navigator)) return false;
+  try {
+    await navigator.serviceWorker.register("service-worker.js");
+    const { active } = await navigator.serviceWorker.ready;
+    if (!active || sessionStorage.getItem(RELOADED)) return false;
+    sessionStorage.setItem(RELOADED, "1");
+    location.reload();
+    return true;
+  } catch (error) {
+    console.warn("No service worker; the page runs with one thread.", error);
+    return false;
+  }
+}
+
+async function loadModel() {
+  const gpu = parameters.get("gpu") === "on";
+  byId("gpu", HTMLInputElement).checked = gpu;
+  const wanted = Number.parseInt(parameters.get("threads") ?? "", 10) || null;
+  const { threads, accelerator } = await client.call(
+    "load",
+    { base, gpu, threads: wanted, facts: model },
+    ({ loaded: done, total }) => {
+      const megabytes = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+      busy("Loading the model", done / total, `: ${megabytes(done)} of ${megabytes(total)} MB`);
+      if (done === total) busy("Starting the model");
+    },
+  );
+  loaded = true;
+  byId("engine", HTMLParagraphElement).textContent =
+    accelerator === "webgpu"
+      ? "Runs on the graphics processor."
+      : `Runs on the processor with ${threads === 1 ? "one thread" : `${threads} threads`}.`;
+  idle("Ready.");
+}
+
+/**
+ * Opens a video file.
+ * @param {Blob} file
+ * @param {string} name
+ */
+async function openVideo(file, name) {
+  notices.replaceChildren();
+  client.cancel();
+  results = [];
+  showResults();
+  if (loaded) busy("Reading the video");
+  const facts = await client.call("open", { file });
+  video = { name, facts };
+  player.open(file, facts);
+  const { width, height, times, endTime } = facts;
+  if (loaded) idle(`${name}: ${width} × ${height}, ${times.length} frames, ${seconds(endTime)}`);
+  if (facts.missing > 0) {
+    notice(`The file is cut off: its last ${facts.missing} frames are missing.`);
+  }
+  if (facts.isHdr) notice("This video is HDR; the model sees it pale and dark.");
+}
+
+/** @param {Sample} sample */
+async function openSample(sample) {
+  const response = await fetch(new URL(sample.video, base));
+  if (!response.ok) throw new Error(`The sample cannot be downloaded (${response.status}).`);
+  await openVideo(await response.blob(), sample.video.split("/").pop() ?? sample.video);
+  suggest(sample.sentences);
+  text.value = sample.sentences[0] ?? "";
+}
+
+/** @param {string[]} sentences */
+function suggest(sentences) {
+  const buttons = sentences.map((sentence) =>
+    element("button", {
+      type: "button",
+      textContent: sentence,
+      onclick: () => {
+        const lines = sentencesOf(text.value);
+        text.value = [...lines.filter((line) => line !== sentence), sentence].join("\n");
+        text.focus();
+      },
+    }),
+  );
+  byId("suggestions", HTMLDivElement).replaceChildren(...buttons);
+}
+
+/** @param {string} lines */
+function sentencesOf(lines) {
+  return lines
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
+}
+
+function part() {
+  const number = (/** @type {string} */ id) => {
+    const { value } = byId(id, HTMLInputElement);
+    return value === "" ? null : Number(value);
+  };
+  const search = byId("search", HTMLSelectElement).value;
+  return { begin: number("begin"), end: number("end"), search };
+}
+
+/** @param {boolean} [agreed] whether the user accepts a long search */
+async function ground(agreed = false) {
+  notices.replaceChildren();
+  if (!video) throw new Error("Choose a video first.");
+  const sentences = sentencesOf(text.value);
+  if (sentences.length === 0) {
+    text.focus();
+    throw new Error("Write a sentence first: an object and what it does.");
+  }
+  const wanted = part();
+  const { windows, left } = await client.call("plan", { part: wanted });
+  if (left > MANY_WINDOWS && !agreed) {
+    offerShorter(left);
+    return;
+  }
+  find.disabled = true;
+  cancel.hidden = false;
+  const began = performance.now();
+  busy("Reading the video", 0);
+  const found = await client.call("ground", { sentences, part: wanted }, (report) => {
+    if ("sentence" in report) {
+      const { sentence, sentences: all } = report;
+      busy("Searching", sentence / all, all > 1 ? `: sentence ${sentence + 1} of ${all}` : "");
+    } else {
+      const { done, total } = report;
+      busy("Looking at the video", done / total, `: part ${done} of ${total}`);
+    }
+  });
+  const took = (performance.now() - began) / 1000;
+  if (left > 0) encodingTime = took / left;
+  ({ results, clips } = found);
+  ranks = results.map(() => 0);
+  select(0);
+  idle(`Done in ${took.toFixed(1)} s (${windows} parts of the video).`);
+  if (found.differences.length > 0) {
+    notice(
+      `This video differs from those that the model was trained on, so that the results may be ` +
+        `meaningless: ${found.differences.join("; ")}.`,
+    );
+  }
+}
+
+/** @param {number} windows */
+function offerShorter(windows) {
+  const minutes = Math.max(Math.round((windows * encodingTime) / 60), 1);
+  const all = element("button", {
+    type: "button",
+    textContent: `Search everything (about ${minutes} min)`,
+    onclick: () => start(() => ground(true)),
+  });
+  const few = element("button", {
+    type: "button",
+    textContent: "Look at a few moments only (fast)",
+    onclick: () => {
+      byId("search", HTMLSelectElement).value = "whole";
+      start(() => ground(true));
+    },
+  });
+  idle("");
+  notice(
+    `This video is long: a thorough search looks at ${windows} parts of it. You can also choose a ` +
+      "part of the video in the settings.",
+    { buttons: [all, few] },
+  );
+  byId("settings", HTMLDetailsElement).open = true;
+}
+
+/**
+ * Runs an action; its errors are shown.
+ * @param {() => Promise<void>} action
+ */
+function start(action) {
+  return action().catch(fail);
+}
+
+/** @param {number} row */
+function color(row) {
+  return /** @type {string} */ (COLORS[row % COLORS.length]);
+}
+
+/**
+ * The tube that is shown of a result; null if the sentence counts as absent.
+ * @param {Result} result
+ * @param {number} row
+ */
+function shownTube(result, row) {
+  const best = result.tubes[0];
+  if (!best || best.score < Number(threshold.value)) return null;
+  return result.tubes[ranks[row] ?? 0] ?? null;
+}
+
+/** @returns {Answer[]} */
+function answers() {
+  return results.map((result, row) => {
+    const tube = shownTube(result, row);
+    return { sentence: result.sentence, tube, score: (tube ?? result.tubes[0])?.score ?? 0 };
+  });
+}
+
+/**
+ * @param {number} row
+ * @param {number} [rank]
+ */
+function select(row, rank = 0) {
+  selected = row;
+  ranks[row] = rank;
+  const result = results[row];
+  const tube = result && shownTube(result, row);
+  if (tube) player.show(Math.floor((tube.begin + tube.end) / 2));
+  showResults();
+}
+
+function showResults() {
+  const limit = Number(threshold.value);
+  const focused = document.activeElement?.id;
+  byId("results", HTMLOListElement).replaceChildren(...results.map(resultItem));
+  if (focused?.startsWith("result-")) document.getElementById(focused)?.focus();
+  byId("downloads", HTMLDivElement).hidden = results.length === 0;
+  const result = results[selected];
+  if (!result || results.length === 0) {
+    player.clear();
+    return;
+  }
+  const shown = results.flatMap((each, row) => {
+    const tube = shownTube(each, row);
+    return tube ? [{ tube, color: color(row), selected: row === selected }] : [];
+  });
+  player.setResults(shown, result.candidates, clips, limit);
+  const best = result.tubes[0];
+  if (best) player.setHeatmaps(result.heat, best.clip, model.max_steps);
+}
+
+/**
+ * @param {Result} result
+ * @param {number} row
+ */
+function resultItem(result, row) {
+  const tube = shownTube(result, row);
+  const best = result.tubes[0];
+  const score = (tube ?? best)?.score.toFixed(2) ?? "0";
+  const facts = tube
+    ? element(
+        "span",
+        { className: "facts" },
+        `${seconds(tube.beginSeconds)} – ${seconds(tube.endSeconds)} · score ${score}`,
+      )
+    : element(
+        "span",
+        { className: "absent" },
+        `Not there: the best score is ${score}, below ${Number(threshold.value).toFixed(2)}`,
+      );
+  const button = element(
+    "button",
+    { type: "button", className: "main", id: `result-${row}`, onclick: () => select(row) },
+    element("strong", {}, result.sentence),
+    facts,
+  );
+  button.setAttribute("aria-pressed", String(row === selected));
+  const item = element("li", { className: row === selected ? "selected" : "" }, button);
+  if (tube) item.style.setProperty("--tube", color(row));
+  if (result.unknown.length > 0) {
+    const words = result.unknown.map((word) => `“${word}”`).join(", ");
+    item.append(
+      element("p", { className: "unknown" }, `Words that the model was not trained on: ${words}`),
+    );
+  }
+  if (result.words > model.max_words) {
+    const read = `The model reads the first ${model.max_words} of ${result.words} words.`;
+    item.append(element("p", { className: "unknown" }, read));
+  }
+  if (tube && row === selected && result.tubes.length > 1) item.append(otherTubes(result, row));
+  return item;
+}
+
+/**
+ * @param {Result} result
+ * @param {number} row
+ */
+function otherTubes(result, row) {
+  const buttons = result.tubes.map((tube, rank) => {
+    const range = `${tube.beginSeconds.toFixed(1)}–${tube.endSeconds.toFixed(1)} s`;
+    const made = element("button", {
+      type: "button",
+      textContent: `${range} (${tube.score.toFixed(2)})`,
+      onclick: () => select(row, rank),
+    });
+    made.id = `result-${row}-${rank}`;
+    made.setAttribute("aria-pressed", String(rank === ranks[row]));
+    return made;
+  });
+  const group = element("div", { className: "others" }, "Candidates:", ...buttons);
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", "Candidates for this sentence");
+  return group;
+}
+
+/** @param {string} format */
+async function downloadResults(format) {
+  if (!video) return;
+  const { name, facts } = video;
+  const stem = name.replace(/\.[^.]*$/, "");
+  if (format === "json") save(jsonLines(name, answers()), "application/json", `${stem}.jsonl`);
+  if (format === "csv") save(csv(name, answers(), facts.times), "text/csv", `${stem}.csv`);
+  if (format === "vtt") save(webvtt(answers()), "text/vtt", `${stem}.vtt`);
+  if (format !== "video") return;
+  const tubes = results.flatMap((result, row) => {
+    const tube = shownTube(result, row);
+    return tube ? [{ tube, color: color(row) }] : [];
+  });
+  notices.replaceChildren();
+  cancel.hidden = false;
+  busy("Drawing the video", 0);
+  const { content, type } = await client.call("draw", { tubes }, ({ share }) =>
+    busy("Drawing the video", share),
+  );
+  idle("The video is ready.");
+  save(content, type, `${stem}_boxes.${type.split("/")[1]}`);
+}
+
+/**
+ * @param {BlobPart} content
+ * @param {string} type
+ * @param {string} name
+ */
+function save(content, type, name) {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** @param {Sample[]} samples */
+function showSamples(samples) {
+  const group = byId("samples", HTMLDivElement);
+  const buttons = samples.map((sample, number) => {
+    const picture = element("img", { src: sample.poster, alt: `Sample ${number + 1}` });
+    const button = element("button", { type: "button" }, picture);
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => {
+      mark(button);
+      void start(() => openSample(sample));
+    });
+    return button;
+  });
+  group.replaceChildren(...buttons);
+}
+
+/** @param {Element | null} chosen button of a sample; null for none */
+function mark(chosen) {
+  for (const button of byId("samples", HTMLDivElement).children) {
+    button.setAttribute("aria-pressed", String(button === chosen));
+  }
+}
+
+/** @param {File | null | undefined} file */
+function openFile(file) {
+  if (!file) return;
+  mark(null);
+  suggest([]);
+  void start(() => openVideo(file, file.name));
+}
+
+function listen() {
+  byId("form", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!find.disabled) void start(() => ground());
+  });
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find.click();
+  });
+  cancel.addEventListener("click", () => client.cancel());
+  threshold.addEventListener("input", () => {
+    byId("threshold-value", HTMLOutputElement).value = Number(threshold.value).toFixed(2);
+    showResults();
+  });
+  byId("gpu", HTMLInputElement).addEventListener("change", ({ target }) => {
+    const { checked } = /** @type {HTMLInputElement} */ (target);
+    if (checked) parameters.set("gpu", "on");
+    else parameters.delete("gpu");
+    location.search = parameters.toString();
+  });
+  byId("file", HTMLInputElement).addEventListener("change", ({ target }) => {
+    const input = /** @type {HTMLInputElement} */ (target);
+    openFile(input.files?.[0]);
+    input.value = "";
+  });
+  byId("downloads", HTMLDivElement).addEventListener("click", ({ target }) => {
+    const format = target instanceof HTMLElement ? target.dataset["format"] : undefined;
+    if (format) void start(() => downloadResults(format));
+  });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dropping");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    openFile(event.dataTransfer?.files[0]);
+  });
+  document.addEventListener("keydown", onKey);
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  const { target, key } = event;
+  const used =
+    target instanceof Element && target.closest("input, textarea, select, button, summary, a");
+  if (used || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (key === " ") player.toggle();
+  else if (key === "ArrowLeft") player.step(-1);
+  else if (key === "ArrowRight") player.step(1);
+  else if (key === "h" || key === "H") player.toggleHeat();
+  else return;
+  event.preventDefault();
+}
+
+async function main() {
+  if (await isolate()) return;
+  client = new Client();
+  listen();
+  const response = await fetch(new URL("model/model.json", base));
+  if (!response.ok) throw new Error("This folder has no model; export it again with export.web.");
+  model = await response.json();
+  showAbout(model);
+  threshold.value = String(model.threshold);
+  byId("threshold-value", HTMLOutputElement).value = model.threshold.toFixed(2);
+  showSamples(model.samples);
+  if (!("VideoDecoder" in self) || !("OffscreenCanvas" in self)) {
+    throw new Error(
+      "This browser cannot decode videos for this page (it has no WebCodecs). Use a current Chrome, " +
+        "Edge, Firefox or Safari, and open the page by https or on this computer.",
+    );
+  }
+  busy("Loading the model");
+  const loading = loadModel();
+  const [sample] = model.samples;
+  if (sample) {
+    mark(byId("samples", HTMLDivElement).firstElementChild);
+    await openSample(sample);
+  }
+  await loading;
+  if (sample && parameters.get("demo") !== "off") await ground();
+}
+
+// For tests and for other scripts of the page that embeds this one.
+Object.assign(self, {
+  gkcmn: {
+    /** @param {string} action @param {object} options */
+    call: (action, options) => client.call(action, options),
+    ready: start(main),
+  },
+});

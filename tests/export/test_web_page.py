@@ -1,0 +1,458 @@
+"""The exported page of the packaged model in a headless browser."""
+
+import base64
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import re
+
+import av
+import numpy as np
+import pytest
+
+import gkcmn_tf
+from export import run_tflite, web
+from gkcmn_tf import preset, tube_formats, tubes
+from gkcmn_tf.evaluation import metrics
+from gkcmn_tf.searched_clips import searched_clips, windows_of_clips
+from gkcmn_tf.video import reading, writing
+from tests.export.web_browser import launched_browser, plain_server, serving
+from tests.gkcmn_tf.video.pictures import set_display_matrix
+
+SAMPLES = gkcmn_tf.samples()
+VIDEO = pathlib.Path(SAMPLES[0].video)
+FOUND = ("a small purple cross is moving right.", "the flurble, a “dog” turns")
+PART = {"begin": None, "end": None, "search": "auto"}
+MINUTES = 180_000  # milliseconds; the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def folder(browser, tmp_path_factory):
+    """The page of the packaged model; not exported where there is no browser."""
+    del browser
+    folder = tmp_path_factory.mktemp("web") / "page"
+    web.export(preset.find("gkcmn_shapes"), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def isolated(folder):
+    """Address of the page on the program's own server."""
+    with serving(web.make_server(str(folder))) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    """Address of the page in a folder of a static host."""
+    with serving(plain_server(folder)) as address:
+        yield f"{address}a/folder/"
+
+
+@pytest.fixture(scope="module")
+def runner(folder):
+    """The same files, run by `export.run_tflite`."""
+    grounder = run_tflite.Grounder(str(folder / "model" / "grounding.tflite"), 1)
+    encoder = run_tflite.Encoder(str(folder / "model" / "i3d.tflite"), grounder.features, 1)
+    return grounder, encoder
+
+
+@pytest.fixture(scope="module")
+def page(browser, isolated):
+    """An isolated page that has loaded its model."""
+    return opened(browser, f"{isolated}?demo=off&threads=2")
+
+
+@pytest.fixture(scope="module")
+def searched(browser, isolated):
+    """Another one, in which two sentences are found in `VIDEO`."""
+    page = opened(browser, f"{isolated}?demo=off")
+    open_file(page, VIDEO)
+    set_threshold(page, 0)
+    find(page, *FOUND)
+    return page
+
+
+def opened(browser, address):
+    page = browser.new_page()
+    page.set_default_timeout(MINUTES)
+    page.goto(address)
+    page.evaluate("gkcmn.ready")
+    return page
+
+
+def call(page, action, **options):
+    return page.evaluate("([action, options]) => gkcmn.call(action, options)", [action, options])
+
+
+def open_file(page, path):
+    """Opens a video through the file input."""
+    page.set_input_files("#file", str(path))
+    page.wait_for_function(
+        "name => document.querySelector('#phase').textContent.startsWith(name)"
+        " || document.querySelector('.notice.bad')",
+        arg=f"{os.path.basename(path)}: ",
+    )
+
+
+def find(page, *sentences):
+    """Grounds sentences through the form; returns the text of the results."""
+    page.fill("#sentences", "\n".join(sentences))
+    page.click("#find")
+    page.wait_for_selector("#cancel:visible, .notice.bad, .results li", state="attached")
+    page.wait_for_function(
+        "() => document.querySelector('#cancel').hidden"
+        " && !document.querySelector('#find').disabled"
+    )
+    return page.locator(".results li").all_inner_texts()
+
+
+def download(page, button):
+    with page.expect_download() as started:
+        page.click(f"#downloads button:text-is('{button}')")
+    return pathlib.Path(started.value.path()).read_bytes()
+
+
+def encoded(encoder, grounder, path):
+    def windows_of(timeline):
+        clips = grounder.clips(timeline, None, None, "auto")
+        return windows_of_clips(timeline, clips, grounder.max_steps)
+
+    return encoder.encode(str(path), windows_of)
+
+
+def agreement(found, expected):
+    """Temporal IoU of two tubes, and the mean IoU of their boxes on shared frames."""
+    first, last = max(found.begin, expected.begin), min(found.end, expected.end)
+    shared = np.arange(first, max(first, last))
+    union = max(found.end, expected.end) - min(found.begin, expected.begin)
+    ious = metrics.box_iou(found.boxes_at(shared), expected.boxes_at(shared))
+    return len(shared) / union, float(np.mean(ious)) if len(shared) else 0.0
+
+
+def as_tube(answer):
+    boxes = np.array(list(answer["boxes"].values()))
+    return tubes.Tube(answer["begin"], answer["end"], boxes, answer["score"])
+
+
+def check_tubes(page, runner, sample):
+    grounder, encoder = runner
+    expected = encoded(encoder, grounder, sample.video)
+    clips = grounder.clips(expected.source.timeline, None, None, "auto")
+    open_file(page, sample.video)
+    set_threshold(page, 0)
+    find(page, *sample.sentences)
+    lines = download(page, "JSON").decode().splitlines()
+    values = []
+    for sentence, line in zip(sample.sentences, lines, strict=True):
+        answer = json.loads(line)
+        assert answer["query"] == sentence
+        found = as_tube(answer)
+        values.append(agreement(found, grounder.search(expected, sentence, clips)))
+    assert np.mean(values, axis=0).min() >= 0.97, values
+
+
+def set_threshold(page, value):
+    page.evaluate(
+        """(value) => {
+          const slider = document.querySelector("#threshold");
+          slider.value = value;
+          slider.dispatchEvent(new Event("input"));
+        }""",
+        value,
+    )
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_the_tubes_are_those_of_the_runner(page, runner, number):
+    assert page.evaluate("crossOriginIsolated")
+    assert "2 threads" in page.text_content("#engine")
+    check_tubes(page, runner, SAMPLES[number])
+
+
+def test_without_isolation_one_thread_gives_the_same_tubes(browser, plain, runner):
+    page = opened(browser, f"{plain}?demo=off&isolation=off")
+    assert not page.evaluate("crossOriginIsolated")
+    assert "one thread" in page.text_content("#engine")
+    check_tubes(page, runner, SAMPLES[1])
+    page.close()
+
+
+def test_a_service_worker_isolates_the_page_on_any_host(browser, plain):
+    page = browser.new_page()
+    page.set_default_timeout(MINUTES)
+    page.goto(f"{plain}?demo=off&threads=2")
+    page.wait_for_function("() => crossOriginIsolated")
+    page.wait_for_function("() => document.querySelector('#engine').textContent")
+    assert "2 threads" in page.text_content("#engine")
+    page.close()
+
+
+def write_coloured(path, size, matrix=None):
+    """A video of noise and gradients, with a colour matrix if the file names one."""
+    width, height = size
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=5, options={"qp": "12"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
+        small = rng.integers(0, 256, (6, 7, 3), np.uint8)
+        for number in range(6):
+            picture = np.kron(
+                np.roll(small, number, 1), np.ones((height // 6 + 1, width // 7 + 1, 1))
+            )
+            picture = picture[:height, :width].astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix"),
+    [((640, 360), None), ((640, 360), 1), ((150, 130), None), ((1280, 720), 6)],
+)
+def test_frames_are_those_of_the_decoder(page, tmp_path, size, matrix):
+    path = tmp_path / "video.mp4"
+    write_coloured(path, size, matrix)
+    check_frames(page, path, [0, 3, 5])
+
+
+@pytest.mark.parametrize(
+    "matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1), (0, 1, 1, 0)]
+)
+def test_turned_videos_give_the_upright_frames_of_the_decoder(page, tmp_path, matrix):
+    path = tmp_path / "video.mp4"
+    write_coloured(path, (320, 240))
+    set_display_matrix(path, matrix)
+    check_frames(page, path, [2])
+    size = page.evaluate(
+        "(({ width, height }) => [width, height])(document.querySelector('canvas'))"
+    )
+    info = reading.probe(str(path))
+    assert size == [info.width, info.height]
+
+
+def test_frames_of_a_sample_are_those_of_the_decoder(page):
+    check_frames(page, VIDEO, [0, 7, 46])
+
+
+def check_frames(page, path, numbers):
+    open_file(page, path)
+    # As text, since numbers in JSON take longer.
+    found = page.evaluate(
+        """async (numbers) => {
+          const frames = await gkcmn.call("frames", { numbers });
+          const text = (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+          return frames.map((frame) => btoa(text(frame)));
+        }""",
+        numbers,
+    )
+    decoded = list(reading.decode_frames(str(path)))
+    for number, text in zip(numbers, found, strict=True):
+        frame = np.frombuffer(base64.b64decode(text), np.uint8).reshape(224, 224, 3)
+        difference = np.abs(frame.astype(int) - decoded[number])
+        assert (difference.max(axis=-1) <= 1).mean() >= 0.99, number
+
+
+def test_features_are_those_of_the_runner(page, runner):
+    _, encoder = runner
+    open_file(page, VIDEO)
+    found = page.evaluate(
+        "async () => (await gkcmn.call('features', { windows: [0, 6] })).map((f) => [...f])"
+    )
+    expected = encoder.encode(str(VIDEO), lambda _: [0, 6]).features.astype(np.float32)
+    difference = np.abs(np.reshape(found, expected.shape) - expected)
+    # Kernels round dynamic ranges differently: a few levels of 255 between 0 and the largest value.
+    assert np.median(difference) < 0.01 * expected.std()
+    assert np.sqrt(np.mean(difference**2)) < 0.1 * expected.std()
+
+
+def test_the_files_are_those_of_the_programs(searched):
+    shown = searched.locator(".results li").all_inner_texts()
+    assert "Words that the model was not trained on: “flurble”, “dog”" in shown[1]
+    lines = download(searched, "JSON").decode()
+    source = source_of(VIDEO)
+    answers = []
+    for line in lines.splitlines():
+        answer = json.loads(line)
+        if answer.get("absent"):
+            answers.append(tube_formats.Absent(answer["query"], answer["score"], source))
+            continue
+        tube = as_tube(answer)
+        assert (answer["begin_seconds"], answer["end_seconds"]) == source.timeline.seconds(
+            tube.begin, tube.end
+        )
+        clip = tuple(answer["clip"])
+        known = {"sentence": answer["query"], "video": source, "clip": clip}
+        answers.append(tubes.Tube(tube.begin, tube.end, tube.boxes, tube.score, **known))
+    assert lines == tube_formats.format_answers(answers, "json")
+    assert download(searched, "CSV").decode() == tube_formats.format_answers(answers, "csv")
+    assert download(searched, "WebVTT").decode() == tube_formats.format_answers(answers, "webvtt")
+
+
+def source_of(path):
+    stream = reading.decode_frames(str(path))
+    stream.read_timeline()
+    return dataclasses.replace(stream.source, path=path.name)
+
+
+def test_the_drawn_video_has_the_frames_of_the_file_and_the_boxes(searched, tmp_path):
+    answers = [*map(json.loads, download(searched, "JSON").splitlines())]
+    path = tmp_path / "drawn"
+    path.write_bytes(download(searched, "Video with boxes"))
+    drawn, plain = (list(reading.decode_frames(str(each), size=None)) for each in (path, VIDEO))
+    changed = [
+        (np.abs(one.astype(int) - other).mean(axis=-1) > 60).mean()
+        for one, other in zip(drawn, plain, strict=True)
+    ]
+    first, second = (set(range(each["begin"], each["end"])) for each in answers)
+    assert min(changed[frame] for frame in first) > 0.002
+    # Encoding blurs borders in time.
+    near = {frame + step for frame in first | second for step in (-1, 0, 1)}
+    assert max(changed[frame] for frame in set(range(len(plain))) - near) < 0.001
+
+
+def test_a_sentence_below_the_threshold_is_not_there(searched):
+    set_threshold(searched, 1)
+    assert "Not there: the best score is 0." in searched.inner_text(".results li >> nth=0")
+    answer = json.loads(download(searched, "JSON").splitlines()[0])
+    assert answer["absent"] is True and 0 < answer["score"] < 1
+    assert download(searched, "WebVTT").decode().startswith("WEBVTT\n\nNOTE absent, score 0.")
+    set_threshold(searched, 0)
+
+
+def test_the_page_is_accessible(searched):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    searched.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    for width, scheme in itertools.product([1280, 400], ["light", "dark"]):
+        searched.set_viewport_size({"width": width, "height": 900})
+        searched.emulate_media(color_scheme=scheme)
+        results = axe.Axe().run(searched)
+        assert results.violations_count == 0, results.generate_report()
+        assert searched.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("content", [b"this is not a video\n" * 100, b""])
+def test_a_file_that_is_no_video_is_refused_and_the_page_goes_on(page, tmp_path, content):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    open_file(page, path)
+    assert "not a video that this page can read" in page.inner_text(".notice.bad")
+    open_file(page, VIDEO)
+    assert page.locator(".notice.bad").count() == 0
+
+
+def test_a_file_that_is_cut_off_is_used_as_far_as_it_goes(page, tmp_path):
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(VIDEO.read_bytes()[:30_000])
+    open_file(page, path)
+    missing = int(re.search(r"its last (\d+) frames are missing", page.inner_text(".notice"))[1])
+    assert page.get_attribute("#seek", "max") == str(48 - missing - 1)
+    # The last frame may be there in part.
+    assert 0 <= 48 - missing - reading.read_timeline(str(path)).frame_count <= 1
+
+
+def test_damaged_frames_are_explained(page, tmp_path):
+    content = VIDEO.read_bytes()
+    middle = content.index(b"mdat") + 8
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content[:middle] + bytes(len(content) - middle))
+    open_file(page, path)
+    assert find(page, "the cross") == []
+    assert re.search("damaged|decode", page.inner_text(".notice.bad"))
+
+
+def test_sentences_without_words_are_refused(page):
+    open_file(page, VIDEO)
+    assert find(page, "?!") == []
+    assert "contains no word" in page.inner_text(".notice.bad")
+
+
+def test_a_file_of_200_megabytes_is_read_piece_by_piece(page, tmp_path):
+    path = tmp_path / "large.mp4"
+    size = 200_000_000
+    with open(path, "wb") as file:
+        file.write(VIDEO.read_bytes())
+        file.write(size.to_bytes(4) + b"free")
+        file.truncate(file.tell() + size - 8)
+    check_frames(page, path, [20])
+
+
+def test_long_videos_need_the_windows_that_steps_see(page, folder, tmp_path):
+    path = tmp_path / "long.mp4"
+    frames = (np.full((48, 64, 3), number % 200, np.uint8) for number in range(2000))
+    writing.write_video(str(path), frames, 25)
+    open_file(page, path)
+    longest = json.loads((folder / "model" / "model.json").read_text())["longest_clip_seconds"]
+    timeline = reading.read_timeline(str(path))
+    for search in ("auto", "whole", "sliding"):
+        clips = searched_clips(timeline, None, None, search=search, longest=longest)
+        planned = call(page, "plan", part=PART | {"search": search})
+        assert planned["clips"] == [*map(list, clips)]
+        assert planned["windows"] == len(windows_of_clips(timeline, clips, 12))
+    page.fill("#sentences", "the red square moves left")
+    page.click("#find")
+    assert "This video is long" in page.inner_text("#notices .notice")
+
+
+def test_a_search_can_be_canceled(page):
+    open_file(page, VIDEO)
+    page.fill("#sentences", "the cross")
+    page.click("#find")
+    page.click("#cancel")
+    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Canceled.'")
+    assert page.locator(".results li").count() == 0
+
+
+def test_the_keyboard_plays_and_steps(page):
+    open_file(page, VIDEO)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert "frame 1" in page.inner_text("#time")
+    assert page.get_attribute("#seek", "aria-valuetext") == "Frame 1, 0.04 s"
+    page.keyboard.press("Space")
+    page.wait_for_function("() => !document.querySelector('video').paused")
+    assert page.get_attribute("#play", "aria-label") == "Pause"
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.querySelector('video').paused")
+
+
+def test_no_request_leaves_the_host(browser, isolated):
+    context = browser.new_context()
+    requests = []
+    context.on("request", lambda request: requests.append(request.url))
+    page = opened(context, isolated)
+    assert page.locator(".results li").count() == 1
+    assert len(requests) > 10
+    assert [url for url in requests if not url.startswith((isolated, f"blob:{isolated}"))] == []
+    refused = "fetch('http://localhost:9/').then(() => '', (error) => error.message)"
+    with page.expect_console_message(lambda message: "Content Security Policy" in message.text):
+        assert page.evaluate(refused)
+    context.close()
+
+
+def test_a_browser_without_webcodecs_is_told_so(browser, isolated):
+    page = browser.new_page()
+    page.add_init_script("delete self.VideoDecoder")
+    page.set_default_timeout(MINUTES)
+    page.goto(isolated)
+    assert "no WebCodecs" in page.inner_text(".notice.bad")
+    page.close()
+
+
+def test_webgpu_that_does_not_work_falls_back_to_the_processor(browser, isolated):
+    page = opened(browser, f"{isolated}?demo=off&gpu=on")
+    assert page.is_checked("#gpu")
+    assert "Runs on the processor" in page.text_content("#engine")
+    page.close()
