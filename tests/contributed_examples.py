@@ -64,7 +64,7 @@ def test_the_frozen_graph_computes_what_the_network_does():
     rng = np.random.default_rng(0)
     inputs = {
         "features": tf.constant(rng.random((1, T, 7, 7, C)), tf.float32),
-        "step_mask": tf.ones((1, T), bool),
+        "step_mask": tf.ones((1, T), tf.int32),
         "tokens": tf.constant([[2, 3, 4, 0, 0]], tf.int32),
     }
     frozen = frozen_graph.freeze(network)
