@@ -23,7 +23,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences web-assets web-lint build-files clean
+.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences docs web-assets web-lint build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -114,8 +114,13 @@ lock: $(VENV)/ready ## Write the lock files from requirements.txt; UPGRADE=--upg
 
 # If a package gives the full text of its licence, only the first line is kept.
 licences: $(VENV)/ready ## List the licences of all installed packages in docs/licences.md.
+	printf '# Licences of packages\n\n' >docs/licences.md
 	$(BIN)/pip-licenses --format=markdown --with-system --ignore-packages gkcmn-tf \
-	  | awk -F'|' '$$2 ~ /[^ ]/' | sed -E 's/ +/ /g; s/-{2,}/---/g' >docs/licences.md
+	  | awk -F'|' '$$2 ~ /[^ ]/' | sed -E 's/ +/ /g; s/-{2,}/---/g' >>docs/licences.md
+
+docs: $(VENV)/ready ## Site of the docs with an API reference, under runs/site; warnings are errors.
+	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env -d runs/site-cache -c docs . runs/site
+	@echo "Open runs/site/index.html"
 
 WEB := export/web_page
 

@@ -222,6 +222,8 @@ def _save_weights(model, path, dtype):
         with h5py.File(full) as source, h5py.File(shortened, "w") as target:
 
             def copy(name, item):
+                if name.partition("/")[0] == "optimizer":  # the state of `fit`, not a weight
+                    return
                 if not isinstance(item, h5py.Dataset):
                     target.require_group(name).attrs.update(item.attrs)
                     return

@@ -17,7 +17,8 @@ OWN_NAME = "gkcmn-tf"
 # Pinned because other packages do not restrict their versions.
 PINNED_FOR_OTHERS = {"protobuf", "backports-strenum"}
 PINNED_FOR_MAKE = {"uv", "pip-licenses", "setuptools-scm"}
-OF_OTHER_PLATFORMS = {"httpx2-jsfetch"}  # of Python in a browser
+# Of Python in a browser, macOS and Windows.
+OF_OTHER_PLATFORMS = {"httpx2-jsfetch", "appnope", "pywinpty"}
 
 
 def requirements(lines):
@@ -117,7 +118,8 @@ def test_every_locked_package_has_its_licence_listed():
     # As installed with Python 3.11 on Linux: `make licences`.
     text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines()]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines]
     listed = {canonicalize_name(name): (version, licence) for name, version, licence in rows[2:]}
     for name in LOCK.keys() - OF_OTHER_PLATFORMS:
         version, licence = listed[name]

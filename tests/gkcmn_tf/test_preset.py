@@ -49,6 +49,16 @@ def folder(tmp_path_factory):
     return folder
 
 
+def test_a_model_that_was_fitted_is_saved_without_the_optimizer(tmp_path):
+    made = make_preset()
+    made.model.compile(optimizer="adam")
+    made.model.optimizer.build(made.model.trainable_variables)
+    preset.save(made, str(tmp_path / "fitted"), weights="float32")
+    loaded = preset.load(str(tmp_path / "fitted")).model
+    for before, after in zip(made.model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
 def test_the_card_names_origin_and_licence_of_published_i3d_weights():
     config = {"about": {}, "class_name": "GKCMN", "parameters": 1, "dtype": "float32"}
     config |= {"max_steps": T, "max_words": N}

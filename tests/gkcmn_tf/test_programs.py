@@ -277,7 +277,8 @@ def test_the_notebook_runs(folder, capfd):
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     code = code.replace('"runs/demo"', repr(str(folder / "gkcmn")))
     code = code.replace('"runs/demo/shapes/videos"', repr(str(folder / "shapes" / "videos")))
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True)
     assert "m_vIoU" in capfd.readouterr().out
 
 
