@@ -213,15 +213,9 @@ def agreement(browser, address, folder, clips):
 
 def expected_tubes(encoder, grounder, path, sentences):
     """Tubes of `export.run_tflite`."""
-
-    def clips_of(timeline):
-        return grounder.clips(timeline, None, None, searched_clips.AUTO)
-
-    def windows_of(timeline):
-        return searched_clips.windows_of_clips(timeline, clips_of(timeline), grounder.max_steps)
-
-    encoded = encoder.encode(path, windows_of)
-    clips = clips_of(encoded.source.timeline)
+    search = grounder.clip_search()
+    encoded = encoder.encode(path, search.windows)
+    clips = search.clips(encoded.source.timeline)
     return [grounder.search(encoded, sentence, clips) for sentence in sentences]
 
 

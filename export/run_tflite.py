@@ -55,9 +55,7 @@ def main(argv):
     for query in FLAGS.query:
         grounder.check_query(query)
 
-    search = ClipSearch(
-        grounder.max_steps, grounder.longest_clip, FLAGS.begin, FLAGS.end, FLAGS.search
-    )
+    search = grounder.clip_search(FLAGS.begin, FLAGS.end, FLAGS.search)
     encoded = encoder.encode(FLAGS.video, search.windows)
     clips = search.clips(encoded.source.timeline)
     for query in FLAGS.query:
@@ -120,20 +118,25 @@ class Grounder:
     Attributes:
         features: feature fingerprint of the training data.
         max_steps: `T`, maximum number of steps of a clip.
-        longest_clip: seconds of the longest training clip; None if unknown.
     """
 
     def __init__(self, path: str, threads: int = 2):
         metadata = read_metadata(path, "grounding")
         self.features = metadata["features"]
         self.max_steps = metadata["max_steps"]
-        self.longest_clip = metadata["longest_clip_seconds"]
+        self._longest_clip = metadata["longest_clip_seconds"]
         self._tokenizer = Tokenizer(metadata["vocabulary"], metadata["max_words"])
         self._network = Network(path, "grounding", threads)
 
     def check_query(self, query: str) -> None:
         """Validates a query; same warnings as `gkcmn_tf.ground`, `ValueError` without words."""
         check_sentence(query, self._tokenizer)
+
+    def clip_search(
+        self, begin: float | None = None, end: float | None = None, search: str = AUTO
+    ) -> ClipSearch:
+        """Which clips of a video are searched; arguments as `ClipSearch`."""
+        return ClipSearch(self.max_steps, self._longest_clip, begin, end, search)
 
     def search(
         self, encoded: EncodedVideo, query: str, clips: Sequence[tuple[int, int]]

@@ -144,12 +144,13 @@ def test_clips_and_windows_are_those_of_the_runner(scripts, fps, search):
                 **{"fps": fps, "begin": begin, "end": end, "search": search},
             }
         )
-        clips = searched_clips.searched_clips(timeline, begin, end, search=search, longest=1.9)
+        how = searched_clips.ClipSearch(12, 1.9, begin, end, search)
+        clips = how.clips(timeline)
         samples = [timeline.to_samples(*clip) for clip in clips]
         expected.append(
             {
                 "clips": [list(clip) for clip in clips],
-                "windows": searched_clips.windows_of_clips(timeline, clips, 12).tolist(),
+                "windows": how.windows(timeline).tolist(),
                 "samples": [list(each) for each in samples],
                 "frames": [list(timeline.to_frames(*each)) for each in samples],
                 "last": window_frames(timeline.sample_count)[0].tolist(),
