@@ -36,7 +36,7 @@ MEAN_SECONDS, FPS = 30, 30
 LENGTH_STEP, LONGEST_WINDOWS = 50, 1350  # numbers of windows are multiples of the first
 WORDS = ("a", "dog", "child", "runs", "to", "the", "sofa", "behind", "holds", "red", "ball")
 SHAPE, DTYPE = (7, 7, 1024), "float16"
-LENGTH_BYTES, CHECKSUM_BYTES = 12, 4  # of a record in a TFRecord file: before and after its data
+CHECKSUM_BYTES = feature_records.FRAME_BYTES - feature_records.LENGTH_BYTES  # after each row
 MAX_STEPS = 200
 
 
@@ -125,7 +125,9 @@ def write_sparse_file(path: str, clip: clip_records.Clip) -> None:
         row = file.read()[first_row:]
         stride = len(row)
         for window in range(windows):
-            os.pwrite(file.fileno(), row[:LENGTH_BYTES], first_row + window * stride)
+            os.pwrite(
+                file.fileno(), row[: feature_records.LENGTH_BYTES], first_row + window * stride
+            )
             end = first_row + (window + 1) * stride
             os.pwrite(file.fileno(), row[-CHECKSUM_BYTES:], end - CHECKSUM_BYTES)
 

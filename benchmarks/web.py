@@ -57,7 +57,7 @@ def main(argv):
     long_video = os.path.join(FLAGS.output_dir, "long.mp4")
     writing.write_video(long_video, long_frames(), LONG_FPS)
     report = {"cores": len(os.sched_getaffinity(0))}
-    with serving(folder) as address, launched_browser() as browser:
+    with serving(web.make_server(folder)) as address, launched_browser() as browser:
         report |= first_sample(browser, address)
         report |= from_file(browser, address, long_video)
         print(json.dumps(report), flush=True)
@@ -76,12 +76,21 @@ def long_frames():
 
 
 @contextlib.contextmanager
-def serving(folder):
-    """Serves the page; yields its address."""
-    server = web.make_server(folder)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://{web.HOST}:{server.server_port}/"
-    server.shutdown()
+def serving(server):
+    """Serves in a thread; yields the address."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{web.HOST}:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def find_browser():
+    """Path of a browser of the system; None if there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextlib.contextmanager
@@ -89,7 +98,7 @@ def launched_browser():
     """Yields a headless browser."""
     from playwright import sync_api  # noqa: PLC0415 - an optional package
 
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = find_browser()
     if path is None:
         raise FileNotFoundError(f"no browser; install one of {', '.join(BROWSERS)}")
     with sync_api.sync_playwright() as playwright:

@@ -1,7 +1,5 @@
 """Writes the frames of a tube as a video of their own."""
 
-import os
-
 import numpy as np
 from PIL import Image
 
@@ -10,6 +8,7 @@ from gkcmn_tf.video import reading, sound, writing
 from gkcmn_tf.video.packet_index import IndexMismatchError
 from gkcmn_tf.visualization.drawing import PREDICTED, DrawnTube, draw_boxes
 from gkcmn_tf.visualization.output_names import output_name
+from gkcmn_tf.visualization.overlays import check_output_paths
 
 
 def moment_name(video_path: str, tube: Tube, *, boxes: bool = False) -> str:
@@ -41,10 +40,7 @@ def write_moment(path: str, video_path: str, tube: Tube, *, boxes: bool = False)
         reading.VideoError: no frame can be decoded.
         ValueError: the video has fewer frames, or `path` is the video itself or a folder.
     """
-    if os.path.realpath(path) == os.path.realpath(video_path):
-        raise ValueError(f"{path}: is the video itself; choose another path")
-    if os.path.isdir(path):
-        raise ValueError(f"{path}: is a folder; expected the path of a file to write")
+    check_output_paths(video_path, path)
     try:
         _write(path, video_path, tube, boxes, decode=False)
     except IndexMismatchError:

@@ -79,7 +79,7 @@ def draw_tubes(
     """
     if overlay_path is None and strip_path is None:
         raise ValueError("expected overlay_path, strip_path, or both")
-    _check_output_paths(video_path, *filter(None, (overlay_path, strip_path)))
+    check_output_paths(video_path, *filter(None, (overlay_path, strip_path)))
     predicted = [predicted] if not isinstance(predicted, Sequence) else list(predicted)
     drawn = _drawn_tubes(predicted, true_tube)
     captions = _captions(drawn, query)
@@ -165,7 +165,7 @@ def _selected_frames(stream, wanted, *, decode=False):
         yield number, frame, stream.duration_of(number)
 
 
-def _check_output_paths(video_path, *paths):
+def check_output_paths(video_path: str, *paths: str) -> None:
     """Raises `ValueError` if writing `paths` would replace the video, a folder or each other."""
     real = [os.path.realpath(path) for path in paths]
     for number, path in enumerate(paths):

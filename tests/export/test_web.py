@@ -17,12 +17,13 @@ import urllib.request
 import pytest
 
 import gkcmn_tf
+from benchmarks.web import serving
 from export import networks, tflite, web
 from export.tflite_files import read_metadata
 from gkcmn_tf import preset
 from gkcmn_tf.text.tokenization import Tokenizer
 from tests.export.tiny_run import WORDS, N, T, make_flat_i3d, make_run
-from tests.export.web_browser import WEB_PAGE, serving
+from tests.export.web_browser import WEB_PAGE
 
 VIDEO = pathlib.Path(gkcmn_tf.samples()[0].video)
 

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 import gkcmn_tf
+from benchmarks.web import serving
 from export import run_tflite, web
 from gkcmn_tf import preset, tube_formats, tubes
 from gkcmn_tf.evaluation import metrics
 from gkcmn_tf.searched_clips import ClipSearch
 from gkcmn_tf.video import reading, writing
-from tests.export.web_browser import launched_browser, plain_server, serving
+from tests.export.web_browser import launched_browser, plain_server
 from tests.gkcmn_tf.video.pictures import set_display_matrix
 
 SAMPLES = gkcmn_tf.samples()

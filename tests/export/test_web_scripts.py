@@ -8,6 +8,7 @@ import unicodedata
 import numpy as np
 import pytest
 
+from benchmarks.web import serving
 from export import web
 from gkcmn_tf import queries, searched_clips, tube_formats, tubes
 from gkcmn_tf.features.quantization import as_stored
@@ -16,7 +17,7 @@ from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.video import frame_rates, steps
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from gkcmn_tf.video.windows import window_frames
-from tests.export.web_browser import WEB_PAGE, launched_browser, plain_server, serving
+from tests.export.web_browser import WEB_PAGE, launched_browser, plain_server
 
 PLANES = [*range(0x40000), *range(0xE0000, 0xF0000)]
 SENTENCES = [

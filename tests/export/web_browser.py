@@ -1,32 +1,26 @@
-"""A headless browser for the tests of the web page, and servers of static files."""
+"""A headless browser for the tests of the web page, and a server of static files."""
 
 import contextlib
 import functools
 import http.server
 import pathlib
-import shutil
-import threading
 
 import pytest
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from benchmarks import web as benchmark
+
 WEB_PAGE = pathlib.Path(__file__).parents[2] / "export" / "web_page"
 
 
 @contextlib.contextmanager
 def launched_browser():
     """A headless Chromium; skips the test where there is none, or no client for it."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="needs Playwright: pip install playwright"
-    )
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.skip(f"needs a browser, one of {', '.join(PROGRAMS)}: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        # The sandbox needs a user other than root.
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    if benchmark.find_browser() is None:
+        browsers = ", ".join(benchmark.BROWSERS)
+        pytest.skip(f"needs a browser, one of {browsers}: apt-get install chromium")
+    with benchmark.launched_browser() as launched:
         yield launched
-        launched.close()
 
 
 class PlainHandler(http.server.SimpleHTTPRequestHandler):
@@ -41,19 +35,6 @@ class PlainHandler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
-
-
-@contextlib.contextmanager
-def serving(server):
-    """Serves in a thread; yields the address."""
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def plain_server(folder):
