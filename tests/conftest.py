@@ -1,7 +1,8 @@
-"""Shared fixtures and settings: threads, order, global state, two CPUs, Hypothesis profile."""
+"""Shared settings and fixtures: threads, Ctrl-C, order, global state, two CPUs, Hypothesis."""
 
 import csv
 import os
+import signal
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
@@ -10,6 +11,11 @@ if WORKERS > 1:
     threads = str(max(1, os.cpu_count() // WORKERS))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(name, threads)
+
+# A shell that runs tests in the background makes them, and the programs that they start, ignore
+# Ctrl-C. (Resetting it with `preexec_fn` would fork, and gRPC's threads then write into the child.)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis  # noqa: E402
 import keras  # noqa: E402

@@ -44,8 +44,6 @@ def run_program(tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            # A shell that runs tests in the background makes them ignore the signal.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return run
