@@ -244,6 +244,13 @@ def test_frames_of_a_sample_are_those_of_the_decoder(page):
 
 def check_frames(page, path, numbers):
     open_file(page, path)
+    decoded = list(reading.decode_frames(str(path)))
+    for number, frame in zip(numbers, frames_of(page, numbers), strict=True):
+        difference = np.abs(frame.astype(int) - decoded[number])
+        assert (difference.max(axis=-1) <= 1).mean() >= 0.99, number
+
+
+def frames_of(page, numbers):
     # As text, since numbers in JSON take longer.
     found = page.evaluate(
         """async (numbers) => {
@@ -253,11 +260,7 @@ def check_frames(page, path, numbers):
         }""",
         numbers,
     )
-    decoded = list(reading.decode_frames(str(path)))
-    for number, text in zip(numbers, found, strict=True):
-        frame = np.frombuffer(base64.b64decode(text), np.uint8).reshape(224, 224, 3)
-        difference = np.abs(frame.astype(int) - decoded[number])
-        assert (difference.max(axis=-1) <= 1).mean() >= 0.99, number
+    return [np.frombuffer(base64.b64decode(text), np.uint8).reshape(224, 224, 3) for text in found]
 
 
 def test_features_are_those_of_the_runner(page, runner):
@@ -342,8 +345,10 @@ def test_the_page_is_accessible(searched):
 def test_a_file_that_is_no_video_is_refused_and_the_page_goes_on(page, tmp_path, content):
     path = tmp_path / "broken.mp4"
     path.write_bytes(content)
+    open_file(page, VIDEO)
     open_file(page, path)
     assert "not a video that this page can read" in page.inner_text(".notice.bad")
+    assert page.get_attribute("#seek", "max") == "47"  # the video before is still open
     open_file(page, VIDEO)
     assert page.locator(".notice.bad").count() == 0
 
@@ -404,12 +409,12 @@ def test_long_videos_need_the_windows_that_steps_see(page, folder, tmp_path):
     assert "This video is long" in page.inner_text("#notices .notice")
 
 
-def test_a_search_can_be_canceled(page):
+def test_a_search_can_be_cancelled(page):
     open_file(page, VIDEO)
     page.fill("#sentences", "the cross")
     page.click("#find")
     page.click("#cancel")
-    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Canceled.'")
+    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Cancelled.'")
     assert page.locator(".results li").count() == 0
 
 
@@ -442,13 +447,62 @@ def test_no_request_leaves_the_host(browser, isolated):
     context.close()
 
 
-def test_a_browser_without_webcodecs_is_told_so(browser, isolated):
-    page = browser.new_page()
-    page.add_init_script("delete self.VideoDecoder")
-    page.set_default_timeout(MINUTES)
-    page.goto(isolated)
-    assert "no WebCodecs" in page.inner_text(".notice.bad")
-    page.close()
+@pytest.fixture(scope="module")
+def without_webcodecs(browser, isolated):
+    """A page whose browser has no WebCodecs, without a video."""
+    context = browser.new_context()
+    context.add_init_script("delete self.VideoDecoder")
+    return opened(context, f"{isolated}?demo=off")
+
+
+def test_without_webcodecs_the_page_seeks_the_same_frames(without_webcodecs, tmp_path):
+    path = tmp_path / "numbered.mp4"
+    pictures = (np.full((48, 64, 3), 20 + 7 * number, np.uint8) for number in range(30))
+    writing.write_video(str(path), pictures, 25)
+    open_file(without_webcodecs, path)
+    assert "seeking in the video" in without_webcodecs.inner_text(".notice")
+    decoded = [frame.mean() for frame in reading.decode_frames(str(path))]
+    numbers = [0, 9, 10, 29]
+    found = [frame.mean() for frame in frames_of(without_webcodecs, numbers)]
+    assert np.argmin(np.abs(np.subtract.outer(found, decoded)), axis=1).tolist() == numbers
+
+
+def test_without_webcodecs_sentences_are_found(without_webcodecs, tmp_path):
+    open_file(without_webcodecs, VIDEO)
+    path = tmp_path / "old.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode())
+    open_file(without_webcodecs, path)
+    assert "cannot decode the video codec" in without_webcodecs.inner_text(".notice.bad")
+    # The video before is still open.
+    assert len(find(without_webcodecs, FOUND[0])) == 1
+    assert "seeking in the video" in without_webcodecs.inner_text(".notice")
+    assert without_webcodecs.is_hidden("#download-video")
+
+
+def test_the_last_of_two_chosen_videos_is_shown(page):
+    page.evaluate(
+        "[1, 2].forEach((number) => document.querySelectorAll('#samples button')[number].click())"
+    )
+    name = os.path.basename(SAMPLES[2].video)
+    page.wait_for_function(
+        "name => document.querySelector('#phase').textContent.startsWith(name)", arg=name
+    )
+    buttons = page.locator("#samples button")
+    pressed = [each.get_attribute("aria-pressed") == "true" for each in buttons.all()]
+    assert pressed == [number == 2 for number in range(len(SAMPLES))]
+    assert page.input_value("#sentences") == SAMPLES[2].sentences[0]
+
+
+def test_the_model_card_is_shown(searched, folder):
+    searched.evaluate("document.querySelector('details:has(.card)').open = true")
+    card = (folder / "model" / "README.md").read_text()
+    searched.wait_for_function(
+        "card => document.querySelector('.card').textContent === card", arg=card
+    )
 
 
 def test_webgpu_that_does_not_work_falls_back_to_the_processor(browser, isolated):

@@ -20,6 +20,11 @@ import { byId, element } from "./elements.js";
  */
 
 const MOST_WORDS = 400;
+const METRICS = /** @type {Record<string, string>} */ ({
+  m_tIoU: "mean overlap in time",
+  m_vIoU: "mean overlap in time and place",
+  m_sIoU: "mean overlap of the boxes, at the true times",
+});
 
 /** @param {About} about */
 export function showAbout(about) {
@@ -31,6 +36,9 @@ export function showAbout(about) {
     ["Date", about.date],
   ].filter(([, text]) => text);
   const words = Object.keys(about.tokens);
+  const card = element("p", { className: "card" });
+  const cardDetails = element("details", {}, element("summary", {}, "The whole model card"), card);
+  cardDetails.addEventListener("toggle", () => void showCard(card), { once: true });
   byId("about", HTMLDivElement).replaceChildren(
     ...(about.description ? [element("p", {}, about.description)] : []),
     ...(about.limits ? [element("p", { className: "limits" }, about.limits)] : []),
@@ -48,13 +56,19 @@ export function showAbout(about) {
       element("summary", {}, `The ${words.length} words it knows`),
       element("p", { className: "words" }, listed(words)),
     ),
-    element(
-      "details",
-      {},
-      element("summary", {}, "The whole model card"),
-      element("p", {}, element("a", { href: "model/README.md" }, "README.md of the model")),
-    ),
+    cardDetails,
   );
+}
+
+/** @param {HTMLElement} card */
+async function showCard(card) {
+  try {
+    const response = await fetch("model/README.md");
+    if (!response.ok) throw new Error(String(response.status));
+    card.textContent = await response.text();
+  } catch {
+    card.textContent = "Could not download model/README.md. Is the network available?";
+  }
 }
 
 /** @param {About} about */
@@ -67,9 +81,11 @@ function trainedOn({ data, training }) {
 
 /** @param {About} about */
 function accuracy({ metrics, evaluated_on }) {
-  const values = Object.entries(metrics).map(
-    ([name, value]) => `${name} ${(100 * value).toFixed(1)} %`,
-  );
+  const values = Object.entries(metrics).map(([name, value]) => {
+    const share = /^vIoU@(.+)$/.exec(name);
+    const meaning = share ? `sentences with an overlap of at least ${share[1]}` : METRICS[name];
+    return `${meaning ? `${meaning} (${name})` : name} ${(100 * value).toFixed(1)} %`;
+  });
   return values.length > 0 ? `${values.join(", ")}. ${evaluated_on}` : "";
 }
 

@@ -44,13 +44,14 @@ export class Client {
    * @param {string} action see worker.js
    * @param {object} [options]
    * @param {(progress: any) => void} [onProgress]
+   * @param {Transferable[]} [moved] parts of the options that the worker takes over
    * @returns {Promise<any>}
    */
-  call(action, options = {}, onProgress) {
+  call(action, options = {}, onProgress, moved = []) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, ...(onProgress ? { onProgress } : {}) });
-      this.#worker.postMessage({ id, action, options });
+      this.#worker.postMessage({ id, action, options }, moved);
     });
   }
 

@@ -45,6 +45,16 @@ export function svg(name, attributes) {
  */
 export function seconds(value) {
   if (value < 60) return `${value.toFixed(2)} s`;
+  return `${clock(value, value)} min`;
+}
+
+/**
+ * A time in the unit that `seconds` uses for the end of its video, without the unit.
+ * @param {number} value
+ * @param {number} end
+ */
+export function clock(value, end) {
+  if (end < 60) return value.toFixed(2);
   const minutes = Math.floor(value / 60);
-  return `${minutes}:${(value % 60).toFixed(1).padStart(4, "0")} min`;
+  return `${minutes}:${(value % 60).toFixed(1).padStart(4, "0")}`;
 }

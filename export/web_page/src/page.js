@@ -6,6 +6,7 @@ import { Client, WorkerError } from "./client.js";
 import { byId, element, seconds } from "./elements.js";
 import { csv, jsonLines, webvtt } from "./formats.js";
 import { Player } from "./player.js";
+import { serveFrames } from "./seeking.js";
 
 /** @typedef {import("./tubes.js").Tube} Tube */
 /** @typedef {import("./tubes.js").Candidate} Candidate */
@@ -28,6 +29,10 @@ import { Player } from "./player.js";
 const COLORS = ["#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00"];
 const MANY_WINDOWS = 400; // more are searched only if the user says so
 const RELOADED = "gkcmn-reloaded";
+const SEEKING =
+  "This browser has no WebCodecs (a page opened by http from another computer has none either), so " +
+  "frames are read by seeking in the video. That is slow, and the frames differ slightly from those " +
+  "of training, so other segments and boxes may be found.";
 
 const parameters = new URLSearchParams(location.search);
 const base = new URL(".", document.baseURI).href;
@@ -45,8 +50,13 @@ const threshold = byId("threshold", HTMLInputElement);
 let client;
 /** @type {any} facts about the model */
 let model;
-/** @type {{name: string, facts: import("./player.js").Facts & {isHdr: boolean, missing: number}} | null} */
+/**
+ * @type {{name: string, sample: Sample | null,
+ *   facts: import("./player.js").Facts & {isHdr: boolean, missing: number}} | null}
+ */
 let video = null;
+/** Counts the videos that were chosen: what began before the last one is out of date. */
+let choices = 0;
 /** @type {Result[]} */
 let results = [];
 /** @type {[number, number][]} */
@@ -55,6 +65,7 @@ let selected = 0;
 /** The tube that is shown of each sentence: 0 is the best. @type {number[]} */
 let ranks = [];
 let loaded = false;
+const seeking = !("VideoDecoder" in self);
 let encodingTime = 0.4; // seconds per window, measured
 
 /**
@@ -77,7 +88,7 @@ function idle(message) {
   detail.textContent = "";
   progress.hidden = true;
   cancel.hidden = true;
-  find.disabled = false;
+  find.disabled = !loaded;
 }
 
 /**
@@ -89,13 +100,17 @@ function notice(message, { bad = false, buttons = [] } = {}) {
   if (bad) made.setAttribute("role", "alert");
   made.append(element("p", {}, message), ...buttons);
   notices.append(made);
+  if (bad || buttons.length > 0) made.scrollIntoView({ block: "nearest" });
 }
 
-/** @param {unknown} error */
-function fail(error) {
+/**
+ * @param {unknown} error
+ * @param {boolean} outdated whether another video was chosen after the action had begun
+ */
+function fail(error, outdated) {
   const name = error instanceof Error ? error.name : "";
   if (name === "AbortError" || name === "ConversionCanceledError") {
-    idle("Canceled.");
+    if (!outdated) idle("Cancelled.");
     return;
   }
   if (!(error instanceof WorkerError && error.expected)) console.error(error);
@@ -145,31 +160,38 @@ async function loadModel() {
  * Opens a video file.
  * @param {Blob} file
  * @param {string} name
+ * @param {Sample | null} sample
  */
-async function openVideo(file, name) {
+async function openVideo(file, name, sample) {
   notices.replaceChildren();
   client.cancel();
-  results = [];
-  showResults();
   if (loaded) busy("Reading the video");
-  const facts = await client.call("open", { file });
-  video = { name, facts };
+  const frames = seeking ? [serveFrames(file)] : [];
+  const facts = await client.call("open", { file, frames: frames[0] }, undefined, frames);
+  video = { name, facts, sample };
+  results = [];
+  mark(sample);
+  suggest(sample?.sentences ?? []);
+  if (sample) text.value = sample.sentences[0] ?? "";
   player.open(file, facts);
+  showResults();
   const { width, height, times, endTime } = facts;
   if (loaded) idle(`${name}: ${width} × ${height}, ${times.length} frames, ${seconds(endTime)}`);
   if (facts.missing > 0) {
     notice(`The file is cut off: its last ${facts.missing} frames are missing.`);
   }
   if (facts.isHdr) notice("This video is HDR; the model sees it pale and dark.");
+  if (seeking) notice(SEEKING);
 }
 
 /** @param {Sample} sample */
 async function openSample(sample) {
+  const choice = ++choices;
   const response = await fetch(new URL(sample.video, base));
   if (!response.ok) throw new Error(`The sample cannot be downloaded (${response.status}).`);
-  await openVideo(await response.blob(), sample.video.split("/").pop() ?? sample.video);
-  suggest(sample.sentences);
-  text.value = sample.sentences[0] ?? "";
+  const file = await response.blob();
+  if (choice !== choices) return;
+  await openVideo(file, sample.video.split("/").pop() ?? sample.video, sample);
 }
 
 /** @param {string[]} sentences */
@@ -209,6 +231,7 @@ function part() {
 async function ground(agreed = false) {
   notices.replaceChildren();
   if (!video) throw new Error("Choose a video first.");
+  const choice = choices;
   const sentences = sentencesOf(text.value);
   if (sentences.length === 0) {
     text.focus();
@@ -225,6 +248,7 @@ async function ground(agreed = false) {
   const began = performance.now();
   busy("Reading the video", 0);
   const found = await client.call("ground", { sentences, part: wanted }, (report) => {
+    if (choice !== choices) return;
     if ("sentence" in report) {
       const { sentence, sentences: all } = report;
       busy("Searching", sentence / all, all > 1 ? `: sentence ${sentence + 1} of ${all}` : "");
@@ -233,6 +257,7 @@ async function ground(agreed = false) {
       busy("Looking at the video", done / total, `: part ${done} of ${total}`);
     }
   });
+  if (choice !== choices) return;
   const took = (performance.now() - began) / 1000;
   if (left > 0) encodingTime = took / left;
   ({ results, clips } = found);
@@ -245,6 +270,7 @@ async function ground(agreed = false) {
         `meaningless: ${found.differences.join("; ")}.`,
     );
   }
+  if (seeking) notice(SEEKING);
 }
 
 /** @param {number} windows */
@@ -277,7 +303,9 @@ function offerShorter(windows) {
  * @param {() => Promise<void>} action
  */
 function start(action) {
-  return action().catch(fail);
+  const done = action();
+  const choice = choices;
+  return done.catch((error) => fail(error, choice !== choices));
 }
 
 /** @param {number} row */
@@ -323,6 +351,7 @@ function showResults() {
   byId("results", HTMLOListElement).replaceChildren(...results.map(resultItem));
   if (focused?.startsWith("result-")) document.getElementById(focused)?.focus();
   byId("downloads", HTMLDivElement).hidden = results.length === 0;
+  byId("download-video", HTMLButtonElement).disabled = answers().every(({ tube }) => !tube);
   const result = results[selected];
   if (!result || results.length === 0) {
     player.clear();
@@ -442,28 +471,25 @@ function showSamples(samples) {
     const picture = element("img", { src: sample.poster, alt: `Sample ${number + 1}` });
     const button = element("button", { type: "button" }, picture);
     button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", () => {
-      mark(button);
-      void start(() => openSample(sample));
-    });
+    button.addEventListener("click", () => void start(() => openSample(sample)));
     return button;
   });
   group.replaceChildren(...buttons);
 }
 
-/** @param {Element | null} chosen button of a sample; null for none */
+/** @param {Sample | null} chosen */
 function mark(chosen) {
-  for (const button of byId("samples", HTMLDivElement).children) {
-    button.setAttribute("aria-pressed", String(button === chosen));
-  }
+  const buttons = [...byId("samples", HTMLDivElement).children];
+  buttons.forEach((button, number) => {
+    button.setAttribute("aria-pressed", String(model.samples[number] === chosen));
+  });
 }
 
 /** @param {File | null | undefined} file */
 function openFile(file) {
   if (!file) return;
-  mark(null);
-  suggest([]);
-  void start(() => openVideo(file, file.name));
+  choices += 1;
+  void start(() => openVideo(file, file.name, null));
 }
 
 function listen() {
@@ -531,24 +557,23 @@ async function main() {
   if (!response.ok) throw new Error("This folder has no model; export it again with export.web.");
   model = await response.json();
   showAbout(model);
+  byId("download-video", HTMLButtonElement).hidden = seeking;
   threshold.value = String(model.threshold);
   byId("threshold-value", HTMLOutputElement).value = model.threshold.toFixed(2);
   showSamples(model.samples);
-  if (!("VideoDecoder" in self) || !("OffscreenCanvas" in self)) {
+  if (!("OffscreenCanvas" in self)) {
     throw new Error(
-      "This browser cannot decode videos for this page (it has no WebCodecs). Use a current Chrome, " +
-        "Edge, Firefox or Safari, and open the page by https or on this computer.",
+      "This browser is too old for this page. Use a current Chrome, Edge, Firefox or Safari.",
     );
   }
   busy("Loading the model");
   const loading = loadModel();
   const [sample] = model.samples;
-  if (sample) {
-    mark(byId("samples", HTMLDivElement).firstElementChild);
-    await openSample(sample);
-  }
+  const opening = sample && start(() => openSample(sample));
   await loading;
-  if (sample && parameters.get("demo") !== "off") await ground();
+  await opening;
+  const untouched = video?.sample === sample && text.value === sample?.sentences[0];
+  if (sample && untouched && parameters.get("demo") !== "off") await ground();
 }
 
 // For tests and for other scripts of the page that embeds this one.

@@ -1,7 +1,7 @@
 // @ts-check
 /** The player: the video with the tubes drawn over it, and its timeline. */
 
-import { byId, element, seconds, svg } from "./elements.js";
+import { byId, clock, element, seconds, svg } from "./elements.js";
 import { drawBox, drawHeat } from "./overlay.js";
 import { Timeline, countSteps } from "./timeline.js";
 
@@ -23,6 +23,7 @@ import { Timeline, countSteps } from "./timeline.js";
 
 const MOST_CANDIDATES = 400; // in the timeline
 const PLOT = { width: 1000, height: 100, top: 6 };
+const LANE = 10; // height of the lane of a sentence below the scores, if there are several
 const PLAY = "M7 4v16l13-8z";
 const PAUSE = "M6 4h4v16H6zM14 4h4v16h-4z";
 
@@ -108,7 +109,7 @@ export class Player {
 
   /** Removes the results. */
   clear() {
-    this.#heatmaps = null;
+    this.setHeatmaps(null, [0, 0], 1);
     this.setResults([], [], [], 0);
   }
 
@@ -159,12 +160,8 @@ export class Player {
    */
   show(frame) {
     if (!this.#facts) return;
-    const { times, endTime } = this.#facts;
-    const number = Math.min(Math.max(frame, 0), times.length - 1);
-    const time = /** @type {number} */ (times[number]);
-    const next = times[number + 1] ?? endTime;
-    // The middle of the frame: players round times.
-    this.#video.currentTime = time + Math.min((next - time) / 2, 0.02);
+    const number = Math.min(Math.max(frame, 0), this.#timeline.frameCount - 1);
+    this.#video.currentTime = this.#timeline.insideFrame(number);
     this.#wanted = number;
     this.#setFrame(number);
   }
@@ -182,10 +179,8 @@ export class Player {
     const text = seconds(time);
     this.#seek.value = String(frame);
     this.#seek.setAttribute("aria-valuetext", `Frame ${frame}, ${text}`);
-    const of = seconds(this.#end);
-    const short = this.#end < 60 ? text.replace(" s", "") : text;
     byId("time", HTMLSpanElement).replaceChildren(
-      element("span", {}, `${short} / ${of} `),
+      element("span", {}, `${clock(time, this.#end)} / ${seconds(this.#end)} `),
       element("span", {}, `frame ${frame}`),
     );
     this.#head.style.left = `${(100 * time) / (this.#end || 1)}%`;
@@ -233,13 +228,18 @@ export class Player {
     const band = (/** @type {[number, number]} */ [begin, end], /** @type {object} */ rest) =>
       svg("rect", { x: x(begin), width: x(end) - x(begin), ...rest });
     const children = [];
+    const lanes = this.#shown.length > 1 ? this.#shown : [];
+    const height = PLOT.height + LANE * lanes.length;
+    this.#plot.setAttribute("viewBox", `0 0 ${PLOT.width} ${height}`);
+    this.#plot.style.setProperty("--lanes", String(lanes.length));
     const [first, last] = [clips[0]?.[0], clips[clips.length - 1]?.[1]];
     if (first !== undefined && last !== undefined) {
       children.push(band([first, last], { class: "clip", y: 0, height: PLOT.height }));
     }
-    for (const { tube, color } of this.#shown) {
+    for (const { tube, color, selected } of this.#shown) {
+      if (!selected) continue;
       children.push(
-        band([tube.begin, tube.end], { fill: color, "fill-opacity": 0.35, y: 0, height: 100 }),
+        band([tube.begin, tube.end], { fill: color, "fill-opacity": 0.35, y: 0, height }),
       );
     }
     const best = [...candidates].sort((a, b) => b.score - a.score).slice(0, MOST_CANDIDATES);
@@ -252,6 +252,10 @@ export class Player {
       if (!selected) continue;
       const line = { fill: color, y: y(tube.score) - 3, height: 6, rx: 2 };
       children.push(band([tube.begin, tube.end], line));
+    }
+    for (const [row, { tube, color }] of lanes.entries()) {
+      const at = { fill: color, y: PLOT.height + LANE * row + 1, height: LANE - 3, rx: 2 };
+      children.push(band([tube.begin, tube.end], at));
     }
     if (threshold > 0 && candidates.length > 0) {
       const at = { x1: 0, x2: PLOT.width, y1: y(threshold), y2: y(threshold) };
@@ -274,10 +278,11 @@ export class Player {
   #describe(candidates, threshold) {
     if (!this.#facts) return "Choose a video to begin.";
     if (candidates.length === 0) return "The timeline will show where each sentence could be.";
-    const limit = threshold > 0 ? ", dashed: the threshold" : "";
+    const limit = threshold > 0 ? " Dashed: the threshold." : "";
+    const found = this.#shown.length > 1 ? "segments" : "segment";
     return (
-      `Grey lines: the ${candidates.length} segments that the model weighed, higher for higher ` +
-      `scores${limit}. Coloured: the segments found.`
+      `Grey: the ${candidates.length} segments that the model compared; the higher, the better the ` +
+      `score.${limit}${this.#shown.length > 0 ? ` Coloured: the ${found} found.` : ""}`
     );
   }
 }

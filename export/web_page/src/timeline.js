@@ -92,6 +92,16 @@ export class Timeline {
   }
 
   /**
+   * A time to show a frame at, in seconds: its middle, since players round times.
+   * @param {number} frame
+   */
+  insideFrame(frame) {
+    const time = /** @type {number} */ (this.times[frame]);
+    const next = this.times[frame + 1] ?? this.endTime;
+    return time + Math.min((next - time) / 2, 0.02);
+  }
+
+  /**
    * Samples that show some frames; may be empty.
    * @param {Range} frames
    * @returns {Range}

@@ -4,6 +4,7 @@
 import { ALL_FORMATS, BlobSource, EncodedPacketSink, Input, VideoSampleSink } from "mediabunny";
 
 import { Resizer, turnUpright } from "./resize.js";
+import { askFrame, endFrames } from "./seeking.js";
 import { Timeline } from "./timeline.js";
 
 /** @typedef {import("mediabunny").InputVideoTrack} InputVideoTrack */
@@ -36,6 +37,8 @@ export class Video {
    * @param {{width: number, height: number}} facts.size of the upright frame
    * @param {boolean} facts.isHdr
    * @param {number} facts.missing number of frames that the file announces but does not contain
+   * @param {MessagePort | undefined} facts.port to the page, which seeks frames; without it,
+   *   WebCodecs decodes
    */
   constructor(input, track, facts) {
     this.input = input;
@@ -45,6 +48,7 @@ export class Video {
     this.size = facts.size;
     this.isHdr = facts.isHdr;
     this.missing = facts.missing;
+    this.port = facts.port;
     this.resizer = new Resizer(FRAME_SIZE, facts.colors);
   }
 
@@ -52,8 +56,9 @@ export class Video {
    * Opens a file; reads its index, not its frames.
    * @param {Blob} file
    * @param {number | null} fps frame rate of the training videos; null for every frame
+   * @param {MessagePort} [port] see `Video`
    */
-  static async open(file, fps) {
+  static async open(file, fps, port) {
     const input = new Input({ formats: ALL_FORMATS, source: new BlobSource(file) });
     if (!(await input.canRead().catch(() => false))) {
       throw new VideoError(
@@ -62,7 +67,7 @@ export class Video {
       );
     }
     try {
-      return await Video.#read(input, fps);
+      return await Video.#read(input, fps, port);
     } catch (error) {
       if (error instanceof VideoError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
@@ -73,17 +78,13 @@ export class Video {
   /**
    * @param {Input} input
    * @param {number | null} fps
+   * @param {MessagePort} [port]
    */
-  static async #read(input, fps) {
+  static async #read(input, fps, port) {
     const track = await input.getPrimaryVideoTrack();
     if (!track) throw new VideoError("This file has no picture, only sound or data.");
-    const codec = await track.getCodec();
-    if (!(await track.canDecode())) {
-      throw new VideoError(
-        `This browser cannot decode the video codec of this file (${codec ?? "unknown"}). Convert ` +
-          "it to H.264 or VP9, or try another browser.",
-      );
-    }
+    const codec = (await track.getCodec()) ?? (await track.getInternalCodecId());
+    if (!port && !(await track.canDecode())) throw undecodable(codec);
     const [width, height] = [await track.getCodedWidth(), await track.getCodedHeight()];
     if (width * height > MAX_PIXELS) {
       throw new VideoError(
@@ -100,14 +101,22 @@ export class Video {
     if (shown.length === 0) throw new VideoError("This video contains no frames.");
     const rotation = await track.getRotation();
     const upright = rotation % 180 === 0 ? { width, height } : { width: height, height: width };
-    return new Video(input, track, {
+    const video = new Video(input, track, {
       timeline: new Timeline(shown, end - start, fps),
       start,
       colors: await track.getColorSpace(),
       size: upright,
       isHdr: await track.hasHighDynamicRange(),
       missing,
+      port,
     });
+    if (port && !(await video.#seek(0))) throw undecodable(codec);
+    return video;
+  }
+
+  /** Ends the reading of frames by the page. */
+  close() {
+    if (this.port) endFrames(this.port);
   }
 
   /**
@@ -115,6 +124,14 @@ export class Video {
    * @param {number[]} numbers in ascending order
    */
   async *frames(numbers) {
+    if (this.port) {
+      for (const number of numbers) {
+        const rgb = await this.#seek(number);
+        if (!rgb) throw new VideoError(`Frame ${number} of this video is damaged.`);
+        yield { number, rgb };
+      }
+      return;
+    }
     const stamps = numbers.map((number) => this.#stamp(number));
     const sink = new VideoSampleSink(this.track);
     let previous = null;
@@ -131,6 +148,17 @@ export class Video {
       if (previous === null) throw new VideoError(`Frame ${number} of this video is damaged.`);
       yield { number, rgb: previous };
     }
+  }
+
+  /**
+   * A frame as RGB `[224, 224, 3]`, read by the page; null if the browser cannot decode it.
+   * @param {number} number
+   */
+  async #seek(number) {
+    const { width, height } = this.size;
+    const time = this.timeline.insideFrame(number);
+    const rgba = await askFrame(/** @type {MessagePort} */ (this.port), { time, width, height });
+    return rgba && this.resizer.fromRgba(rgba, width, height);
   }
 
   /** @param {number} number of a frame */
@@ -160,6 +188,14 @@ export class Video {
     }
     return turnUpright(rgb, FRAME_SIZE, { rotation, flip });
   }
+}
+
+/** @param {unknown} codec */
+function undecodable(codec) {
+  return new VideoError(
+    `This browser cannot decode the video codec of this file (${codec ?? "unknown"}). Convert it to ` +
+      "H.264 or VP9, or try another browser.",
+  );
 }
 
 /**

@@ -4,6 +4,7 @@
 import { drawnVideo } from "./draw.js";
 import { Engine } from "./engine.js";
 import { asStored, differencesFromTraining, halved } from "./features.js";
+import { endFrames } from "./seeking.js";
 import { Tokenizer } from "./text.js";
 import {
   countSteps,
@@ -56,6 +57,7 @@ let tokenizer;
 let engine;
 /** @type {Opened | null} */
 let opened = null;
+let openings = 0;
 let canceling = new AbortController();
 
 /** Lets messages in, such as one that cancels. */
@@ -141,11 +143,20 @@ const actions = {
   },
 
   /**
-   * Opens a video.
-   * @param {{file: Blob}} options
+   * Opens a video. With a port, frames come from the page; see seeking.js.
+   * @param {{file: Blob, frames?: MessagePort}} options
    */
-  async open({ file }) {
-    const video = await Video.open(file, model.features.fps);
+  async open({ file, frames }) {
+    const opening = ++openings;
+    let video;
+    try {
+      video = await Video.open(file, model.features.fps, frames);
+      if (opening !== openings) throw new DOMException("Another video was opened.", "AbortError");
+    } catch (error) {
+      if (frames) endFrames(frames);
+      throw error;
+    }
+    opened?.video.close();
     opened = new Opened(file, video);
     const { timeline, size, start, isHdr, missing } = video;
     return { times: timeline.times, endTime: timeline.endTime, start, isHdr, missing, ...size };
