@@ -476,7 +476,9 @@ def test_without_webcodecs_sentences_are_found(without_webcodecs, tmp_path):
         container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
         container.mux(stream.encode())
     open_file(without_webcodecs, path)
-    assert "cannot decode the video codec" in without_webcodecs.inner_text(".notice.bad")
+    assert "cannot decode this file (video codec mp4v)" in without_webcodecs.inner_text(
+        ".notice.bad"
+    )
     # The video before is still open.
     assert len(find(without_webcodecs, FOUND[0])) == 1
     assert "seeking in the video" in without_webcodecs.inner_text(".notice")
@@ -495,6 +497,21 @@ def test_the_last_of_two_chosen_videos_is_shown(page):
     pressed = [each.get_attribute("aria-pressed") == "true" for each in buttons.all()]
     assert pressed == [number == 2 for number in range(len(SAMPLES))]
     assert page.input_value("#sentences") == SAMPLES[2].sentences[0]
+
+
+def test_a_file_that_only_the_player_cannot_read_is_explained(page, tmp_path):
+    path = tmp_path / "stream.ts"
+    with av.open(str(VIDEO)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                target.mux(packet)
+    check_frames(page, path, [20])
+    page.wait_for_selector("#unplayable:visible")
+    open_file(page, VIDEO)
+    assert page.is_hidden("#unplayable")
 
 
 def test_the_model_card_is_shown(searched, folder):

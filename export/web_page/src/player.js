@@ -65,6 +65,9 @@ export class Player {
         this.#play.setAttribute("aria-label", video.paused ? "Play" : "Pause");
       });
     }
+    video.addEventListener("error", () => {
+      byId("unplayable", HTMLParagraphElement).hidden = false;
+    });
     video.addEventListener("seeked", () => this.#at(video.currentTime));
     const follow = (/** @type {number} */ _, /** @type {{mediaTime: number}} */ { mediaTime }) => {
       this.#at(mediaTime);
@@ -95,6 +98,7 @@ export class Player {
     this.#facts = facts;
     this.#timeline = new Timeline(facts.times, facts.endTime, null);
     this.#video.src = this.#url;
+    byId("unplayable", HTMLParagraphElement).hidden = true;
     const stage = byId("stage", HTMLDivElement);
     stage.style.setProperty("--ratio", String(facts.width / facts.height));
     this.#overlay.width = facts.width;

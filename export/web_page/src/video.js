@@ -193,8 +193,8 @@ export class Video {
 /** @param {unknown} codec */
 function undecodable(codec) {
   return new VideoError(
-    `This browser cannot decode the video codec of this file (${codec ?? "unknown"}). Convert it to ` +
-      "H.264 or VP9, or try another browser.",
+    `This browser cannot decode this file (video codec ${codec ?? "unknown"}). Convert it to MP4 ` +
+      "with H.264 or to WebM with VP9, or try another browser.",
   );
 }
 
