@@ -1,7 +1,7 @@
 """The configuration of a run: a tree of dataclasses, with the paper's numbers as defaults.
 
-An experiment is picked by its registered name (`gkcmn` or `bm`), then changed by YAML files in
-order, then by `--params_override`; an unknown key or an impossible value is an error that names it.
+An experiment is picked by the name of its model, then changed by YAML files in order, then by
+`--params_override`; an unknown key or an impossible value is an error that names it.
 The resolved tree is saved with every run as `params.yaml`.
 """
 
@@ -22,9 +22,8 @@ from official.core import exp_factory
 from official.modeling import hyperparams
 
 from gkcmn_tf.files import write_text
-from gkcmn_tf.modeling.bm import BM
-from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.modeling.models import MODELS
 from gkcmn_tf.records import blinding
 from gkcmn_tf.trained_model import MAX_LENGTH
 
@@ -53,24 +52,29 @@ def _arguments_of(model: type[GroundingModel]) -> type[hyperparams.Config]:
     )
 
 
-GKCMNConfig = _arguments_of(GKCMN)
-BMConfig = _arguments_of(BM)
-
-
-@dataclasses.dataclass
-class ModelConfig(hyperparams.OneOfConfig):
-    """Model type and arguments; only the section named by `type` is used.
+_SECTIONS = {name: _arguments_of(model) for name, model in MODELS.items()}
+ModelConfig = dataclasses.make_dataclass(
+    "ModelConfig",
+    [
+        ("type", str, "gkcmn"),
+        *(
+            (name, section, dataclasses.field(default_factory=section))
+            for name, section in _SECTIONS.items()
+        ),
+    ],
+    bases=(hyperparams.OneOfConfig,),
+    namespace={
+        "__module__": __name__,
+        "__doc__": """Model type and arguments; only the section named by `type` is used.
 
     Example:
         >>> from gkcmn_tf.config import ModelConfig
         >>> model = ModelConfig(type="bm")
         >>> model.get() is model.bm
         True
-    """
-
-    type: str = "gkcmn"
-    gkcmn: GKCMNConfig = dataclasses.field(default_factory=GKCMNConfig)
-    bm: BMConfig = dataclasses.field(default_factory=BMConfig)
+    """,
+    },
+)
 
 
 @dataclasses.dataclass
@@ -211,23 +215,19 @@ class Experiment(hyperparams.Config):
     runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
 
 
-@exp_factory.register_config_factory("gkcmn")
-def gkcmn() -> Experiment:
-    """The paper's model."""
-    return Experiment()
+def _register(name):
+    @exp_factory.register_config_factory(name)
+    def experiment() -> Experiment:
+        return Experiment(model=ModelConfig(type=name))
 
 
-@exp_factory.register_config_factory("bm")
-def bm() -> Experiment:
-    """The paper's anchor-free baseline."""
-    return Experiment(model=ModelConfig(type="bm"))
-
+for _name in MODELS:
+    _register(_name)
 
 CHOICES = {
-    "model.type": ("gkcmn", "bm"),
-    "model.gkcmn.sentence_pooling": ("mean", "max", "attention"),
+    "model.type": tuple(MODELS),
+    **{f"model.{name}.sentence_pooling": ("mean", "max", "attention") for name in MODELS},
     "model.gkcmn.offset_unit": ("step", "width"),
-    "model.bm.sentence_pooling": ("mean", "max", "attention"),
     "data.blind": blinding.BLIND,
     "runtime.distribution_strategy": ("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
     "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),

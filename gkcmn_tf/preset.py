@@ -285,12 +285,11 @@ def _build(folder, config, features, dtype):
     # TensorFlow takes seconds to import, and listing presets does not need it.
     import tensorflow as tf  # noqa: PLC0415
 
-    from gkcmn_tf.modeling.bm import BM  # noqa: PLC0415
-    from gkcmn_tf.modeling.gkcmn import GKCMN  # noqa: PLC0415
+    from gkcmn_tf.modeling.models import MODELS  # noqa: PLC0415
     from gkcmn_tf.text.tokenization import Tokenizer  # noqa: PLC0415
 
     path = os.path.join(folder, CONFIG_FILE)
-    classes = {"GKCMN": GKCMN, "BM": BM}
+    classes = {model.__name__: model for model in MODELS.values()}
     if config["class_name"] not in classes:
         raise ValueError(
             f"{path}: class_name: expected one of {', '.join(classes)}; got "

@@ -30,9 +30,8 @@ from gkcmn_tf.features import extraction
 from gkcmn_tf.features.fingerprint import read_fingerprint
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.i3d import weight_sources
-from gkcmn_tf.modeling.bm import BM
-from gkcmn_tf.modeling.gkcmn import GKCMN
 from gkcmn_tf.modeling.grounding_model import GroundingModel
+from gkcmn_tf.modeling.models import MODELS
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.text import glove, tokenization
 from gkcmn_tf.tf_examples import read_records
@@ -45,7 +44,6 @@ FEATURES_FILE = "features.json"
 CLIPS_FILE = "training_clips.json"
 VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
-MODELS = {"gkcmn": GKCMN, "bm": BM}
 # Settings of a run that cannot change when it is resumed, in addition to those of model and data.
 FIXED = ("train.seed", "train.global_batch_size", "train.ema_momentum", "runtime.precision")
 PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
@@ -59,7 +57,7 @@ class Run:
         >>> from gkcmn_tf import config
         >>> from gkcmn_tf.text.tokenization import Tokenizer
         >>> from gkcmn_tf.training.run_folder import Run, build_model
-        >>> settings = config.bm()
+        >>> settings = config.Experiment(config.ModelConfig(type="bm"))
         >>> tokenizer = Tokenizer(["dog", "runs"], max_words=settings.data.max_words)
         >>> model = build_model(settings, tokenizer.vocabulary_size)
         >>> run = Run(settings, tokenizer, {"fps": None}, model, step=0, model_dir="runs/demo")

@@ -42,7 +42,7 @@ def variant(request):
 
 
 def test_every_switch_is_in_a_variant():
-    defaults = config.GKCMNConfig()
+    defaults = config.ModelConfig().gkcmn
     tested = {name for variant in VARIANTS for name in variant}
     switches = {field.name for field in dataclasses.fields(defaults) if field.type in (bool, str)}
     assert switches <= tested
