@@ -52,7 +52,7 @@ from gkcmn_tf.encoded_video import EncodedVideo
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import whole_file
 from gkcmn_tf.text.tokenization import Tokenizer
-from gkcmn_tf.training import run_folder, trainer
+from gkcmn_tf.training import optimizers, run_folder, trainer
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from gkcmn_tf.video.reading import FRAME_SIZE
 from gkcmn_tf.video.windows import WINDOW_STRIDE, window_batches
@@ -257,7 +257,7 @@ def training_steps(config, sizes, precisions):
         strategy = training.create_strategy(config.runtime)
         with strategy.scope():
             model = run_folder.build_model(config, len(VOCABULARY))
-            optimizer = trainer.create_optimizer(config, model)
+            optimizer = optimizers.create_optimizer(config, model)
         training_run = trainer.Trainer(
             model,
             optimizer,

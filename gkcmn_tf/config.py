@@ -141,7 +141,8 @@ class TrainConfig(hyperparams.Config):
     Attributes:
         steps: total number of training steps.
         global_batch_size: clips (times `queries_per_clip` sentences) per step, over all replicas.
-        learning_rate: of Adam.
+        optimizer: `adam`, the paper's, or `muon`, which learns faster (`training.optimizers`).
+        learning_rate: peak of the learning rate.
         warmup_steps: number of first steps over which the rate rises linearly from 0.
         decay_steps: number of last steps over which the rate falls to 0 along a half cosine; 0
             keeps the rate constant.
@@ -161,6 +162,7 @@ class TrainConfig(hyperparams.Config):
 
     steps: int = 50000
     global_batch_size: int = 32
+    optimizer: str = "adam"
     learning_rate: float = 0.003
     warmup_steps: int = 0
     decay_steps: int = 0
@@ -229,6 +231,7 @@ CHOICES = {
     **{f"model.{name}.sentence_pooling": ("mean", "max", "attention") for name in MODELS},
     "model.gkcmn.offset_unit": ("step", "width"),
     "data.blind": blinding.BLIND,
+    "train.optimizer": ("adam", "muon"),
     "runtime.distribution_strategy": ("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
     "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
 }

@@ -30,7 +30,7 @@ from gkcmn_tf.files import write_json
 from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 from gkcmn_tf.records import clip_records, input_pipeline
-from gkcmn_tf.training import checkpoints, run_folder, statistics, trainer
+from gkcmn_tf.training import checkpoints, optimizers, run_folder, statistics, trainer
 
 FLAGS = flags.FLAGS
 RESUMES = True
@@ -180,7 +180,7 @@ def create_controller(
         model = run_folder.build_model(config, tokenizer.vocabulary_size)
         if word_vectors is not None:
             model.sentence_encoder.set_word_vectors(word_vectors)
-        optimizer = trainer.create_optimizer(config, model)
+        optimizer = optimizers.create_optimizer(config, model)
     step = tf.Variable(0, dtype=tf.int64, name="step")
     saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
     manager = checkpoints.Manager(

@@ -36,7 +36,7 @@ from gkcmn_tf.records import clip_records
 from gkcmn_tf.text import glove, tokenization
 from gkcmn_tf.tf_examples import read_records
 from gkcmn_tf.trained_model import TrainedModel
-from gkcmn_tf.training import checkpoints, trainer
+from gkcmn_tf.training import checkpoints, optimizers
 from gkcmn_tf.training.statistics import STATISTICS_FILE
 
 VOCABULARY_FILE = "vocabulary.txt"
@@ -344,11 +344,11 @@ def load(model_dir: str) -> Run:
     model = build_model(config, tokenizer.vocabulary_size)
     step = tf.Variable(0, dtype=tf.int64)
     if config.train.ema_momentum:
-        optimizer = trainer.create_optimizer(config, model)
+        optimizer = optimizers.create_optimizer(config, model)
         checkpoints.restore_newest(
             checkpoints.create_checkpoint(model, step=step, optimizer=optimizer), paths
         )
-        trainer.use_averaged_weights(optimizer, model)
+        optimizers.use_averaged_weights(optimizer, model)
     else:
         checkpoints.restore_newest(checkpoints.create_checkpoint(model, step=step), paths)
     return Run(

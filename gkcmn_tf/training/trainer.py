@@ -8,9 +8,9 @@ import numpy as np
 import orbit
 import tensorflow as tf
 
-from gkcmn_tf import config as configs
 from gkcmn_tf.modeling import keras_metrics
-from gkcmn_tf.modeling.grounding_model import GroundingModel, global_sum
+from gkcmn_tf.modeling.grounding_model import global_sum
+from gkcmn_tf.training import optimizers
 from gkcmn_tf.visualization import tensorboard_images
 
 IMAGES_PER_EVALUATION = 4
@@ -22,71 +22,6 @@ class NonFiniteLossError(ArithmeticError):
     def __init__(self, step: int):
         super().__init__(f"the loss or its gradient is not finite at step {step}")
         self.step = step
-
-
-@keras.saving.register_keras_serializable("gkcmn")
-class WarmupThenLateDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate schedule: linear warmup, constant rate, cosine decay to 0 at the end.
-
-    Example:
-        >>> from gkcmn_tf.training.trainer import WarmupThenLateDecay
-        >>> schedule = WarmupThenLateDecay(0.8, steps=100, warmup_steps=1, decay_steps=50)
-        >>> [round(float(schedule(step)), 3) for step in (0, 1, 50, 75, 100)]
-        [0.4, 0.8, 0.8, 0.4, 0.0]
-
-    Args:
-        peak: maximum learning rate.
-        steps: total number of steps.
-        warmup_steps: number of warmup steps.
-        decay_steps: number of decay steps at the end.
-    """
-
-    def __init__(self, peak, steps, *, warmup_steps=0, decay_steps=0):
-        self.peak = peak
-        self.steps = steps
-        self.warmup_steps = warmup_steps
-        self.decay_steps = decay_steps
-
-    def __call__(self, step):
-        """Learning rate at `step`, counted from 0."""
-        step = keras.ops.cast(step, "float32")
-        # The rate of the first step is above 0.
-        warmup = (step + 1) / (self.warmup_steps + 1)
-        remaining = (self.steps - step) / max(self.decay_steps, 1)
-        decay = (1 - keras.ops.cos(np.pi * keras.ops.clip(remaining, 0, 1))) / 2
-        return self.peak * keras.ops.minimum(warmup, 1) * (decay if self.decay_steps else 1)
-
-    def get_config(self):
-        """Constructor arguments."""
-        return {
-            "peak": self.peak,
-            "steps": self.steps,
-            "warmup_steps": self.warmup_steps,
-            "decay_steps": self.decay_steps,
-        }
-
-
-def create_optimizer(config: configs.Experiment, model: GroundingModel) -> keras.Optimizer:
-    """Creates the Adam optimizer, built for the model; call it in the scope of the strategy."""
-    train = config.train
-    rate = WarmupThenLateDecay(
-        train.learning_rate,
-        train.steps,
-        warmup_steps=train.warmup_steps,
-        decay_steps=train.decay_steps,
-    )
-    optimizer = keras.optimizers.Adam(
-        rate, use_ema=bool(train.ema_momentum), ema_momentum=train.ema_momentum
-    )
-    if config.runtime.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-def use_averaged_weights(optimizer: keras.Optimizer, model: GroundingModel) -> None:
-    """Sets the weights to their moving averages if the optimizer uses EMA."""
-    optimizer.finalize_variable_values(model.trainable_variables)
 
 
 class Trainer(orbit.StandardTrainer):
@@ -311,7 +246,7 @@ class Evaluator(orbit.StandardEvaluator):
             metric.reset_state()
         if self.optimizer is not None:
             self._trained_weights = [v.numpy() for v in self.model.trainable_variables]
-            use_averaged_weights(self.optimizer, self.model)
+            optimizers.use_averaged_weights(self.optimizer, self.model)
 
     def eval_step(self, iterator):
         """Updates the metrics on the next batch."""

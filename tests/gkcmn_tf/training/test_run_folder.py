@@ -9,7 +9,7 @@ from absl import logging
 from gkcmn_tf import config
 from gkcmn_tf.i3d import published_weights
 from gkcmn_tf.records import clip_records
-from gkcmn_tf.training import checkpoints, run_folder, trainer
+from gkcmn_tf.training import checkpoints, optimizers, run_folder
 
 FEATURES = {
     "i3d_source": "random:0",
@@ -45,7 +45,7 @@ def save(experiment, model_dir):
     model = run_folder.build_model(experiment, tokenizer.vocabulary_size)
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(size=w.shape) for w in model.get_weights()])
-    optimizer = trainer.create_optimizer(experiment, model)
+    optimizer = optimizers.create_optimizer(experiment, model)
     step = tf.Variable(7, dtype=tf.int64)
     saved = checkpoints.create_checkpoint(model, step=step, optimizer=optimizer)
     tf.train.CheckpointManager(saved, model_dir, max_to_keep=1).save(7)
@@ -243,7 +243,7 @@ def test_word_vectors_of_another_width_are_an_error_before_anything_is_written(
 def test_load_restores_averaged_weights_if_the_run_has_them(experiment, tmp_path):
     experiment.train.ema_momentum = 0.9
     model, optimizer = save(experiment, str(tmp_path / "run"))
-    trainer.use_averaged_weights(optimizer, model)
+    optimizers.use_averaged_weights(optimizer, model)
     for a, b in zip(
         model.get_weights(), run_folder.load(str(tmp_path / "run")).model.get_weights(), strict=True
     ):

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from gkcmn_tf.modeling.bm import BM
 from gkcmn_tf.modeling.gkcmn import GKCMN
-from gkcmn_tf.training import trainer
+from gkcmn_tf.training import optimizers, trainer
 
 
 def create(batch):
@@ -36,6 +36,13 @@ def sgd(model):
     return optimizer
 
 
+def muon(model):
+    # Without its Adam; see `sgd`.
+    optimizer = optimizers.KernelMuon(0.01, adam_lr_ratio=0.0)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
 def create_trainer(batch, strategy=None, optimizer=sgd, **kwargs):
     strategy = strategy or tf.distribute.OneDeviceStrategy("CPU:0")
     with strategy.scope():
@@ -45,16 +52,6 @@ def create_trainer(batch, strategy=None, optimizer=sgd, **kwargs):
     return trainer.Trainer(
         model, optimizer, batches(batch, strategy), strategy, step=step, **kwargs
     )
-
-
-def test_the_schedule_rises_stays_constant_and_falls():
-    schedule = trainer.WarmupThenLateDecay(0.1, 100, warmup_steps=9, decay_steps=40)
-    rates = [float(schedule(step)) for step in (0, 4, 9, 59, 60, 80, 100, 120)]
-    np.testing.assert_allclose(rates, [0.01, 0.05, 0.1, 0.1, 0.1, 0.05, 0, 0], atol=1e-7)
-    again = trainer.WarmupThenLateDecay.from_config(schedule.get_config())
-    assert float(again(80)) == pytest.approx(0.05)
-    constant = trainer.WarmupThenLateDecay(0.2, 100)
-    assert [float(constant(step)) for step in (0, 100)] == pytest.approx([0.2, 0.2])
 
 
 @pytest.fixture
@@ -86,6 +83,15 @@ def test_two_replicas_train_like_one(clip_norm, uneven, two_replicas):
     assert_same_training(
         create_trainer(uneven, clip_norm=clip_norm),
         create_trainer(uneven, two_replicas, clip_norm=clip_norm),
+    )
+
+
+@pytest.mark.slow
+def test_two_replicas_train_like_one_with_muon(uneven, two_replicas):
+    assert_same_training(
+        create_trainer(uneven, optimizer=muon),
+        create_trainer(uneven, two_replicas, optimizer=muon),
+        tolerance=1e-4,
     )
 
 
