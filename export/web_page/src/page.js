@@ -28,6 +28,7 @@ import { Player } from "./player.js";
 const COLORS = ["#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#f0e442", "#d55e00"];
 const MANY_WINDOWS = 400; // more are searched only if the user says so
 const RELOADED = "gkcmn-reloaded";
+const FORMAT = 1; // of model.json, as in export.web
 
 const parameters = new URLSearchParams(location.search);
 const base = new URL(".", document.baseURI).href;
@@ -55,6 +56,7 @@ let selected = 0;
 /** The tube that is shown of each sentence: 0 is the best. @type {number[]} */
 let ranks = [];
 let loaded = false;
+let choice = 0; // number of the video that was chosen last; what earlier ones return is dropped
 let encodingTime = 0.4; // seconds per window, measured
 
 /**
@@ -138,21 +140,34 @@ async function loadModel() {
     accelerator === "webgpu"
       ? "Runs on the graphics processor."
       : `Runs on the processor with ${threads === 1 ? "one thread" : `${threads} threads`}.`;
-  idle("Ready.");
+  if (!find.disabled) idle("Ready.");
 }
 
 /**
- * Opens a video file.
+ * Opens a video file; returns whether no other one was chosen meanwhile.
  * @param {Blob} file
  * @param {string} name
+ * @param {number} own its number
  */
-async function openVideo(file, name) {
+async function openVideo(file, name, own) {
   notices.replaceChildren();
   client.cancel();
   results = [];
   showResults();
+  const before = video;
+  video = null;
+  cancel.hidden = true;
+  find.disabled = loaded;
   if (loaded) busy("Reading the video");
-  const facts = await client.call("open", { file });
+  let facts;
+  try {
+    facts = await client.call("open", { file });
+  } catch (error) {
+    if (own !== choice) return false;
+    video = before;
+    throw error;
+  }
+  if (own !== choice) return false;
   video = { name, facts };
   player.open(file, facts);
   const { width, height, times, endTime } = facts;
@@ -161,13 +176,17 @@ async function openVideo(file, name) {
     notice(`The file is cut off: its last ${facts.missing} frames are missing.`);
   }
   if (facts.isHdr) notice("This video is HDR; the model sees it pale and dark.");
+  return true;
 }
 
 /** @param {Sample} sample */
 async function openSample(sample) {
+  const own = ++choice;
   const response = await fetch(new URL(sample.video, base));
   if (!response.ok) throw new Error(`The sample cannot be downloaded (${response.status}).`);
-  await openVideo(await response.blob(), sample.video.split("/").pop() ?? sample.video);
+  const file = await response.blob();
+  const name = decodeURIComponent(sample.video.split("/").pop() ?? sample.video);
+  if (own !== choice || !(await openVideo(file, name, own))) return;
   suggest(sample.sentences);
   text.value = sample.sentences[0] ?? "";
 }
@@ -207,24 +226,28 @@ function part() {
 
 /** @param {boolean} [agreed] whether the user accepts a long search */
 async function ground(agreed = false) {
+  if (find.disabled) return;
   notices.replaceChildren();
   if (!video) throw new Error("Choose a video first.");
+  const own = choice;
   const sentences = sentencesOf(text.value);
   if (sentences.length === 0) {
     text.focus();
     throw new Error("Write a sentence first: an object and what it does.");
   }
   const wanted = part();
+  find.disabled = true;
   const { windows, left } = await client.call("plan", { part: wanted });
+  if (own !== choice) return;
   if (left > MANY_WINDOWS && !agreed) {
     offerShorter(left);
     return;
   }
-  find.disabled = true;
   cancel.hidden = false;
   const began = performance.now();
   busy("Reading the video", 0);
   const found = await client.call("ground", { sentences, part: wanted }, (report) => {
+    if (own !== choice) return;
     if ("sentence" in report) {
       const { sentence, sentences: all } = report;
       busy("Searching", sentence / all, all > 1 ? `: sentence ${sentence + 1} of ${all}` : "");
@@ -233,12 +256,16 @@ async function ground(agreed = false) {
       busy("Looking at the video", done / total, `: part ${done} of ${total}`);
     }
   });
+  if (own !== choice) return;
   const took = (performance.now() - began) / 1000;
   if (left > 0) encodingTime = took / left;
   ({ results, clips } = found);
   ranks = results.map(() => 0);
   select(0);
   idle(`Done in ${took.toFixed(1)} s (${windows} parts of the video).`);
+  if (found.damaged > 0) {
+    notice(`Frames that are damaged, each replaced by the one before it: ${found.damaged}.`);
+  }
   if (found.differences.length > 0) {
     notice(
       `This video differs from those that the model was trained on, so that the results may be ` +
@@ -273,11 +300,15 @@ function offerShorter(windows) {
 }
 
 /**
- * Runs an action; its errors are shown.
- * @param {() => Promise<void>} action
+ * Runs an action; its errors are shown, unless another video was chosen meanwhile.
+ * @param {() => Promise<unknown>} action
  */
 function start(action) {
-  return action().catch(fail);
+  const running = action();
+  const own = choice;
+  return running.catch((error) => {
+    if (own === choice) fail(error);
+  });
 }
 
 /** @param {number} row */
@@ -409,17 +440,20 @@ async function downloadResults(format) {
   if (format === "json") save(jsonLines(name, answers()), "application/json", `${stem}.jsonl`);
   if (format === "csv") save(csv(name, answers(), facts.times), "text/csv", `${stem}.csv`);
   if (format === "vtt") save(webvtt(answers()), "text/vtt", `${stem}.vtt`);
-  if (format !== "video") return;
+  if (format !== "video" || find.disabled) return;
+  const own = choice;
   const tubes = results.flatMap((result, row) => {
     const tube = shownTube(result, row);
     return tube ? [{ tube, color: color(row) }] : [];
   });
   notices.replaceChildren();
+  find.disabled = true;
   cancel.hidden = false;
   busy("Drawing the video", 0);
-  const { content, type } = await client.call("draw", { tubes }, ({ share }) =>
-    busy("Drawing the video", share),
-  );
+  const { content, type } = await client.call("draw", { tubes }, ({ share }) => {
+    if (own === choice) busy("Drawing the video", share);
+  });
+  if (own !== choice) return;
   idle("The video is ready.");
   save(content, type, `${stem}_boxes.${type.split("/")[1]}`);
 }
@@ -463,7 +497,7 @@ function openFile(file) {
   if (!file) return;
   mark(null);
   suggest([]);
-  void start(() => openVideo(file, file.name));
+  void start(() => openVideo(file, file.name, ++choice));
 }
 
 function listen() {
@@ -474,6 +508,9 @@ function listen() {
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find.click();
   });
+  // The browser shows what is wrong with a number only where it is visible.
+  const settings = byId("settings", HTMLDetailsElement);
+  byId("form", HTMLFormElement).addEventListener("invalid", () => (settings.open = true), true);
   cancel.addEventListener("click", () => client.cancel());
   threshold.addEventListener("input", () => {
     byId("threshold-value", HTMLOutputElement).value = Number(threshold.value).toFixed(2);
@@ -530,6 +567,9 @@ async function main() {
   const response = await fetch(new URL("model/model.json", base));
   if (!response.ok) throw new Error("This folder has no model; export it again with export.web.");
   model = await response.json();
+  if (model.format !== FORMAT) {
+    throw new Error("The model in this folder is of another version; export it again.");
+  }
   showAbout(model);
   threshold.value = String(model.threshold);
   byId("threshold-value", HTMLOutputElement).value = model.threshold.toFixed(2);
@@ -543,12 +583,13 @@ async function main() {
   busy("Loading the model");
   const loading = loadModel();
   const [sample] = model.samples;
-  if (sample) {
+  if (sample && choice === 0) {
     mark(byId("samples", HTMLDivElement).firstElementChild);
-    await openSample(sample);
+    await start(() => openSample(sample));
   }
   await loading;
-  if (sample && parameters.get("demo") !== "off") await ground();
+  const isFirst = choice === 1 && text.value === sample?.sentences[0];
+  if (isFirst && parameters.get("demo") !== "off") await ground();
 }
 
 // For tests and for other scripts of the page that embeds this one.
@@ -556,6 +597,6 @@ Object.assign(self, {
   gkcmn: {
     /** @param {string} action @param {object} options */
     call: (action, options) => client.call(action, options),
-    ready: start(main),
+    ready: main().catch(fail),
   },
 });

@@ -1,6 +1,7 @@
 // @ts-check
 /** The worker: everything that takes time, so that the page never freezes. */
 
+import { ignoreAlpha } from "./alpha.js";
 import { drawnVideo } from "./draw.js";
 import { Engine } from "./engine.js";
 import { asStored, differencesFromTraining, halved } from "./features.js";
@@ -48,6 +49,8 @@ class Opened {
 
 const TUBES = 5; // per sentence
 
+ignoreAlpha();
+
 /** @type {ModelFacts} */
 let model;
 /** @type {Tokenizer} */
@@ -57,9 +60,24 @@ let engine;
 /** @type {Opened | null} */
 let opened = null;
 let canceling = new AbortController();
+let opening = 0; // number of the video that was chosen last
 
 /** Lets messages in, such as one that cancels. */
 const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ */
+async function unlessAborted(promise, signal) {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    promise.then(resolve, reject);
+  });
+}
 
 /** @param {Part} part */
 function plan(part) {
@@ -80,7 +98,7 @@ function current() {
  * @param {(done: number, total: number) => void} onProgress
  */
 async function encode(of, windows, signal, onProgress) {
-  const networks = await engine;
+  const networks = await unlessAborted(engine, signal);
   const { timeline } = of.video;
   const missing = windows.filter((window) => !of.windows.has(window));
   const samples = missing.map((window) => windowSamples(window, timeline.sampleCount));
@@ -145,10 +163,13 @@ const actions = {
    * @param {{file: Blob}} options
    */
   async open({ file }) {
+    const own = ++opening;
     const video = await Video.open(file, model.features.fps);
+    if (own !== opening) throw new DOMException("Another video was chosen.", "AbortError");
     opened = new Opened(file, video);
-    const { timeline, size, start, isHdr, missing } = video;
-    return { times: timeline.times, endTime: timeline.endTime, start, isHdr, missing, ...size };
+    const { timeline, size, pixelAspect, start, isHdr, missing } = video;
+    const { times, endTime } = timeline;
+    return { times, endTime, start, isHdr, missing, pixelAspect, ...size };
   },
 
   /**
@@ -186,6 +207,8 @@ const actions = {
       report({ sentence: row, sentences: sentences.length });
       const found = await groundSentence(text.tokens, clips, inputs, of.video, signal);
       results.push({ ...text, words: text.words.length, ...found });
+      await pause();
+      signal.throwIfAborted();
     }
     const [first] = /** @type {[Range]} */ (clips);
     const [begin, end] = timeline.seconds(first);
@@ -193,7 +216,8 @@ const actions = {
       seconds: end - begin,
       steps: countSteps(timeline.toSamples(first), model.max_steps),
     };
-    return { results, clips, differences: differencesFromTraining(stored, clip, model.training) };
+    const differences = differencesFromTraining(stored, clip, model.training);
+    return { results, clips, differences, damaged: of.video.damaged.size };
   },
 
   /**
