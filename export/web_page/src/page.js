@@ -87,6 +87,8 @@ function idle(message) {
  * @param {{bad?: boolean, buttons?: HTMLButtonElement[]}} [options]
  */
 function notice(message, { bad = false, buttons = [] } = {}) {
+  // What fails for one reason may fail twice.
+  if ([...notices.children].some((each) => each.firstElementChild?.textContent === message)) return;
   const made = element("div", { className: bad ? "notice bad" : "notice" });
   if (bad) made.setAttribute("role", "alert");
   made.append(element("p", {}, message), ...buttons);
@@ -182,8 +184,10 @@ async function openVideo(file, name, own) {
 /** @param {Sample} sample */
 async function openSample(sample) {
   const own = ++choice;
-  const response = await fetch(new URL(sample.video, base));
-  if (!response.ok) throw new Error(`The sample cannot be downloaded (${response.status}).`);
+  const response = await fetch(new URL(sample.video, base)).catch(() => null);
+  if (!response?.ok) {
+    throw new Error(`The sample cannot be downloaded (${response?.status ?? "no network"}).`);
+  }
   const file = await response.blob();
   const name = decodeURIComponent(sample.video.split("/").pop() ?? sample.video);
   if (own !== choice || !(await openVideo(file, name, own))) return;
@@ -566,8 +570,8 @@ async function main() {
   listen();
   const response = await fetch(new URL("model/model.json", base));
   if (!response.ok) throw new Error("This folder has no model; export it again with export.web.");
-  model = await response.json();
-  if (model.format !== FORMAT) {
+  model = await response.json().catch(() => null);
+  if (model?.format !== FORMAT) {
     throw new Error("The model in this folder is of another version; export it again.");
   }
   showAbout(model);
