@@ -15,8 +15,10 @@ server of this program sends the headers for it (Cross-Origin-Opener-Policy and
 Cross-Origin-Embedder-Policy). On other hosts a service worker of the page adds them.
 """
 
+import errno
 import functools
 import hashlib
+import http
 import http.server
 import io
 import json
@@ -25,6 +27,7 @@ import pathlib
 import sys
 import typing
 import unicodedata
+import urllib.parse
 import webbrowser
 from collections.abc import Iterable
 from typing import Any
@@ -35,6 +38,7 @@ from PIL import Image
 import gkcmn_tf
 from gkcmn_tf import preset, program, sample_videos
 from gkcmn_tf.files import read_json, write_bytes, write_json
+from gkcmn_tf.folder_lock import LOCK_FILE, folder_lock
 from gkcmn_tf.searched_clips import longest_training_clip
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.trained_model import TrainedModel
@@ -43,11 +47,14 @@ from gkcmn_tf.video import reading
 FLAGS = flags.FLAGS
 DEFAULT_PRESET = "gkcmn_shapes"
 FACTS_FILE = os.path.join("model", "model.json")
+MODEL_FILES = tuple(os.path.join("model", f"{name}.tflite") for name in ("grounding", "i3d"))
 FACTS_FORMAT = 1
 # Dynamic ranges give the tubes of float32 and are the fastest in browsers; see docs/litert.md.
 I3D_QUANTIZATION, GROUNDING_QUANTIZATION = "dynamic", "float16"
 POSTER_PIXELS = 128
 HOST = "127.0.0.1"
+# Other names are those of pages that had their name resolved to this machine to read its files.
+OWN_NAMES = ("127.0.0.1", "localhost", "::1")
 ASSETS = pathlib.Path(__file__).parent / "web_page" / "dist"
 
 HEADERS = {
@@ -83,7 +90,9 @@ def define_flags() -> None:
         "i3d_weights", None, "Location of the I3D weights; default: the location used in training."
     )
     flags.DEFINE_boolean("serve", False, "Serve the page on this machine and open it.")
-    flags.DEFINE_integer("port", 0, "Port of --serve; default: any free port.", lower_bound=0)
+    flags.DEFINE_integer(
+        "port", 0, "Port of --serve; default: any free port.", lower_bound=0, upper_bound=65535
+    )
     flags.DEFINE_boolean("browser", True, "Open the served page in the browser.")
 
 
@@ -96,10 +105,14 @@ def main(argv):
         raise app.UsageError("--model_dir and --preset: use one of them")
     source = preset.find(FLAGS.model_dir or FLAGS.preset or DEFAULT_PRESET)
     folder = FLAGS.output_dir or cache_folder(source, FLAGS.samples, FLAGS.i3d_weights)
-    if FLAGS.output_dir or not os.path.exists(os.path.join(folder, "index.html")):
+    if FLAGS.output_dir:
         export(source, folder, samples_file=FLAGS.samples, i3d_weights=FLAGS.i3d_weights)
-    if FLAGS.output_dir and not FLAGS.serve:
-        return
+        if not FLAGS.serve:
+            return
+    elif not _is_whole(folder):
+        # Whatever is left in a folder of the cache is replaced.
+        with folder_lock(folder):
+            _write(source, folder, FLAGS.samples, FLAGS.i3d_weights)
     with make_server(folder, FLAGS.port) as server:
         address = f"http://{HOST}:{server.server_port}/"
         print(f"{address} shows the page; end with Ctrl-C", flush=True)
@@ -122,34 +135,45 @@ def export(
 
     Raises:
         FileNotFoundError: the built scripts of the page, the model or a sample does not exist.
-        ValueError: `folder` has other files, `samples_file` is invalid, or the I3D weights differ
-            from those of training.
+        ValueError: `folder` has other files or is in use, `samples_file` is invalid, or the I3D
+            weights differ from those of training.
     """
+    with folder_lock(folder):
+        _check_replaceable(folder)
+        _write(source, folder, samples_file, i3d_weights)
+
+
+def _write(source, folder, samples_file, i3d_weights) -> None:
     # Imported here since they need TensorFlow, and serving an exported page does not.
     from . import networks, tflite  # noqa: PLC0415
 
     check_assets()
-    _check_replaceable(folder)
     trained = preset.load(source)
     samples = read_samples(samples_file, trained.tokenizer)
+    shapes = networks.of_grounding(trained, details=True)
+    grounding, i3d = MODEL_FILES
+    config, card = preset.describe(trained)
+    files = {
+        grounding: tflite.network_file(shapes, GROUNDING_QUANTIZATION),
+        i3d: tflite.network_file(networks.i3d(trained.features, i3d_weights), I3D_QUANTIZATION),
+        os.path.join("model", preset.CARD_FILE): card.encode(),
+    }
+    shown = []
+    for video, sentences in samples:
+        described, contents = _sample(video, sentences)
+        shown.append(described)
+        files |= contents
     index = os.path.join(folder, "index.html")
     if os.path.exists(index):
         os.remove(index)
-    shapes = networks.of_grounding(trained, details=True)
-    files = {
-        "grounding": tflite.network_file(shapes, GROUNDING_QUANTIZATION),
-        "i3d": tflite.network_file(networks.i3d(trained.features, i3d_weights), I3D_QUANTIZATION),
-    }
     for name, content in files.items():
-        write_bytes(os.path.join(folder, "model", f"{name}.tflite"), content)
-    config, card = preset.describe(trained)
-    write_bytes(os.path.join(folder, "model", preset.CARD_FILE), card.encode())
-    shown = [_write_sample(folder, *sample) for sample in samples]
+        write_bytes(os.path.join(folder, name), content)
     facts = model_facts(trained, config) | {"samples": shown}
     write_json(os.path.join(folder, FACTS_FILE), facts, indent=None)
-    assets = sorted(path for path in ASSETS.rglob("*") if path.is_file())
-    for path in sorted(assets, key=lambda path: path.name == "index.html"):
-        write_bytes(os.path.join(folder, path.relative_to(ASSETS)), path.read_bytes())
+    assets = _assets()
+    _remove_others(folder, {*files, FACTS_FILE, *assets})
+    for name in assets:
+        write_bytes(os.path.join(folder, name), (ASSETS / name).read_bytes())
     size = sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
     logging.info("%s: %.1f MB", folder, size / 1e6)
 
@@ -269,10 +293,25 @@ def make_server(folder: str, port: int = 0) -> http.server.ThreadingHTTPServer:
     Args:
         folder: folder of the page.
         port: port; 0 for any free one.
+
+    Raises:
+        ValueError: another program uses the port, or this one may not.
     """
-    return http.server.ThreadingHTTPServer(
-        (HOST, port), functools.partial(Handler, directory=folder)
-    )
+    try:
+        return Server((HOST, port), functools.partial(Handler, directory=folder))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise ValueError(f"port {port}: {error.strerror}; choose another --port") from error
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Server that says nothing about browsers that close a connection."""
+
+    def handle_error(self, request, client_address):
+        """Prints the traceback of other errors."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -293,6 +332,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         ".txt": "text/plain; charset=utf-8",
         ".webm": "video/webm",
     }
+
+    def send_head(self):
+        """Refuses requests for other hosts, and names that no file can have."""
+        host = self.headers.get("Host")
+        if host is not None and _host_name(host) not in OWN_NAMES:
+            self.send_error(http.HTTPStatus.MISDIRECTED_REQUEST)
+            return None
+        if "\0" in urllib.parse.unquote(self.path):
+            self.send_error(http.HTTPStatus.NOT_FOUND)
+            return None
+        return super().send_head()
+
+    def list_directory(self, path):
+        """Folders are not listed, as on most hosts."""
+        self.send_error(http.HTTPStatus.NOT_FOUND)
 
     def end_headers(self):
         """Adds the headers."""
@@ -319,20 +373,51 @@ def _check_replaceable(folder: str) -> None:
     if os.path.exists(os.path.join(folder, FACTS_FILE)):
         return
     # A write that was interrupted leaves the folder `model` first.
-    if os.path.isdir(folder) and set(os.listdir(folder)) - {"model", "samples"}:
+    if set(os.listdir(folder)) - {"model", "samples", LOCK_FILE}:
         raise ValueError(f"{folder}: has other files than a page; choose another --output_dir")
 
 
-def _write_sample(folder: str, video: str, sentences: list[str]) -> dict[str, Any]:
+def _is_whole(folder: str) -> bool:
+    names = (*MODEL_FILES, FACTS_FILE, *_assets())
+    return all(os.path.exists(os.path.join(folder, name)) for name in names)
+
+
+def _assets() -> list[str]:
+    """Names of the built files, relative to their folder; `index.html` is the last."""
+    names = [str(path.relative_to(ASSETS)) for path in ASSETS.rglob("*") if path.is_file()]
+    return sorted(names, key=lambda name: (name == "index.html", name))
+
+
+def _remove_others(folder: str, names: set[str]) -> None:
+    """Removes files of a replaced page that the new one does not have, such as its samples."""
+    for part in {os.path.dirname(name) for name in names} - {""} | {"samples"}:
+        for path in pathlib.Path(folder, part).glob("*"):
+            if path.is_file() and os.path.join(part, path.name) not in names:
+                path.unlink()
+
+
+def _host_name(host: str) -> str | None:
+    """Name in a header `Host`; None if it is malformed."""
+    try:
+        return urllib.parse.urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _sample(video: str, sentences: list[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Entry of a sample in the facts, and its files."""
     name = os.path.basename(video)
-    stem = os.path.splitext(name)[0]
-    write_bytes(os.path.join(folder, "samples", name), pathlib.Path(video).read_bytes())
-    write_bytes(os.path.join(folder, "samples", f"{stem}.jpg"), _poster(video))
-    return {
-        "video": f"samples/{name}",
-        "poster": f"samples/{stem}.jpg",
+    files = {
+        os.path.join("samples", name): pathlib.Path(video).read_bytes(),
+        os.path.join("samples", f"{name}.jpg"): _poster(video),
+    }
+    address = f"samples/{urllib.parse.quote(os.fsencode(name))}"
+    entry = {
+        "video": address,
+        "poster": f"{address}.jpg",
         "sentences": list(dict.fromkeys(sentences)),
     }
+    return entry, files
 
 
 def _poster(video: str) -> bytes:

@@ -15,12 +15,14 @@ import unicodedata
 import urllib.request
 
 import pytest
+from absl.testing import flagsaver
 
 import gkcmn_tf
 from benchmarks.web import serving
 from export import networks, tflite, web
 from export.tflite_files import read_metadata
 from gkcmn_tf import preset
+from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.text.tokenization import Tokenizer
 from tests.export.tiny_run import WORDS, N, T, make_flat_i3d, make_run
 from tests.export.web_browser import WEB_PAGE
@@ -72,12 +74,12 @@ def test_the_folder_has_the_page_the_model_and_the_samples(page):
     assert facts["samples"] == [
         {
             "video": "samples/a.mp4",
-            "poster": "samples/a.jpg",
+            "poster": "samples/a.mp4.jpg",
             "sentences": ["the red square", "x"],
         }
     ]
     assert (page / "samples" / "a.mp4").read_bytes() == VIDEO.read_bytes()
-    assert (page / "samples" / "a.jpg").read_bytes().startswith(b"\xff\xd8")
+    assert (page / "samples" / "a.mp4.jpg").read_bytes().startswith(b"\xff\xd8")
     assert "Only for tests." in (page / "model" / "README.md").read_text()
     for name in ("index.html", "page.js", "worker.js", "service-worker.js", "licences.txt"):
         assert (page / name).read_bytes() == (web.ASSETS / name).read_bytes()
@@ -100,11 +102,49 @@ def test_a_page_is_replaced_but_other_files_are_not(source, page, tmp_path, monk
         shutil.copytree(page, tmp_path / "page")
         web.export(source, str(tmp_path / "page"), samples_file=write_samples(tmp_path))
     assert json.loads((tmp_path / "page" / "model" / "model.json").read_text())["samples"] == []
+    # Samples of the page that was replaced would be published with the new one.
+    assert list((tmp_path / "page" / "samples").iterdir()) == []
+    assert not (tmp_path / "page" / ".lock").exists()
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(
         ValueError, match="has other files than a page; choose another --output_dir"
     ):
         web.export(source, str(tmp_path))
+
+
+def test_an_interrupted_export_leaves_the_old_page(source, page, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tflite, "network_file", interrupted)
+    shutil.copytree(page, tmp_path / "page")
+    with pytest.raises(KeyboardInterrupt):
+        web.export(source, str(tmp_path / "page"))
+    assert (tmp_path / "page" / "index.html").exists()
+
+
+def test_two_programs_do_not_write_to_one_folder(source, tmp_path):
+    with folder_lock(str(tmp_path / "page")), pytest.raises(ValueError, match="page: in use by"):
+        web.export(source, str(tmp_path / "page"))
+
+
+def test_samples_of_any_name_have_addresses(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(tflite, "network_file", lambda *_: b"")
+    names = ["50% #1?.mp4", "dog.mp4", "dog.webm", "犬 & <b>.mp4"]
+    for name in names:
+        shutil.copy(VIDEO, tmp_path / name)
+    entries = [{"video": name, "sentences": ["x"]} for name in names]
+    folder = tmp_path / "page"
+    with small_i3d():
+        web.export(source, str(folder), samples_file=write_samples(tmp_path, *entries))
+    samples = json.loads((folder / "model" / "model.json").read_text())["samples"]
+    with serving(web.make_server(str(folder))) as address:
+        for sample in samples:
+            with urllib.request.urlopen(address + sample["video"]) as response:
+                assert response.read() == VIDEO.read_bytes()
+            with urllib.request.urlopen(address + sample["poster"]) as response:
+                assert response.read().startswith(b"\xff\xd8")
+    assert len({sample["poster"] for sample in samples}) == len(names)
 
 
 def test_samples_of_the_package_are_used_if_the_model_knows_their_words():
@@ -180,9 +220,52 @@ def test_the_server_sends_types_and_the_headers_for_threads(page):
             assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
             assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
             assert response.headers["Content-Security-Policy"] == web.POLICY
-        connection.request("GET", "/../tokenization.py")
-        assert connection.getresponse().status == 404
+        for path in ("/../tokenization.py", "/%2e%2e/tokenization.py", "/%00", "/model/"):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 404, path
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200),
+        ("[::1]:80", 200),
+        ("127.0.0.1", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example:80", 421),
+        ("[evil", 421),
+    ],
+)
+def test_the_server_answers_for_this_machine_only(page, host, status):
+    # Else any web site could read the files: its name may resolve to this machine.
+    with serving(web.make_server(str(page))) as address:
+        connection = http.client.HTTPConnection(address.split("/")[2])
+        connection.request("GET", "/model/model.json", headers={"Host": host})
+        response = connection.getresponse()
+        assert (response.status, b"tokens" in response.read()) == (status, status == 200)
+        connection.close()
+
+
+def test_a_browser_that_closes_the_connection_is_no_error(page, capfd):
+    server = web.make_server(str(page))
+    with serving(server):
+        for error, printed in ((ConnectionResetError, False), (KeyError, True)):
+            try:
+                raise error
+            except error:
+                server.handle_error(None, ("127.0.0.1", 1))
+            assert (error.__name__ in capfd.readouterr().err) == printed
+
+
+def test_a_port_in_use_is_named(page):
+    with (
+        serving(web.make_server(str(page))) as address,
+        pytest.raises(ValueError, match=r"^port \d+: .*; choose another --port"),
+    ):
+        web.make_server(str(page), int(address.rstrip("/").rpartition(":")[2]))
 
 
 def test_the_page_has_the_same_policy_as_the_server():
@@ -226,10 +309,26 @@ def test_the_licences_of_the_bundled_packages_are_listed():
         assert f"{name} {version}\nLicence: {lock[path]['license']}\n" in texts
 
 
-def test_a_page_in_the_cache_is_served_until_it_is_interrupted(monkeypatch, tmp_path):
+def test_a_broken_page_in_the_cache_is_written_again(source, page, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tflite, "network_file", lambda *_: b"again")
+    monkeypatch.setattr(web.Server, "serve_forever", lambda *_: None)
+    folder = pathlib.Path(web.cache_folder(source, None, None))
+    shutil.copytree(page, folder)
+    shutil.rmtree(folder / "model")
+    (folder / "other").touch()
+    if "browser" not in web.FLAGS:
+        web.define_flags()
+    web.FLAGS.mark_as_parsed()
+    with small_i3d(), flagsaver.flagsaver(preset=source, output_dir=None, browser=False):
+        web.main(["web"])
+    assert (folder / "model" / "i3d.tflite").read_bytes() == b"again"
+
+
+def test_a_page_in_the_cache_is_served_until_it_is_interrupted(page, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = pathlib.Path(web.cache_folder(preset.find("gkcmn_shapes"), None, None))
-    folder.mkdir(parents=True)
+    shutil.copytree(page, folder)
     (folder / "index.html").write_text("<title>cached</title>")
     command = [sys.executable, "-m", "export.web", "--nobrowser"]
     with subprocess.Popen(

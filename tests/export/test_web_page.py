@@ -1,7 +1,9 @@
 """The exported page of the packaged model in a headless browser."""
 
 import base64
+import contextlib
 import dataclasses
+import fractions
 import itertools
 import json
 import os
@@ -193,15 +195,19 @@ def test_a_service_worker_isolates_the_page_on_any_host(browser, plain):
     page.close()
 
 
-def write_coloured(path, size, matrix=None):
+def write_coloured(path, size, matrix=None, *, codec="libx264", pixels="yuv420p", aspect=None):
     """A video of noise and gradients, with a colour matrix if the file names one."""
     width, height = size
     rng = np.random.default_rng(0)
+    x264, vpx = {"qp": "12"}, {"deadline": "realtime", "auto-alt-ref": "0"}
+    options = x264 if codec.startswith("libx264") else vpx
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=5, options={"qp": "12"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream = container.add_stream(codec, rate=5, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
         if matrix is not None:
             stream.codec_context.colorspace = matrix
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         small = rng.integers(0, 256, (6, 7, 3), np.uint8)
         for number in range(6):
             picture = np.kron(
@@ -209,7 +215,7 @@ def write_coloured(path, size, matrix=None):
             )
             picture = picture[:height, :width].astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+            container.mux(stream.encode(frame.reformat(format=pixels)))
         container.mux(stream.encode())
 
 
@@ -221,6 +227,65 @@ def test_frames_are_those_of_the_decoder(page, tmp_path, size, matrix):
     path = tmp_path / "video.mp4"
     write_coloured(path, size, matrix)
     check_frames(page, path, [0, 3, 5])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("video.webm", "libvpx", "yuv420p"),  # colours are centred in WebM's codecs
+        ("video.webm", "libvpx-vp9", "yuv420p"),
+        ("video.webm", "libvpx", "yuva420p"),
+        ("video.mp4", "libx264", "yuv422p"),
+        ("video.mp4", "libx264", "yuv444p"),
+        ("video.mp4", "libx264", "yuvj444p"),
+        ("video.mp4", "libx264", "yuv420p10le"),
+        ("video.mp4", "libx264", "yuv444p10le"),
+        ("video.mp4", "libx264rgb", "rgb24"),
+    ],
+)
+def test_frames_of_any_codec_and_pixel_format_are_those_of_the_decoder(
+    page, tmp_path, name, codec, pixels
+):
+    path = tmp_path / name
+    write_coloured(path, (322, 240), codec=codec, pixels=pixels)
+    check_frames(page, path, [0, 5])
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuva420p"])
+def test_videos_of_odd_sizes_and_with_alpha_are_drawn(page, tmp_path, pixels):
+    path = tmp_path / "video.webm"
+    write_coloured(path, (161, 121), codec="libvpx", pixels=pixels)
+    open_file(page, path)
+    set_threshold(page, 0)
+    find(page, "the cross")
+    drawn = tmp_path / "drawn.mp4"
+    drawn.write_bytes(download(page, "Video with boxes"))
+    info = reading.probe(str(drawn))
+    assert (info.width, info.height) == (160, 120)
+
+
+def test_boxes_are_drawn_where_pixels_that_are_not_square_are_shown(page, tmp_path):
+    path = tmp_path / "video.mp4"
+    write_coloured(path, (160, 240), aspect=fractions.Fraction(2))
+    open_file(page, path)
+    stage, canvas = (
+        page.evaluate(
+            "(name) => { const { width, height } ="
+            " document.querySelector(name).getBoundingClientRect(); return width / height; }",
+            name,
+        )
+        for name in ("#stage", "#overlay")
+    )
+    assert stage == pytest.approx(320 / 240, rel=0.02)
+    assert canvas == pytest.approx(320 / 240, rel=0.02)
+    fit = "getComputedStyle(document.querySelector('#overlay')).objectFit"
+    assert page.evaluate(fit) == "fill"
+    set_threshold(page, 0)
+    find(page, "the cross")
+    drawn = tmp_path / "drawn.mp4"
+    drawn.write_bytes(download(page, "Video with boxes"))
+    info = reading.probe(str(drawn))
+    assert (info.width, info.height) == (320, 240)
 
 
 @pytest.mark.parametrize(
@@ -242,15 +307,16 @@ def test_frames_of_a_sample_are_those_of_the_decoder(page):
     check_frames(page, VIDEO, [0, 7, 46])
 
 
-def check_frames(page, path, numbers):
+def check_frames(page, path, numbers, levels=1):
     open_file(page, path)
     decoded = list(reading.decode_frames(str(path)))
     for number, frame in zip(numbers, frames_of(page, numbers), strict=True):
         difference = np.abs(frame.astype(int) - decoded[number])
-        assert (difference.max(axis=-1) <= 1).mean() >= 0.99, number
+        assert (difference.max(axis=-1) <= levels).mean() >= 0.99, number
 
 
 def frames_of(page, numbers):
+    """Frames of the opened video as the page gives them to the model."""
     # As text, since numbers in JSON take longer.
     found = page.evaluate(
         """async (numbers) => {
@@ -321,6 +387,29 @@ def test_the_drawn_video_has_the_frames_of_the_file_and_the_boxes(searched, tmp_
     assert max(changed[frame] for frame in set(range(len(plain))) - near) < 0.001
 
 
+def test_a_file_without_a_stem_gives_files_with_their_formats(page, tmp_path):
+    path = tmp_path / ".mp4"
+    path.write_bytes(VIDEO.read_bytes())
+    open_file(page, path)
+    set_threshold(page, 0)
+    find(page, "the cross")
+    with page.expect_download() as started:
+        page.click("#downloads button:text-is('JSON')")
+    assert started.value.suggested_filename == "video.jsonl"
+
+
+def test_a_file_that_cannot_be_opened_leaves_results_in_sight(page, tmp_path):
+    open_file(page, VIDEO)
+    set_threshold(page, 0)
+    found = find(page, "the cross")
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"this is not a video")
+    open_file(page, path)
+    page.wait_for_selector(".notice.bad")
+    assert page.locator(".results li").all_inner_texts() == found
+    assert find(page, "the cross") == found
+
+
 def test_a_sentence_below_the_threshold_is_not_there(searched):
     set_threshold(searched, 1)
     assert "Not there: the best score is 0." in searched.inner_text(".results li >> nth=0")
@@ -333,7 +422,7 @@ def test_a_sentence_below_the_threshold_is_not_there(searched):
 def test_the_page_is_accessible(searched):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     searched.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    for width, scheme in itertools.product([1280, 400], ["light", "dark"]):
+    for width, scheme in itertools.product([1280, 400, 320], ["light", "dark"]):
         searched.set_viewport_size({"width": width, "height": 900})
         searched.emulate_media(color_scheme=scheme)
         results = axe.Axe().run(searched)
@@ -376,6 +465,28 @@ def test_damaged_frames_are_explained(page, tmp_path):
     assert re.search("damaged|decode", page.inner_text(".notice.bad"))
 
 
+def write_damaged(folder):
+    """Writes `VIDEO` with a damaged packet; returns the path and the number of the frame."""
+    content = bytearray(VIDEO.read_bytes())
+    with av.open(str(VIDEO)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    last = packets[-1]  # no frame is decoded from it
+    content[last.pos : last.pos + last.size] = bytes(last.size)
+    path = folder / "broken.mp4"
+    path.write_bytes(content)
+    return path, sorted(packet.pts for packet in packets).index(last.pts)
+
+
+def test_a_damaged_frame_is_replaced_by_the_one_before_it(page, tmp_path):
+    path, number = write_damaged(tmp_path)
+    open_file(page, path)
+    before, damaged = frames_of(page, [number - 1, number])
+    np.testing.assert_array_equal(before, damaged)
+    set_threshold(page, 0)
+    assert len(find(page, "the cross")) == 1
+    assert "damaged, each replaced by the one before it: 1" in page.inner_text("#notices")
+
+
 def test_sentences_without_words_are_refused(page):
     open_file(page, VIDEO)
     assert find(page, "?!") == []
@@ -416,6 +527,117 @@ def test_a_search_can_be_cancelled(page):
     page.click("#cancel")
     page.wait_for_function("() => document.querySelector('#phase').textContent === 'Cancelled.'")
     assert page.locator(".results li").count() == 0
+
+
+def test_a_search_that_waits_for_the_model_can_be_cancelled(browser, isolated):
+    page = browser.new_page()
+    page.set_default_timeout(MINUTES)
+    page.route("**/i3d.tflite", lambda _: None)  # never answered
+    page.goto(f"{isolated}?demo=off")
+    page.wait_for_function("() => !document.querySelector('#play').disabled")
+    page.fill("#sentences", "the cross")
+    page.click("#find")
+    page.click("#cancel")
+    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Cancelled.'")
+    page.close()
+
+
+def test_between_sentences_a_search_can_be_cancelled(page):
+    open_file(page, VIDEO)
+    find(page, "the cross")
+    page.fill("#sentences", "\n".join(f"cross {number}" for number in range(500)))
+    page.click("#find")
+    page.click("#cancel")
+    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Cancelled.'")
+
+
+def test_a_second_click_does_not_search_again(page):
+    open_file(page, VIDEO)
+    page.fill("#sentences", "the cross")
+    page.evaluate(
+        """() => {
+          self.calls = [];
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (message, ...rest) {
+            self.calls.push(message.action);
+            return post.call(this, message, ...rest);
+          };
+        }"""
+    )
+    page.dblclick("#find")
+    page.click("#cancel")
+    page.wait_for_function("() => document.querySelector('#phase').textContent === 'Cancelled.'")
+    assert page.evaluate("self.calls") in (["plan", "ground", "cancel"], ["plan", "cancel"])
+
+
+def test_results_belong_to_the_video_that_was_chosen_last(page, tmp_path):
+    other = tmp_path / "other.mp4"
+    write_coloured(other, (64, 48))
+    open_file(page, VIDEO)
+    page.fill("#sentences", "the cross")
+    # Opened while the search is planned, and while its first windows are encoded.
+    for wait in ("", "await gkcmn.call('tokenize', { sentences: [] });"):
+        page.evaluate(f"async () => {{ document.querySelector('#find').click(); {wait} }}")
+        open_file(page, other)
+        call(page, "tokenize", sentences=[])
+        page.wait_for_function("() => !document.querySelector('#find').disabled")
+        assert page.inner_text("#phase").startswith("other.mp4: 64 × 48")
+        assert page.locator(".results li").count() == 0
+        open_file(page, VIDEO)
+
+
+def test_of_two_videos_the_one_chosen_last_is_opened(page, tmp_path):
+    large, small = tmp_path / "large.mp4", tmp_path / "small.mp4"
+    writing.write_video(
+        str(large), (np.full((48, 64, 3), number % 200, np.uint8) for number in range(2000)), 25
+    )
+    write_coloured(small, (96, 48))
+    page.set_input_files("#file", str(large))
+    open_file(page, small)
+    with contextlib.suppress(Exception):  # the first one is dropped
+        call(page, "plan", part=PART)
+    assert page.inner_text("#phase").startswith("small.mp4")
+    assert call(page, "plan", part=PART)["clips"] == [[0, 6]]
+
+
+def test_long_words_are_broken(page):
+    open_file(page, VIDEO)
+    set_threshold(page, 0)
+    find(page, f"the {'x' * 10_000}")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]
+
+
+def test_a_wrong_part_is_shown(page):
+    open_file(page, VIDEO)
+    page.evaluate("document.querySelector('#settings').open = false")
+    page.evaluate("document.querySelector('#begin').value = '-1'")
+    page.click("#find")
+    assert page.evaluate("document.querySelector('#settings').open")
+    page.fill("#begin", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "message"),
+    [
+        ("worker.js", None, "The worker of this page cannot start"),
+        ("model/model.json", '{"format": 0}', "of another version; export it again"),
+        ("model/model.json", "<html>", "of another version; export it again"),
+        (f"samples/{VIDEO.name}", None, "The sample cannot be downloaded (no network)"),
+        ("model/i3d.tflite", None, "Could not download /model/i3d.tflite"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(browser, isolated, path, answer, message):
+    page = browser.new_page()
+    page.set_default_timeout(MINUTES)
+    page.route(
+        f"**/{path}", lambda route: route.abort() if answer is None else route.fulfill(body=answer)
+    )
+    page.goto(f"{isolated}?demo=off")
+    page.wait_for_selector(f".notice.bad:has-text('{message}')")
+    page.evaluate("gkcmn.ready")
+    assert page.locator(".notice").count() == 1
+    page.close()
 
 
 def test_the_keyboard_plays_and_steps(page):
@@ -465,6 +687,44 @@ def test_without_webcodecs_the_page_seeks_the_same_frames(without_webcodecs, tmp
     numbers = [0, 9, 10, 29]
     found = [frame.mean() for frame in frames_of(without_webcodecs, numbers)]
     assert np.argmin(np.abs(np.subtract.outer(found, decoded)), axis=1).tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "matrix"),
+    [
+        ("video.mp4", "libx264", "yuv420p", None),
+        ("video.mp4", "libx264", "yuv420p", 1),
+        ("video.mp4", "libx264", "yuvj420p", None),
+        ("video.webm", "libvpx-vp9", "yuv420p", None),
+    ],
+)
+def test_without_webcodecs_colours_are_those_of_the_decoder(
+    without_webcodecs, tmp_path, name, codec, pixels, matrix
+):
+    path = tmp_path / name
+    write_coloured(path, (640, 360), matrix, codec=codec, pixels=pixels)
+    check_frames(without_webcodecs, path, [0, 5], levels=3)
+
+
+def test_without_webcodecs_high_definition_is_not_taken_as_bt601(without_webcodecs, tmp_path):
+    path = tmp_path / "video.mp4"
+    write_coloured(path, (1280, 720))
+    open_file(without_webcodecs, path)
+    [found], [decoded, *_] = frames_of(without_webcodecs, [0]), reading.decode_frames(str(path))
+    # Colours that exist in BT.601 only are clipped by the player.
+    assert np.abs(found.astype(int) - decoded).mean() < 3
+
+
+def test_without_webcodecs_damaged_frames_are_replaced(without_webcodecs, tmp_path):
+    path, number = write_damaged(tmp_path)
+    open_file(without_webcodecs, path)
+    # The player loses some frames before it too.
+    first, before, damaged = frames_of(without_webcodecs, [0, 20, number])
+    np.testing.assert_array_equal(before, damaged)
+    assert (first != damaged).any()
+    set_threshold(without_webcodecs, 0)
+    assert len(find(without_webcodecs, "the cross")) == 1
+    assert "damaged, each replaced by the one before it" in without_webcodecs.inner_text("#notices")
 
 
 def test_without_webcodecs_sentences_are_found(without_webcodecs, tmp_path):

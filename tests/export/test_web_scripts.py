@@ -308,6 +308,19 @@ def test_features_are_rounded_as_in_training(scripts, storage):
     np.testing.assert_array_equal(np.reshape(found, features.shape), expected)
 
 
+@pytest.mark.parametrize("times", [[0.0, 601.0], [0.0, *(100.0 * each for each in range(1, 60))]])
+def test_times_that_cannot_be_resampled_are_refused(scripts, times):
+    body = """
+        try {
+          new M.timeline.Timeline(x, x.at(-1) + 1, 10);
+        } catch (error) {
+          return error.message;
+        }
+    """
+    assert "cannot be resampled to 10 frames per second" in scripts(body, times)
+    assert scripts(body, [0.0, 599.0]) is None
+
+
 def test_a_part_outside_the_video_is_refused(scripts):
     body = """
         const timeline = new M.timeline.Timeline([0, 1, 2], 3, null);

@@ -15,6 +15,9 @@ export class WorkerError extends Error {
 export class Client {
   #worker;
   #next = 0;
+  #hasStarted = false;
+  /** Why the worker did not start. @type {Error | null} */
+  #failure = null;
   /**
    * @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void,
    *   onProgress?: (progress: any) => void}>}
@@ -24,6 +27,7 @@ export class Client {
   constructor() {
     this.#worker = new Worker(new URL("worker.js", document.baseURI));
     this.#worker.onmessage = ({ data: { id, result, error, progress } }) => {
+      this.#hasStarted = true;
       const call = this.#waiting.get(id);
       if (progress !== undefined) {
         call?.onProgress?.(progress);
@@ -35,7 +39,9 @@ export class Client {
     };
     this.#worker.onerror = (event) => {
       const message = event.message || "The worker of this page cannot start.";
-      for (const { reject } of this.#waiting.values()) reject(new Error(message));
+      const failure = new Error(message);
+      if (!this.#hasStarted) this.#failure = failure;
+      for (const { reject } of this.#waiting.values()) reject(failure);
       this.#waiting.clear();
     };
   }
@@ -48,6 +54,7 @@ export class Client {
    * @returns {Promise<any>}
    */
   call(action, options = {}, onProgress, moved = []) {
+    if (this.#failure) return Promise.reject(this.#failure);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, ...(onProgress ? { onProgress } : {}) });

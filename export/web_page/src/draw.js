@@ -28,8 +28,12 @@ import { drawBox } from "./overlay.js";
  * @returns {Promise<{content: ArrayBuffer, type: string}>}
  */
 export async function drawnVideo(file, video, tubes, onProgress, signal) {
-  const { width, height } = video.size;
-  const isMp4 = await canEncodeVideo("avc", { width: width & ~1, height: height & ~1 });
+  const { size, pixelAspect } = video;
+  // The copy has square pixels. Encoders for 4:2:0 take even sizes only.
+  const width = Math.max(Math.round(size.width * pixelAspect) & ~1, 2);
+  const height = Math.max(size.height & ~1, 2);
+  const [scaleX, scaleY] = [width / size.width, height / size.height];
+  const isMp4 = await canEncodeVideo("avc", { width, height });
   const target = new BufferTarget();
   const output = new Output({
     format: isMp4 ? new Mp4OutputFormat({ fastStart: "in-memory" }) : new WebMOutputFormat(),
@@ -45,16 +49,19 @@ export async function drawnVideo(file, video, tubes, onProgress, signal) {
       codec: isMp4 ? "avc" : "vp9",
       forceTranscode: true,
       allowTransformationMetadata: false,
-      // Encoders for 4:2:0 take even sizes only.
-      width: width & ~1,
-      height: height & ~1,
+      width,
+      height,
       fit: "fill",
       process: (sample) => {
         sample.draw(context, 0, 0, width, height);
         const frame = video.timeline.frameAt(sample.timestamp - video.start);
         for (const { tube, color } of tubes) {
           const box = tube.boxes[frame - tube.begin];
-          if (box) drawBox(context, box, color, Math.max(2, Math.max(width, height) / 200));
+          if (!box) continue;
+          const drawn = /** @type {typeof box} */ (
+            box.map((side, place) => side * (place % 2 ? scaleY : scaleX))
+          );
+          drawBox(context, drawn, color, Math.max(2, Math.max(width, height) / 200));
         }
         return canvas;
       },
@@ -62,10 +69,14 @@ export async function drawnVideo(file, video, tubes, onProgress, signal) {
   });
   if (!conversion.isValid) throw new Error("This browser cannot write a copy of this video.");
   conversion.onProgress = onProgress;
+  signal.throwIfAborted();
   const cancel = () => void conversion.cancel();
   signal.addEventListener("abort", cancel);
-  await conversion.execute();
-  signal.removeEventListener("abort", cancel);
+  try {
+    await conversion.execute();
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
   signal.throwIfAborted();
   return {
     content: /** @type {ArrayBuffer} */ (target.buffer),

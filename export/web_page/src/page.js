@@ -31,8 +31,9 @@ const MANY_WINDOWS = 400; // more are searched only if the user says so
 const RELOADED = "gkcmn-reloaded";
 const SEEKING =
   "This browser has no WebCodecs (a page opened by http from another computer has none either), so " +
-  "frames are read by seeking in the video. That is slow, and the frames differ slightly from those " +
-  "of training, so other segments and boxes may be found.";
+  "frames are read by seeking in the video. That is slow, and frames may differ from those of " +
+  "training, so other segments and boxes may be found.";
+const FORMAT = 1; // of model.json, as in export.web
 
 const parameters = new URLSearchParams(location.search);
 const base = new URL(".", document.baseURI).href;
@@ -50,13 +51,10 @@ const threshold = byId("threshold", HTMLInputElement);
 let client;
 /** @type {any} facts about the model */
 let model;
-/**
- * @type {{name: string, sample: Sample | null,
- *   facts: import("./player.js").Facts & {isHdr: boolean, missing: number}} | null}
- */
+/** @type {{name: string, facts: import("./player.js").Facts & {isHdr: boolean, missing: number}} | null} */
 let video = null;
-/** Counts the videos that were chosen: what began before the last one is out of date. */
-let choices = 0;
+/** Number of the video that was chosen last; what actions on earlier ones return is dropped. */
+let choice = 0;
 /** @type {Result[]} */
 let results = [];
 /** @type {[number, number][]} */
@@ -88,7 +86,7 @@ function idle(message) {
   detail.textContent = "";
   progress.hidden = true;
   cancel.hidden = true;
-  find.disabled = !loaded;
+  find.disabled = !model;
 }
 
 /**
@@ -96,6 +94,8 @@ function idle(message) {
  * @param {{bad?: boolean, buttons?: HTMLButtonElement[]}} [options]
  */
 function notice(message, { bad = false, buttons = [] } = {}) {
+  // What fails for one reason may fail twice.
+  if ([...notices.children].some((each) => each.firstElementChild?.textContent === message)) return;
   const made = element("div", { className: bad ? "notice bad" : "notice" });
   if (bad) made.setAttribute("role", "alert");
   made.append(element("p", {}, message), ...buttons);
@@ -103,14 +103,11 @@ function notice(message, { bad = false, buttons = [] } = {}) {
   if (bad || buttons.length > 0) made.scrollIntoView({ block: "nearest" });
 }
 
-/**
- * @param {unknown} error
- * @param {boolean} outdated whether another video was chosen after the action had begun
- */
-function fail(error, outdated) {
+/** @param {unknown} error */
+function fail(error) {
   const name = error instanceof Error ? error.name : "";
   if (name === "AbortError" || name === "ConversionCanceledError") {
-    if (!outdated) idle("Cancelled.");
+    idle("Cancelled.");
     return;
   }
   if (!(error instanceof WorkerError && error.expected)) console.error(error);
@@ -153,28 +150,35 @@ async function loadModel() {
     accelerator === "webgpu"
       ? "Runs on the graphics processor."
       : `Runs on the processor with ${threads === 1 ? "one thread" : `${threads} threads`}.`;
-  idle("Ready.");
+  if (!find.disabled) idle("Ready.");
 }
 
 /**
- * Opens a video file.
- * @param {Blob} file
+ * Opens a video that was chosen. The one before stays open until then.
  * @param {string} name
  * @param {Sample | null} sample
+ * @param {() => Promise<Blob>} read gives the file
  */
-async function openVideo(file, name, sample) {
+async function openVideo(name, sample, read) {
+  const own = ++choice;
   notices.replaceChildren();
   client.cancel();
+  cancel.hidden = true;
+  find.disabled = true;
   if (loaded) busy("Reading the video");
+  const file = await read();
+  if (own !== choice) return;
   const frames = seeking ? [serveFrames(file)] : [];
   const facts = await client.call("open", { file, frames: frames[0] }, undefined, frames);
-  video = { name, facts, sample };
+  if (own !== choice) return;
+  video = { name, facts };
   results = [];
   mark(sample);
   suggest(sample?.sentences ?? []);
   if (sample) text.value = sample.sentences[0] ?? "";
   player.open(file, facts);
   showResults();
+  find.disabled = false;
   const { width, height, times, endTime } = facts;
   if (loaded) idle(`${name}: ${width} × ${height}, ${times.length} frames, ${seconds(endTime)}`);
   if (facts.missing > 0) {
@@ -185,13 +189,15 @@ async function openVideo(file, name, sample) {
 }
 
 /** @param {Sample} sample */
-async function openSample(sample) {
-  const choice = ++choices;
-  const response = await fetch(new URL(sample.video, base));
-  if (!response.ok) throw new Error(`The sample cannot be downloaded (${response.status}).`);
-  const file = await response.blob();
-  if (choice !== choices) return;
-  await openVideo(file, sample.video.split("/").pop() ?? sample.video, sample);
+function openSample(sample) {
+  const name = decodeURIComponent(sample.video.split("/").pop() ?? sample.video);
+  return openVideo(name, sample, async () => {
+    const response = await fetch(new URL(sample.video, base)).catch(() => null);
+    if (!response?.ok) {
+      throw new Error(`The sample cannot be downloaded (${response?.status ?? "no network"}).`);
+    }
+    return response.blob();
+  });
 }
 
 /** @param {string[]} sentences */
@@ -229,26 +235,28 @@ function part() {
 
 /** @param {boolean} [agreed] whether the user accepts a long search */
 async function ground(agreed = false) {
+  if (find.disabled) return;
   notices.replaceChildren();
   if (!video) throw new Error("Choose a video first.");
-  const choice = choices;
+  const own = choice;
   const sentences = sentencesOf(text.value);
   if (sentences.length === 0) {
     text.focus();
     throw new Error("Write a sentence first: an object and what it does.");
   }
   const wanted = part();
+  find.disabled = true;
   const { windows, left } = await client.call("plan", { part: wanted });
+  if (own !== choice) return;
   if (left > MANY_WINDOWS && !agreed) {
     offerShorter(left);
     return;
   }
-  find.disabled = true;
   cancel.hidden = false;
   const began = performance.now();
   busy("Reading the video", 0);
   const found = await client.call("ground", { sentences, part: wanted }, (report) => {
-    if (choice !== choices) return;
+    if (own !== choice) return;
     if ("sentence" in report) {
       const { sentence, sentences: all } = report;
       busy("Searching", sentence / all, all > 1 ? `: sentence ${sentence + 1} of ${all}` : "");
@@ -257,13 +265,16 @@ async function ground(agreed = false) {
       busy("Looking at the video", done / total, `: part ${done} of ${total}`);
     }
   });
-  if (choice !== choices) return;
+  if (own !== choice) return;
   const took = (performance.now() - began) / 1000;
   if (left > 0) encodingTime = took / left;
   ({ results, clips } = found);
   ranks = results.map(() => 0);
   select(0);
   idle(`Done in ${took.toFixed(1)} s (${windows} parts of the video).`);
+  if (found.damaged > 0) {
+    notice(`Frames that are damaged, each replaced by the one before it: ${found.damaged}.`);
+  }
   if (found.differences.length > 0) {
     notice(
       `This video differs from those that the model was trained on, so that the results may be ` +
@@ -299,13 +310,15 @@ function offerShorter(windows) {
 }
 
 /**
- * Runs an action; its errors are shown.
- * @param {() => Promise<void>} action
+ * Runs an action; its errors are shown, unless another video was chosen meanwhile.
+ * @param {() => Promise<unknown>} action
  */
 function start(action) {
-  const done = action();
-  const choice = choices;
-  return done.catch((error) => fail(error, choice !== choices));
+  const running = action();
+  const own = choice;
+  return running.catch((error) => {
+    if (own === choice) fail(error);
+  });
 }
 
 /** @param {number} row */
@@ -434,21 +447,24 @@ function otherTubes(result, row) {
 async function downloadResults(format) {
   if (!video) return;
   const { name, facts } = video;
-  const stem = name.replace(/\.[^.]*$/, "");
+  const stem = name.replace(/\.[^.]*$/, "") || "video";
   if (format === "json") save(jsonLines(name, answers()), "application/json", `${stem}.jsonl`);
   if (format === "csv") save(csv(name, answers(), facts.times), "text/csv", `${stem}.csv`);
   if (format === "vtt") save(webvtt(answers()), "text/vtt", `${stem}.vtt`);
-  if (format !== "video") return;
+  if (format !== "video" || find.disabled) return;
+  const own = choice;
   const tubes = results.flatMap((result, row) => {
     const tube = shownTube(result, row);
     return tube ? [{ tube, color: color(row) }] : [];
   });
   notices.replaceChildren();
+  find.disabled = true;
   cancel.hidden = false;
   busy("Drawing the video", 0);
-  const { content, type } = await client.call("draw", { tubes }, ({ share }) =>
-    busy("Drawing the video", share),
-  );
+  const { content, type } = await client.call("draw", { tubes }, ({ share }) => {
+    if (own === choice) busy("Drawing the video", share);
+  });
+  if (own !== choice) return;
   idle("The video is ready.");
   save(content, type, `${stem}_boxes.${type.split("/")[1]}`);
 }
@@ -488,8 +504,7 @@ function mark(chosen) {
 /** @param {File | null | undefined} file */
 function openFile(file) {
   if (!file) return;
-  choices += 1;
-  void start(() => openVideo(file, file.name, null));
+  void start(() => openVideo(file.name, null, async () => file));
 }
 
 function listen() {
@@ -500,6 +515,9 @@ function listen() {
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) find.click();
   });
+  // The browser shows what is wrong with a number only where it is visible.
+  const settings = byId("settings", HTMLDetailsElement);
+  byId("form", HTMLFormElement).addEventListener("invalid", () => (settings.open = true), true);
   cancel.addEventListener("click", () => client.cancel());
   threshold.addEventListener("input", () => {
     byId("threshold-value", HTMLOutputElement).value = Number(threshold.value).toFixed(2);
@@ -555,25 +573,30 @@ async function main() {
   listen();
   const response = await fetch(new URL("model/model.json", base));
   if (!response.ok) throw new Error("This folder has no model; export it again with export.web.");
-  model = await response.json();
-  showAbout(model);
-  byId("download-video", HTMLButtonElement).hidden = seeking;
-  threshold.value = String(model.threshold);
-  byId("threshold-value", HTMLOutputElement).value = model.threshold.toFixed(2);
-  showSamples(model.samples);
+  const facts = await response.json().catch(() => null);
+  if (facts?.format !== FORMAT) {
+    throw new Error("The model in this folder is of another version; export it again.");
+  }
   if (!("OffscreenCanvas" in self)) {
     throw new Error(
       "This browser is too old for this page. Use a current Chrome, Edge, Firefox or Safari.",
     );
   }
+  model = facts;
+  showAbout(model);
+  byId("download-video", HTMLButtonElement).hidden = seeking;
+  threshold.value = String(model.threshold);
+  byId("threshold-value", HTMLOutputElement).value = model.threshold.toFixed(2);
+  showSamples(model.samples);
+  find.disabled = false;
   busy("Loading the model");
   const loading = loadModel();
   const [sample] = model.samples;
-  const opening = sample && start(() => openSample(sample));
+  const opening = sample && choice === 0 && start(() => openSample(sample));
   await loading;
   await opening;
-  const untouched = video?.sample === sample && text.value === sample?.sentences[0];
-  if (sample && untouched && parameters.get("demo") !== "off") await ground();
+  const isFirst = choice === 1 && text.value === sample?.sentences[0];
+  if (isFirst && parameters.get("demo") !== "off") await start(() => ground());
 }
 
 // For tests and for other scripts of the page that embeds this one.
@@ -581,6 +604,6 @@ Object.assign(self, {
   gkcmn: {
     /** @param {string} action @param {object} options */
     call: (action, options) => client.call(action, options),
-    ready: start(main),
+    ready: main().catch(fail),
   },
 });

@@ -18,7 +18,8 @@ import { Timeline, countSteps } from "./timeline.js";
 
 /**
  * Facts about the opened video.
- * @typedef {{times: number[], endTime: number, start: number, width: number, height: number}} Facts
+ * @typedef {{times: number[], endTime: number, start: number, width: number, height: number,
+ *   pixelAspect: number}} Facts
  */
 
 const MOST_CANDIDATES = 400; // in the timeline
@@ -100,7 +101,7 @@ export class Player {
     this.#video.src = this.#url;
     byId("unplayable", HTMLParagraphElement).hidden = true;
     const stage = byId("stage", HTMLDivElement);
-    stage.style.setProperty("--ratio", String(facts.width / facts.height));
+    stage.style.setProperty("--ratio", String((facts.width * facts.pixelAspect) / facts.height));
     this.#overlay.width = facts.width;
     this.#overlay.height = facts.height;
     this.#seek.max = String(facts.times.length - 1);

@@ -2,16 +2,15 @@
 /**
  * Resizes frames to RGB exactly as FFmpeg's swscale does with bilinear filters, which made the
  * frames of the training data: the filter is a triangle as wide as the shrinking, sums are in fixed
- * point, and two neighbouring pixels share their colour difference.
+ * point, and two neighbouring pixels share their colour difference if the file has fewer of them.
  */
 
 const HORIZONTAL_ONE = 1 << 14;
 const VERTICAL_ONE = 1 << 12;
 const CUTOFF = 0.002; // of the sum of a filter; coefficients that small at its ends are dropped
 const FIXED = 1 << 16;
-const HALF = 1 << 18; // of the last digit of a sum over columns
 const CENTRE = 128; // of a sample, in 1/256
-const CHROMA_PLACE = 64; // left-sited: half a sample of luma left of the centre
+const LEFT = 64; // half a sample of luma left of the centre
 
 /** Red of V, blue of U, green of U, green of V, times 2^16, by the matrix of the colours. */
 const MATRICES = {
@@ -23,9 +22,10 @@ const MATRICES = {
 };
 
 /**
- * A plane of 8-bit samples.
- * @typedef {{data: Uint8Array, offset: number, stride: number, step: number, width: number, height:
- *   number}} Plane `step` is the distance of two samples of a row
+ * A plane of samples of 8 `bits` or more.
+ * @typedef {{data: Uint8Array | Uint16Array, bits: number, offset: number, stride: number,
+ *   step: number, width: number, height: number}} Plane `step` is the distance of two samples of a
+ *   row
  */
 
 /**
@@ -117,7 +117,7 @@ function normalized(rows, source, one) {
  * @param {Plane} plane
  * @param {Filter} filter
  */
-function scaleRows({ data, offset, stride, step, height }, { size, starts, weights }) {
+function scaleRows({ data, bits, offset, stride, step, height }, { size, starts, weights }) {
   const target = starts.length;
   const scaled = new Int32Array(height * target);
   for (let y = 0, out = 0; y < height; y++) {
@@ -128,30 +128,31 @@ function scaleRows({ data, offset, stride, step, height }, { size, starts, weigh
       for (let j = x * size, end = j + size; j < end; j++, place += step) {
         sum += /** @type {number} */ (data[place]) * /** @type {number} */ (weights[j]);
       }
-      scaled[out] = Math.min(sum >> 7, 32767);
+      scaled[out] = Math.min(sum >> (bits - 1), 32767);
     }
   }
   return scaled;
 }
 
 /**
- * Scales columns of `[height, width]` to `[target, width]`, 8 bits that may overflow.
+ * Scales columns of `[height, width]` to `[target, width]`.
  * @param {Int32Array} rows
  * @param {number} width
  * @param {Filter} filter
- * @param {number} bias one half of the last digit, to round
+ * @param {number} digits binary digits that are dropped: 19 leave 8 bits, which may overflow
+ * @param {boolean} rounds
  */
-function scaleColumns(rows, width, { size, starts, weights }, bias) {
+function scaleColumns(rows, width, { size, starts, weights }, digits, rounds) {
   const target = starts.length;
   const scaled = new Int32Array(target * width);
   for (let y = 0; y < target; y++) {
     const first = /** @type {number} */ (starts[y]) * width;
     for (let x = 0; x < width; x++) {
-      let sum = bias;
+      let sum = rounds ? 1 << (digits - 1) : 0;
       for (let j = 0, place = first + x; j < size; j++, place += width) {
         sum += /** @type {number} */ (rows[place]) * /** @type {number} */ (weights[y * size + j]);
       }
-      scaled[y * width + x] = sum >> 19;
+      scaled[y * width + x] = sum >> digits;
     }
   }
   return scaled;
@@ -165,9 +166,12 @@ export class Resizer {
    * @param {number} size
    * @param {{matrix?: string | null, fullRange?: boolean | null}} colors what the file says; if
    *   it does not, colours are BT.601 of limited range, as for FFmpeg
+   * @param {boolean} leftSited whether the colour differences of two samples of luma belong to
+   *   the left one instead of to their centre
    */
-  constructor(size, colors) {
+  constructor(size, colors, leftSited) {
     this.size = size;
+    this.place = leftSited ? LEFT : CENTRE;
     /** @type {Map<string, Filter>} */
     this.filters = new Map();
     const known = /** @type {Record<string, number[]>} */ (MATRICES);
@@ -187,6 +191,19 @@ export class Resizer {
     this.blueOfU = scaled(ub);
     this.greenOfU = scaled(-ug);
     this.greenOfV = scaled(-vg);
+    const exact = (/** @type {number} */ factor) =>
+      Math.floor((factor * (1 << 13) + 0x8000) / FIXED);
+    const ranged = (/** @type {number} */ factor) =>
+      exact(full ? Math.trunc((factor * 224) / 255) : factor);
+    // For colours of each pixel, in 1/2^13.
+    this.exact = {
+      luma: exact(luma),
+      black: full ? 0 : 16 << 9,
+      redOfV: ranged(vr),
+      blueOfU: ranged(ub),
+      greenOfU: ranged(-ug),
+      greenOfV: ranged(-vg),
+    };
   }
 
   /**
@@ -206,16 +223,17 @@ export class Resizer {
    * @param {Plane[]} planes
    * @param {number[]} widths
    * @param {number[]} places of the first samples of their rows
+   * @param {number} digits see `scaleColumns`
    */
-  #scaled(planes, widths, places) {
+  #scaled(planes, widths, places, digits = 19) {
     const columns = planes.map((plane) => this.#filter(plane.height, this.size, VERTICAL_ONE, 128));
     // swscale does not round if all columns are sums of two samples.
-    const bias = columns.every((filter) => filter.size === 2) ? 0 : HALF;
+    const rounds = !columns.every((filter) => filter.size === 2);
     return planes.map((plane, i) => {
       const width = /** @type {number} */ (widths[i]);
       const place = /** @type {number} */ (places[i]);
       const rows = scaleRows(plane, this.#filter(plane.width, width, HORIZONTAL_ONE, place));
-      return scaleColumns(rows, width, /** @type {Filter} */ (columns[i]), bias);
+      return scaleColumns(rows, width, /** @type {Filter} */ (columns[i]), digits, rounds);
     });
   }
 
@@ -225,9 +243,12 @@ export class Resizer {
    * @returns {Uint8Array} RGB `[size, size, 3]`
    */
   fromPlanes([luma, u, v]) {
+    if (u.width === luma.width && u.height === luma.height) {
+      return this.#fromWholePlanes(luma, u, v);
+    }
     const { size } = this;
     const half = size >> 1;
-    const place = u.width < luma.width ? CHROMA_PLACE : CENTRE;
+    const place = u.width < luma.width ? this.place : CENTRE;
     const [Y, U, V] = /** @type {[Int32Array, Int32Array, Int32Array]} */ (
       this.#scaled([luma, u, v], [size, half, half], [CENTRE, place, place])
     );
@@ -248,9 +269,59 @@ export class Resizer {
     return rgb;
   }
 
+  /**
+   * Colours that are not subsampled are not halved either.
+   * @param {Plane} luma
+   * @param {Plane} u
+   * @param {Plane} v
+   */
+  #fromWholePlanes(luma, u, v) {
+    const { size, exact } = this;
+    const sizes = [size, size, size];
+    const [Y, U, V] = /** @type {[Int32Array, Int32Array, Int32Array]} */ (
+      this.#scaled([luma, u, v], sizes, [CENTRE, CENTRE, CENTRE], 10)
+    );
+    const rgb = new Uint8Array(size * size * 3);
+    const zero = 128 << 9;
+    for (let place = 0; place < size * size; place++) {
+      const value = /** @type {number} */ (Y[place]);
+      const tone = (value - exact.black) * exact.luma + (1 << 21);
+      const blueness = /** @type {number} */ (U[place]) - zero;
+      const redness = /** @type {number} */ (V[place]) - zero;
+      const colors = [
+        redness * exact.redOfV,
+        blueness * exact.greenOfU + redness * exact.greenOfV,
+        blueness * exact.blueOfU,
+      ];
+      colors.forEach((color, channel) => {
+        rgb[3 * place + channel] = clip8(Math.floor((tone + color) / (1 << 22)));
+      });
+    }
+    return rgb;
+  }
+
   /** @param {number} luma */
   #tone(luma) {
     return clip8((luma * this.luma + this.black + 0x8000) >> 16);
+  }
+
+  /**
+   * Resizes a frame of which the browser converted the colours: back to planes, then as others.
+   * @param {Uint8ClampedArray} rgba
+   * @param {number} width
+   * @param {number} height
+   * @param {readonly [number, number, number]} shares of red, green and blue in the browser's luma
+   */
+  fromConverted(rgba, width, height, shares) {
+    const [black, range, chroma] = this.black === 0 ? [0, 1, 255] : [16, 219 / 255, 224];
+    const difference = (/** @type {number} */ channel) => {
+      const factor = chroma / 510 / (1 - /** @type {number} */ (shares[channel]));
+      const weights = shares.map((share, each) => factor * (Number(each === channel) - share));
+      return mixed(rgba, width, height, 2, weights, 128);
+    };
+    const weights = shares.map((share) => range * share);
+    const luma = mixed(rgba, width, height, 1, weights, black);
+    return this.fromPlanes([luma, difference(2), difference(0)]);
   }
 
   /**
@@ -264,7 +335,7 @@ export class Resizer {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const rgb = new Uint8Array(size * size * 3);
     const planes = [0, 1, 2].map((channel) => ({
-      ...{ data: bytes, offset: channel, stride: 4 * width, step: 4, width, height },
+      ...{ data: bytes, bits: 8, offset: channel, stride: 4 * width, step: 4, width, height },
     }));
     const scaled = this.#scaled(planes, [size, size, size], [CENTRE, CENTRE, CENTRE]);
     scaled.forEach((values, channel) => {
@@ -282,6 +353,34 @@ export class Resizer {
  */
 function toneOffset(chroma, factor) {
   return ((chroma * factor) >> 16) - (factor >> 9);
+}
+
+/**
+ * Weighted sums of red, green and blue, as a plane.
+ * @param {Uint8ClampedArray} rgba
+ * @param {number} width
+ * @param {number} height
+ * @param {number} step each sample is the mean of `step * step` pixels
+ * @param {number[]} weights
+ * @param {number} base is added
+ * @returns {Plane}
+ */
+function mixed(rgba, width, height, step, [red = 0, green = 0, blue = 0], base) {
+  const at = (/** @type {number} */ place) => /** @type {number} */ (rgba[place]);
+  const [columns, rows] = [Math.ceil(width / step), Math.ceil(height / step)];
+  const data = new Uint8ClampedArray(columns * rows); // it rounds
+  for (let sample = 0; sample < data.length; sample++) {
+    let sum = 0;
+    for (let part = 0; part < step * step; part++) {
+      const x = step * (sample % columns) + (part % step);
+      const y = step * Math.floor(sample / columns) + Math.floor(part / step);
+      const place = 4 * (Math.min(y, height - 1) * width + Math.min(x, width - 1));
+      sum += red * at(place) + green * at(place + 1) + blue * at(place + 2);
+    }
+    data[sample] = base + sum / (step * step);
+  }
+  const layout = { bits: 8, offset: 0, stride: columns, step: 1, width: columns, height: rows };
+  return { data: new Uint8Array(data.buffer), ...layout };
 }
 
 /**

@@ -4,6 +4,8 @@
  * have, and the worker asks for frames through a port.
  */
 
+const LONGEST_WAIT = 200; // for a frame, in milliseconds
+
 /**
  * Answers the questions of the worker with frames of a file.
  * @param {Blob} file
@@ -24,12 +26,16 @@ export function serveFrames(file) {
     const { time, width, height } = wanted;
     try {
       if (!video.src) await settled(video, () => (video.src = url));
+      const shown = nextFrame(video);
       await settled(video, () => (video.currentTime = time));
+      await shown;
       if (canvas.width !== width) canvas.width = width;
       if (canvas.height !== height) canvas.height = height;
       context?.drawImage(video, 0, 0, width, height);
       port1.postMessage(context?.getImageData(0, 0, width, height).data ?? null);
     } catch {
+      video.removeAttribute("src"); // a player that has failed stays so
+      video.load();
       port1.postMessage(null);
     }
   };
@@ -49,6 +55,18 @@ function settled(video, cause) {
     video.onerror = reject;
     if (video.error) reject(video.error);
     else cause();
+  });
+}
+
+/**
+ * Waits until a frame is ready to be drawn, which may be after the end of seeking.
+ * @param {HTMLVideoElement} video
+ */
+function nextFrame(video) {
+  return new Promise((resolve) => {
+    // Hidden pages do not show frames, and some browsers do not say when they do.
+    setTimeout(resolve, document.hidden ? 0 : LONGEST_WAIT);
+    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(resolve);
   });
 }
 

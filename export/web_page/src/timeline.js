@@ -11,6 +11,8 @@ const ROUNDING = 1 / 1000; // seconds
 const TINY = 1e-6; // of a sample: times are rounded, and not the fractions of the file
 const MUCH_LONGER = 2; // times the longest training clip: from here on, `auto` slides
 const OVERLAP = 0.5; // of two neighbouring clips
+const MAX_FRAME_SECONDS = 600; // a longer gap is a broken time stamp
+const MAX_SAMPLES = 20_000; // or twice the frames, if that is more
 
 /**
  * A half-open range of frames or samples.
@@ -141,6 +143,16 @@ function sourceFrames(times, fps) {
   const start = times[0] ?? 0;
   const last = /** @type {number} */ (times[times.length - 1]) - start;
   const count = Math.floor((last + ROUNDING) * fps + TINY) + 1;
+  times.forEach((time, frame) => {
+    const gap = time - (times[frame - 1] ?? time);
+    const samples = Math.floor((time - start + ROUNDING) * fps + TINY) + 1;
+    if (gap > MAX_FRAME_SECONDS || samples > Math.max(MAX_SAMPLES, 2 * (frame + 1))) {
+      throw new RangeError(
+        `its frame ${frame} is shown after ${(time - start).toFixed(0)} s, so that it cannot be ` +
+          `resampled to ${fps} frames per second`,
+      );
+    }
+  });
   const shown = [];
   const firstSample = (/** @type {number} */ frame) => {
     const time = /** @type {number} */ (times[frame]) - start;

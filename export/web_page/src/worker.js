@@ -1,6 +1,7 @@
 // @ts-check
 /** The worker: everything that takes time, so that the page never freezes. */
 
+import { ignoreAlpha } from "./alpha.js";
 import { drawnVideo } from "./draw.js";
 import { Engine } from "./engine.js";
 import { asStored, differencesFromTraining, halved } from "./features.js";
@@ -49,6 +50,8 @@ class Opened {
 
 const TUBES = 5; // per sentence
 
+ignoreAlpha();
+
 /** @type {ModelFacts} */
 let model;
 /** @type {Tokenizer} */
@@ -57,11 +60,25 @@ let tokenizer;
 let engine;
 /** @type {Opened | null} */
 let opened = null;
-let openings = 0;
+let openings = 0; // counts what ends the opening of a video: others and `cancel`
 let canceling = new AbortController();
 
 /** Lets messages in, such as one that cancels. */
 const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ */
+async function unlessAborted(promise, signal) {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    promise.then(resolve, reject);
+  });
+}
 
 /** @param {Part} part */
 function plan(part) {
@@ -82,7 +99,7 @@ function current() {
  * @param {(done: number, total: number) => void} onProgress
  */
 async function encode(of, windows, signal, onProgress) {
-  const networks = await engine;
+  const networks = await unlessAborted(engine, signal);
   const { timeline } = of.video;
   const missing = windows.filter((window) => !of.windows.has(window));
   const samples = missing.map((window) => windowSamples(window, timeline.sampleCount));
@@ -151,15 +168,16 @@ const actions = {
     let video;
     try {
       video = await Video.open(file, model.features.fps, frames);
-      if (opening !== openings) throw new DOMException("Another video was opened.", "AbortError");
+      if (opening !== openings) throw new DOMException("Another video was chosen.", "AbortError");
     } catch (error) {
       if (frames) endFrames(frames);
       throw error;
     }
     opened?.video.close();
     opened = new Opened(file, video);
-    const { timeline, size, start, isHdr, missing } = video;
-    return { times: timeline.times, endTime: timeline.endTime, start, isHdr, missing, ...size };
+    const { timeline, size, pixelAspect, start, isHdr, missing } = video;
+    const { times, endTime } = timeline;
+    return { times, endTime, start, isHdr, missing, pixelAspect, ...size };
   },
 
   /**
@@ -197,6 +215,8 @@ const actions = {
       report({ sentence: row, sentences: sentences.length });
       const found = await groundSentence(text.tokens, clips, inputs, of.video, signal);
       results.push({ ...text, words: text.words.length, ...found });
+      await pause();
+      signal.throwIfAborted();
     }
     const [first] = /** @type {[Range]} */ (clips);
     const [begin, end] = timeline.seconds(first);
@@ -204,7 +224,8 @@ const actions = {
       seconds: end - begin,
       steps: countSteps(timeline.toSamples(first), model.max_steps),
     };
-    return { results, clips, differences: differencesFromTraining(stored, clip, model.training) };
+    const differences = differencesFromTraining(stored, clip, model.training);
+    return { results, clips, differences, damaged: of.video.damaged.size };
   },
 
   /**
@@ -314,6 +335,7 @@ async function groundSentence(tokens, clips, inputs, video, signal) {
 /** @param {MessageEvent<{id: number, action: string, options: unknown}>} event */
 self.onmessage = async ({ data: { id, action, options } }) => {
   if (action === "cancel") {
+    openings += 1;
     canceling.abort();
     canceling = new AbortController();
     return;
