@@ -12,7 +12,8 @@ The study `open` compares alternatives for details that the paper does not speci
 with the default GKCMN. The study `features` compares features of random and of pre-trained I3D
 weights; it requires records made with `--i3d_weights=kinetics400` in RECORDS_DIR_kinetics400. The
 study `blind` trains and evaluates GKCMN with a part of the input withheld
-(`gkcmn_tf.records.blinding`), and adds a constant tube.
+(`gkcmn_tf.records.blinding`), and adds a constant tube. The study `optimizer` compares Adam and
+Muon.
 
 Each variant is trained once per seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
 temporal ground truth. To resume an interrupted run, repeat the command. The program writes
@@ -40,7 +41,7 @@ from gkcmn_tf import config as configs
 from gkcmn_tf import program
 from gkcmn_tf.evaluation.bootstrap import clustered_error
 from gkcmn_tf.evaluation.paired_seeds import paired_difference
-from gkcmn_tf.evaluation.studies import BLIND, FEATURES, OPEN, STUDIES, VARIANTS, Variant
+from gkcmn_tf.evaluation.studies import BLIND, FEATURES, OPEN, OPTIMIZER, STUDIES, VARIANTS, Variant
 from gkcmn_tf.files import read_json, write_json, write_text
 from gkcmn_tf.metric_names import TABLE_METRICS
 
@@ -142,6 +143,8 @@ def changes(
         overrides.append(f"data.records_dir={records_dir.rstrip('/')}_kinetics400")
     if variant.blind != "none":
         overrides.append(f"data.blind={variant.blind}")
+    if variant.optimizer:
+        overrides.append(f"train.optimizer={variant.optimizer}")
     if variant.length > 1:
         train = configs.load(variant.experiment, files, params_override).train
         overrides += [
@@ -258,6 +261,14 @@ def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) ->
         ("Without a part of the input", BLIND, "found", TABLE_METRICS, _blind_shares),
         ("Which features", FEATURES, "found", TABLE_METRICS, _feature_changes),
         ("Which features, with the temporal ground truth", FEATURES, "given", given_metrics, None),
+        ("Which optimizer", OPTIMIZER, "found", TABLE_METRICS, _optimizer_changes),
+        (
+            "Which optimizer, with the temporal ground truth",
+            OPTIMIZER,
+            "given",
+            given_metrics,
+            None,
+        ),
     ):
         if scores.keys() >= set(names):
             parts.append(f"### {title}\n\n" + _table(scores, names, key, columns))
@@ -353,6 +364,11 @@ def _open_changes(scores):
 def _feature_changes(scores):
     """Difference in m_vIoU between the features of pre-trained and of random I3D weights."""
     return _change_lines(scores, ["kinetics400"], reference="random_i3d")
+
+
+def _optimizer_changes(scores):
+    """Difference in m_vIoU between training with Muon and with Adam."""
+    return _change_lines(scores, ["muon"], reference="adam")
 
 
 def _blind_shares(scores):

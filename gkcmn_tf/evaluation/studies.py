@@ -21,6 +21,7 @@ class Variant:
         weights: I3D weights of the features; empty for those of the config. Records of
             `kinetics400` are read from the records folder with the suffix `_kinetics400`.
         blind: value of `data.blind`.
+        optimizer: value of `train.optimizer`; empty for that of the config.
         constant: whether each prediction is the trivial guess with the best segment, instead of the
             output of a model (see `trivial_guess`).
         length: factor by which the number of training steps is multiplied.
@@ -34,6 +35,7 @@ class Variant:
     settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
     weights: str = ""
     blind: str = "none"
+    optimizer: str = ""
     constant: bool = False
     length: int = 1
     paper: tuple[float, ...] = ()
@@ -92,5 +94,15 @@ BLIND = {
     "one_frame": Variant("one frame only", blind="one_frame"),
     "shuffled_frames": Variant("frames shuffled", blind="shuffled_frames"),
 }
-STUDIES = {"paper": PAPER, "open": OPEN, "features": FEATURES, "blind": BLIND}
-VARIANTS = PAPER | OPEN | FEATURES | BLIND
+OPTIMIZER = {
+    "adam": Variant("Adam", optimizer="adam"),
+    "muon": Variant("Muon", optimizer="muon"),
+}
+STUDIES = {
+    "paper": PAPER,
+    "open": OPEN,
+    "features": FEATURES,
+    "blind": BLIND,
+    "optimizer": OPTIMIZER,
+}
+VARIANTS = PAPER | OPEN | FEATURES | BLIND | OPTIMIZER

@@ -111,6 +111,14 @@ def test_the_features_study_compares_with_random_weights(all_scores):
     assert "- Kinetics-400 I3D weights: -20.00 [" in text
 
 
+def test_the_optimizer_study_compares_with_adam(all_scores):
+    runs = {"adam": all_scores["bm"], "muon": all_scores["full"]}
+    text = paper_tables.format_tables(runs, [0, 1])
+    assert text.count("###") == 2
+    assert "m_vIoU minus that of Adam" in text
+    assert "- Muon: +20.00 [" in text
+
+
 def test_the_blind_study_prints_shares_of_the_full_model(all_scores):
     runs = {name: all_scores["bm"] for name in studies.BLIND} | {"full": all_scores["full"]}
     text = paper_tables.format_tables(runs, [0, 1])
@@ -219,8 +227,10 @@ def test_every_variant_has_its_config(name):
     elif name == "plus":
         assert changed == {"data.train_split", "train.steps", "train.decay_steps"}
         assert config.train.steps == 2 * plain.train.steps
-    elif name == "random_i3d":
+    elif name in ("random_i3d", "adam"):
         assert not changed
+    elif name == "muon":
+        assert changed == {"train.optimizer"}
     elif name == "kinetics400":
         assert changed == {
             "data.i3d_weights",
