@@ -20,6 +20,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from gkcmn_tf import preset, program, queries
+from gkcmn_tf.extras import import_package
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import temporary_path, write_json
 from gkcmn_tf.trained_model import TrainedModel
@@ -112,6 +113,7 @@ def export(
     Raises:
         ValueError: the version is not a whole number, or the I3D weights differ from training.
         FileExistsError: the output folder exists.
+        MissingPackageError: the extra `serving` is not installed, and there is a `warmup_video`.
     """
     output_dir = os.path.normpath(output_dir)
     version = os.path.basename(output_dir)
@@ -122,8 +124,8 @@ def export(
     if os.path.exists(output_dir):
         raise FileExistsError(f"--output_dir={output_dir}: already exists; use another version")
     if warmup_video:
-        # Imported here, since it needs the packages of the extra `serving`.
-        from . import warmup  # noqa: PLC0415
+        import_package("tensorflow_serving", "writing warm-up requests")
+        from . import warmup  # noqa: PLC0415 - needs this package
     i3d = extraction.FeatureExtractor.from_fingerprint(trained.features, i3d_source).i3d
     graph = grounding_graph.GroundingGraph(trained, i3d, **graph_arguments)
     signatures = graph.signatures()

@@ -157,7 +157,8 @@ def sentence_examples(
     features = read_fingerprint(manifest, "features")
     if changes := extraction.differences(trained.features, features):
         raise ValueError(
-            f"{manifest}: feature settings {changes} differ from those of the model's training"
+            f"{manifest}: feature settings {changes} differ from those of the model's training; "
+            "use records with its settings"
         )
     sentences = [
         (clip, sentence.text)
