@@ -215,7 +215,7 @@ def test_single_windows_and_steps_give_the_result_of_the_whole_video(gkcmn_signa
     whole = call(gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([60]))[
         "features"
     ]
-    windows = step_windows(8, 60, gkcmn.config.data.max_steps)
+    windows = step_windows(8, 60, gkcmn.max_steps)
     assert len(windows) < 15
     single = call(
         gkcmn_signatures["encode_windows"], windows=frames[window_frames(60)[windows]][None]
