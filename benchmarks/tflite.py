@@ -87,10 +87,15 @@ def main(argv):
 
 def grounding_files(run, dataset, clips):
     """Yields network, quantisation, file and predictions of the grounding network."""
+    trained = run.as_trained_model()
     for kind in tflite.QUANTIZATIONS:
         path = os.path.join(FLAGS.output_dir, f"grounding-{kind}.tflite")
-        examples = list(tflite.sentence_examples(run, FLAGS.examples)) if kind == "int8" else ()
-        write_bytes(path, tflite.grounding_file(run, kind, examples))
+        network = networks.grounding(trained)
+        examples = ()
+        if kind == "int8":
+            records_dir = run.config.data.records_dir
+            examples = tflite.sentence_examples(trained, records_dir, FLAGS.examples)
+        write_bytes(path, tflite.network_file(network, kind, examples))
         grounder = run_tflite.Grounder(path, FLAGS.threads)
         yield "grounding", kind, path, predict(grounder, dataset, clips)
 

@@ -1,4 +1,4 @@
-"""Programs that export a trained run for serving and deployment."""
+"""Programs that export a trained model for serving and deployment."""
 
 import sys
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gkcmn_tf.modeling import decoding
 from gkcmn_tf.text import tokenization
-from gkcmn_tf.training import run_folder
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.video import reading, steps
 from gkcmn_tf.video.windows import (
     WINDOW_FRAMES,
@@ -29,14 +29,14 @@ WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 
 class GroundingGraph:
-    """A trained run and its I3D, with the signatures of `export.signatures` as methods.
+    """A trained model and its I3D, with the signatures of `export.signatures` as methods.
 
     Attributes:
         kept: module to save: copies of the weights and the vocabulary. Copies are needed because
             TensorFlow does not track layers that a Keras layer stores in a list or dictionary.
 
     Args:
-        run: trained run.
+        trained: the trained model.
         i3d: I3D model, maps `[J, 8, 224, 224, 3]` in [-1, 1] to `[J, 1, S, S, C]`.
         weights: storage type of the weights. `bfloat16` halves the size of kernels and embeddings;
             the compute precision is unchanged.
@@ -53,7 +53,7 @@ class GroundingGraph:
 
     def __init__(
         self,
-        run: run_folder.Run,
+        trained: TrainedModel,
         i3d: keras.Model,
         *,
         weights: str = "float32",
@@ -72,22 +72,21 @@ class GroundingGraph:
         ):
             if value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")
-        self._model = run.model
-        self._tokenize = run.tokenizer.tokenize_tensor
+        self._model = trained.model
+        self._tokenize = trained.tokenizer.tokenize_tensor
         self._i3d = i3d
         self._top_k = top_k
         self._max_frames = max_frames
         self._max_clips = max_clips
         self._max_sentences = max_sentences
-        self._trained_fps = run.features.get("fps")
-        stored = run.features.get("storage_dtype")
+        self._trained_fps = trained.features.get("fps")
+        stored = trained.features.get("storage_dtype")
         self._storage = tf.bfloat16 if stored == "bfloat16" else tf.float16
-        data = run.config.data
-        self._max_steps = data.max_steps
-        self._grid = (data.grid_size, data.grid_size, data.feature_channels)
-        self._keras_variables = run.model.weights + i3d.weights
+        self._max_steps = trained.max_steps
+        self._grid = tuple(trained.features["shape"])
+        self._keras_variables = trained.model.weights + i3d.weights
         self.kept = tf.Module(name="gkcmn")
-        self.kept.words = run.tokenizer.layer
+        self.kept.words = trained.tokenizer.layer
         self.kept.weights = [_copy(variable, weights) for variable in self._keras_variables]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:

@@ -1,7 +1,6 @@
 """The networks exported to TensorFlow Lite and ONNX: the grounding network and I3D."""
 
 import dataclasses
-import typing
 from collections.abc import Callable
 
 import keras
@@ -15,9 +14,6 @@ from gkcmn_tf.searched_clips import longest_training_clip
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import WINDOW_FRAMES
-
-if typing.TYPE_CHECKING:  # needs the packages of training, which exporting a preset does not
-    from gkcmn_tf.training.run_folder import Run
 
 NETWORKS = ("grounding", "i3d")
 
@@ -41,14 +37,7 @@ class Network:
     metadata: dict
 
 
-def grounding(run: "Run") -> Network:
-    """Returns the grounding network of a run; see `of_grounding`."""
-    return of_grounding(run.as_trained_model(), step=run.step)
-
-
-def of_grounding(
-    trained: TrainedModel, *, step: int | None = None, details: bool = False
-) -> Network:
+def grounding(trained: TrainedModel, *, details: bool = False) -> Network:
     """Returns the grounding network with decoding, for one sentence in one clip.
 
     `features` float32 `[1, T, S, S, C]`, `step_mask` int32 `[1, T]` (1 at valid steps), `tokens`
@@ -59,7 +48,6 @@ def of_grounding(
 
     Args:
         trained: the trained model.
-        step: number of training steps, for the metadata; None if unknown.
         details: whether to return all candidates as well, `segments` `[1, M, 2]` and `scores`
             `[1, M]`, negative at invalid steps, and, if the model has them, `heatmaps`
             `[1, T, L, L]`, probabilities.
@@ -84,7 +72,8 @@ def of_grounding(
         "tokens": tf.TensorSpec([1, max_words], tf.int32, "tokens"),
     }
     metadata = {
-        "step": step,
+        "name": trained.about.get("name", ""),
+        "data": trained.about.get("data", ""),
         "vocabulary": trained.tokenizer.vocabulary[2:],
         "max_words": max_words,
         "max_steps": max_steps,
@@ -100,7 +89,7 @@ def i3d(trained: dict, source: str | None = None) -> Network:
     `frames` uint8 `[1, 8, 224, 224, 3]`, RGB -> `features` float32 `[1, S, S, C]` of the window.
 
     Args:
-        trained: the fingerprint saved with the run.
+        trained: the fingerprint of the features that the model was trained on.
         source: location of the I3D weights, if it has changed.
 
     Raises:

@@ -1,8 +1,8 @@
-r"""Exports the grounding network or the I3D network of a trained run to ONNX.
+r"""Exports the grounding network or the I3D network of a trained model to ONNX.
 
 Example:
-    python -m export.onnx --model_dir=runs/demo --output=grounding.onnx
-    python -m export.onnx --model_dir=runs/demo --output=i3d.onnx --network=i3d
+    python -m export.onnx --preset=gkcmn_shapes --output=grounding.onnx
+    python -m export.onnx --preset=gkcmn_shapes --output=i3d.onnx --network=i3d
 
 `export.networks` describes the inputs and outputs; the batch size is dynamic. The vocabulary and
 the feature settings are stored as JSON in the metadata, under the key `gkcmn`.
@@ -19,9 +19,8 @@ import onnxruntime
 import tensorflow as tf
 from absl import app, flags, logging
 
-from gkcmn_tf import program
+from gkcmn_tf import preset, program
 from gkcmn_tf.files import write_bytes
-from gkcmn_tf.training import run_folder
 
 from . import networks
 
@@ -31,7 +30,12 @@ METADATA_KEY = "gkcmn"
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string(
+        "preset",
+        "gkcmn_shapes",
+        "Trained model: name or folder of a preset, hf://owner/name, or folder of a run of "
+        "gkcmn_tf.train.",
+    )
     flags.DEFINE_string("output", None, "Output file, *.onnx.", required=True)
     flags.DEFINE_enum("network", "grounding", networks.NETWORKS, "Network to export.")
     flags.DEFINE_string(
@@ -44,11 +48,11 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    run = run_folder.load(FLAGS.model_dir)
+    trained = preset.load(FLAGS.preset)
     if FLAGS.network == "i3d":
-        network = networks.i3d(run.features, FLAGS.i3d_weights)
+        network = networks.i3d(trained.features, FLAGS.i3d_weights)
     else:
-        network = networks.grounding(run)
+        network = networks.grounding(trained)
     content = convert(network)
     logging.info("largest differences from TensorFlow: %s", differences(network, content))
     write_bytes(FLAGS.output, content)

@@ -1,13 +1,14 @@
-r"""Exports a trained run as a SavedModel: text and features or frames in, tubes out.
+r"""Exports a trained model as a SavedModel: text and features or frames in, tubes out.
 
 Example:
-    python -m export.saved_model --model_dir=runs/demo --output_dir=runs/export/gkcmn/1 \
+    python -m export.saved_model --preset=gkcmn_shapes --output_dir=runs/export/gkcmn/1
+    python -m export.saved_model --preset=runs/demo --output_dir=runs/export/gkcmn/2 \
         --warmup_video=park.mp4 --warmup_query="the red square moving left"
 
 The graph contains the tokeniser, I3D with folded batch normalisation, the grounding network and
 decoding; `export.signatures` describes its signatures. It can be loaded without Keras or this
 project. The last part of --output_dir is the version number required by TensorFlow Serving; an
-existing version is never overwritten. `assets.extra/run.json` describes the run.
+existing version is never overwritten. `assets.extra/run.json` describes the model.
 """
 
 import json
@@ -18,13 +19,14 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import app, flags
 
-from gkcmn_tf import config as configs
-from gkcmn_tf import program, queries
+from gkcmn_tf import preset, program, queries
+from gkcmn_tf.extras import import_package
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import temporary_path, write_json
-from gkcmn_tf.training import run_folder
+from gkcmn_tf.trained_model import TrainedModel
+from gkcmn_tf.versions import versions
 
-from . import grounding_graph, warmup
+from . import grounding_graph
 
 FLAGS = flags.FLAGS
 EXTRA = "assets.extra"
@@ -32,7 +34,12 @@ EXTRA = "assets.extra"
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string(
+        "preset",
+        "gkcmn_shapes",
+        "Trained model: name or folder of a preset, hf://owner/name, or folder of a run of "
+        "gkcmn_tf.train.",
+    )
     flags.DEFINE_string("output_dir", None, "Output folder, FOLDER/VERSION.", required=True)
     flags.DEFINE_enum(
         "weights",
@@ -61,16 +68,16 @@ def define_flags() -> None:
 
 
 def main(argv):
-    """Loads the run, writes the SavedModel and prints its path and size."""
+    """Loads the model, writes the SavedModel and prints its path and size."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     if bool(FLAGS.warmup_video) != bool(FLAGS.warmup_query):
         raise app.UsageError("--warmup_video and --warmup_query must be given together")
-    run = run_folder.load(FLAGS.model_dir)
+    trained = preset.load(FLAGS.preset)
     for query in FLAGS.warmup_query:
-        queries.check_sentence(query, run.tokenizer)
+        queries.check_sentence(query, trained.tokenizer)
     export(
-        run,
+        trained,
         FLAGS.output_dir,
         i3d_source=FLAGS.i3d_weights,
         warmup_video=FLAGS.warmup_video,
@@ -85,7 +92,7 @@ def main(argv):
 
 
 def export(
-    run: run_folder.Run,
+    trained: TrainedModel,
     output_dir: str,
     *,
     i3d_source: str | None = None,
@@ -93,10 +100,10 @@ def export(
     warmup_queries: Sequence[str] = (),
     **graph_arguments,
 ) -> None:
-    """Writes the SavedModel of a run atomically.
+    """Writes the SavedModel of a trained model atomically.
 
     Args:
-        run: trained run.
+        trained: the trained model.
         output_dir: output folder, FOLDER/VERSION.
         i3d_source: location of the I3D weights; None for the location used in training.
         warmup_video: video file for warm-up requests; None for no warm-up requests.
@@ -106,6 +113,7 @@ def export(
     Raises:
         ValueError: the version is not a whole number, or the I3D weights differ from training.
         FileExistsError: the output folder exists.
+        MissingPackageError: the extra `serving` is not installed, and there is a `warmup_video`.
     """
     output_dir = os.path.normpath(output_dir)
     version = os.path.basename(output_dir)
@@ -115,23 +123,26 @@ def export(
         )
     if os.path.exists(output_dir):
         raise FileExistsError(f"--output_dir={output_dir}: already exists; use another version")
-    i3d = extraction.FeatureExtractor.from_fingerprint(run.features, i3d_source).i3d
-    graph = grounding_graph.GroundingGraph(run, i3d, **graph_arguments)
+    if warmup_video:
+        import_package("tensorflow_serving", "writing warm-up requests")
+        from . import warmup  # noqa: PLC0415 - needs this package
+    i3d = extraction.FeatureExtractor.from_fingerprint(trained.features, i3d_source).i3d
+    graph = grounding_graph.GroundingGraph(trained, i3d, **graph_arguments)
     signatures = graph.signatures()
+    config, _ = preset.describe(trained)
     temporary = temporary_path(output_dir)
     try:
         tf.saved_model.save(graph.kept, temporary, signatures=signatures)
         described = {
-            "step": run.step,
-            "config": configs.as_dict(run.config),
-            "features": run.features,
+            "config": config,
+            "features": trained.features,
             "export": graph_arguments,
-            "versions": run_folder.versions(),
+            "versions": versions(),
         }
         write_json(os.path.join(temporary, EXTRA, "run.json"), described)
         if warmup_video:
             requests = warmup.create_requests(
-                signatures, warmup_video, warmup_queries, run.features.get("fps")
+                signatures, warmup_video, warmup_queries, trained.features.get("fps")
             )
             warmup.write(os.path.join(temporary, EXTRA, warmup.FILE), requests)
         os.rename(temporary, output_dir)

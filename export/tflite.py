@@ -1,8 +1,8 @@
-r"""Exports the grounding network or the I3D network of a trained run to TensorFlow Lite.
+r"""Exports the grounding network or the I3D network of a trained model to TensorFlow Lite.
 
 Example:
-    python -m export.tflite --model_dir=runs/demo --output=grounding.tflite
-    python -m export.tflite --model_dir=runs/demo --output=i3d.tflite --network=i3d \
+    python -m export.tflite --preset=gkcmn_shapes --output=grounding.tflite
+    python -m export.tflite --preset=gkcmn_shapes --output=i3d.tflite --network=i3d \
         --quantization=float16
 
 The file uses only built-in operators and static shapes. It has one signature, named after the
@@ -13,13 +13,13 @@ Quantisation:
     none: float32 weights and computation.
     float16: float16 weights, half the size.
     dynamic: int8 weights, a quarter of the size; activations are quantised at run time.
-    int8: int8 weights and activations with scales calibrated on --examples training sentences, or,
-        for I3D, on windows of each --calibration_video.
+    int8: int8 weights and activations with scales calibrated on --examples training sentences of
+        --records_dir, or, for I3D, on windows of each --calibration_video.
 """
 
 import itertools
+import os
 import tempfile
-import typing
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -27,9 +27,13 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from gkcmn_tf import program
+from gkcmn_tf import preset, program
+from gkcmn_tf.features import extraction, feature_records
+from gkcmn_tf.features.fingerprint import read_fingerprint
 from gkcmn_tf.files import write_bytes
 from gkcmn_tf.modeling.layers.recurrence import JointBiGRU
+from gkcmn_tf.records import clip_records, input_pipeline
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.video import reading
 from gkcmn_tf.video.windows import window_batches
 
@@ -37,14 +41,12 @@ from . import networks
 from .flat_convolutions import flatten_convolutions
 from .tflite_files import builtin_operators, node_names, operators, with_metadata
 
-if typing.TYPE_CHECKING:
-    from gkcmn_tf.training.run_folder import Run
-
 FLAGS = flags.FLAGS
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 # In the grounding network, int8 applies only to these operators, except in recurrent layers. The
 # rest stays in float, since mask values of -1e9 would make the int8 scale useless.
 INT8_OPERATORS = {"CONV_2D", "FULLY_CONNECTED"}
+CALIBRATION_SPLIT = "train"
 
 # Calibration examples: dictionaries of input arrays by name.
 Examples = Iterable[dict[str, np.ndarray]]
@@ -52,12 +54,17 @@ Examples = Iterable[dict[str, np.ndarray]]
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.", required=True)
+    flags.DEFINE_string(
+        "preset",
+        "gkcmn_shapes",
+        "Trained model: name or folder of a preset, hf://owner/name, or folder of a run of "
+        "gkcmn_tf.train.",
+    )
     flags.DEFINE_string("output", None, "Output file, *.tflite.", required=True)
     flags.DEFINE_enum("network", "grounding", networks.NETWORKS, "Network to export.")
     flags.DEFINE_enum("quantization", "none", QUANTIZATIONS, "Quantisation scheme; see above.")
     flags.DEFINE_string(
-        "records_dir", None, "Records folder for int8 calibration; default: the run's records."
+        "records_dir", None, "Records folder for int8 calibration of the grounding network."
     )
     flags.DEFINE_integer(
         "examples", 200, "Number of sentences for int8 calibration.", lower_bound=1
@@ -74,28 +81,25 @@ def main(argv):
     """Converts the network, checks its operators and writes the file."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    # Imported here, as below: converting a preset does not need the packages of training.
-    from gkcmn_tf.training import run_folder  # noqa: PLC0415
-
+    if FLAGS.quantization == "int8":
+        needed = "calibration_video" if FLAGS.network == "i3d" else "records_dir"
+        if not FLAGS[needed].value:
+            raise app.UsageError(
+                f"--quantization=int8 --network={FLAGS.network} requires --{needed}"
+            )
     logging.set_verbosity(logging.INFO)
-    run = run_folder.load(FLAGS.model_dir)
+    trained = preset.load(FLAGS.preset)
+    examples: Examples = ()
     if FLAGS.network == "i3d":
-        if FLAGS.quantization == "int8" and not FLAGS.calibration_video:
-            raise ValueError("--quantization=int8 --network=i3d requires --calibration_video")
-        examples = window_examples(FLAGS.calibration_video, run.features.get("fps"))
-        network = networks.i3d(run.features, FLAGS.i3d_weights)
-        model = network_file(network, FLAGS.quantization, examples)
+        network = networks.i3d(trained.features, FLAGS.i3d_weights)
+        examples = window_examples(FLAGS.calibration_video, trained.features.get("fps"))
     else:
-        if FLAGS.records_dir:
-            run.config.data.records_dir = FLAGS.records_dir
-        model = grounding_file(run, FLAGS.quantization, sentence_examples(run, FLAGS.examples))
+        network = networks.grounding(trained)
+        if FLAGS.quantization == "int8":
+            examples = sentence_examples(trained, FLAGS.records_dir, FLAGS.examples)
+    model = network_file(network, FLAGS.quantization, examples)
     write_bytes(FLAGS.output, model)
     logging.info("%s: %.1f MB", FLAGS.output, len(model) / 1e6)
-
-
-def grounding_file(run: "Run", quantization: str, examples: Examples = ()) -> bytes:
-    """Converts the grounding network of a run, of any training precision; see `network_file`."""
-    return network_file(networks.grounding(run), quantization, examples)
 
 
 def network_file(network: networks.Network, quantization: str, examples: Examples = ()) -> bytes:
@@ -132,29 +136,51 @@ def unroll_recurrences(model: keras.Model) -> None:
             layer.zero_output_for_mask = False
 
 
-def sentence_examples(run: "Run", count: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yields calibration inputs of the grounding network from the training records.
+def sentence_examples(
+    trained: TrainedModel, records_dir: str, count: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Returns calibration inputs of the grounding network from training records.
 
-    The order is random but deterministic.
+    The sentences are random but deterministic. Their features are read when they are needed.
 
     Args:
-        run: trained run.
+        trained: the trained model.
+        records_dir: records folder with a split `train`.
         count: maximum number of sentences.
-    """
-    from gkcmn_tf.records import input_pipeline  # noqa: PLC0415
-    from gkcmn_tf.training import run_folder  # noqa: PLC0415
 
-    run_folder.check_features(run)
-    data = run.config.data
-    dataset = input_pipeline.from_config(
-        data, data.train_split, run.tokenizer, global_batch_size=1, training=True
+    Raises:
+        FileNotFoundError: the records or the features of a video do not exist.
+        ValueError: the features differ from those that the model was trained on, or the split has
+            no sentences.
+    """
+    manifest = os.path.join(records_dir, clip_records.MANIFEST)
+    features = read_fingerprint(manifest, "features")
+    if changes := extraction.differences(trained.features, features):
+        raise ValueError(
+            f"{manifest}: feature settings {changes} differ from those of the model's training; "
+            "use records with its settings"
+        )
+    sentences = [
+        (clip, sentence.text)
+        for clip in clip_records.read_clips(records_dir, CALIBRATION_SPLIT)
+        for sentence in clip.sentences
+    ]
+    if not sentences:
+        raise ValueError(f"{records_dir}: split {CALIBRATION_SPLIT!r} contains no sentence")
+    chosen = np.random.default_rng(0).permutation(len(sentences))[:count]
+    return (_example(trained, records_dir, *sentences[number]) for number in chosen)
+
+
+def _example(trained, records_dir, clip, sentence):
+    video = feature_records.read_video_features(records_dir, clip.video_id)
+    features, mask = input_pipeline.clip_inputs(
+        video.features, clip.begin, clip.end, trained.max_steps
     )
-    for inputs, _ in dataset.take(count):
-        yield {
-            "features": inputs["features"].numpy().astype(np.float32),
-            "step_mask": inputs["step_mask"].numpy().astype(np.int32),
-            "tokens": inputs["tokens"].numpy()[:, 0],
-        }
+    return {
+        "features": features.numpy()[None].astype(np.float32),
+        "step_mask": mask.numpy()[None].astype(np.int32),
+        "tokens": trained.tokenizer([sentence]),
+    }
 
 
 def window_examples(

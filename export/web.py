@@ -2,7 +2,7 @@ r"""Exports a trained model as a web page that grounds sentences in the browser.
 
 Example:
     python -m export.web --preset=gkcmn_shapes
-    python -m export.web --model_dir=runs/demo --output_dir=page --serve
+    python -m export.web --preset=runs/demo --output_dir=page --serve
 
 The folder contains static files only: the page, both networks for LiteRT.js, the model card and the
 sample videos. Any static host can publish it, in any folder. Videos never leave the browser.
@@ -75,9 +75,11 @@ POLICY = (
 
 def define_flags() -> None:
     """Defines the program's flags."""
-    flags.DEFINE_string("model_dir", None, "Run folder of gkcmn_tf.train.")
     flags.DEFINE_string(
-        "preset", None, f"Preset, as for gkcmn_tf.ground; default: {DEFAULT_PRESET}."
+        "preset",
+        DEFAULT_PRESET,
+        "Trained model: name or folder of a preset, hf://owner/name, or folder of a run of "
+        "gkcmn_tf.train.",
     )
     flags.DEFINE_string("output_dir", None, "Output folder; default: a cache folder, served.")
     flags.DEFINE_string(
@@ -101,9 +103,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     logging.set_verbosity(logging.INFO)
-    if FLAGS.model_dir and FLAGS.preset:
-        raise app.UsageError("--model_dir and --preset: use one of them")
-    source = preset.find(FLAGS.model_dir or FLAGS.preset or DEFAULT_PRESET)
+    source = preset.find(FLAGS.preset)
     folder = FLAGS.output_dir or cache_folder(source, FLAGS.samples, FLAGS.i3d_weights)
     if FLAGS.output_dir:
         export(source, folder, samples_file=FLAGS.samples, i3d_weights=FLAGS.i3d_weights)
@@ -150,7 +150,7 @@ def _write(source, folder, samples_file, i3d_weights) -> None:
     check_assets()
     trained = preset.load(source)
     samples = read_samples(samples_file, trained.tokenizer)
-    shapes = networks.of_grounding(trained, details=True)
+    shapes = networks.grounding(trained, details=True)
     grounding, i3d = MODEL_FILES
     config, card = preset.describe(trained)
     files = {

@@ -45,7 +45,14 @@ NOT_CORE = (
     "gkcmn_tf.data.inspect",
     "gkcmn_tf.data.prepare",
     "gkcmn_tf.data.tfds_builders",
-    "gkcmn_tf.export",
+    *(
+        f"gkcmn_tf.export.{name}"
+        for name in (
+            *("client", "serving", "warmup"),
+            *("run_tflite", "tflite", "tflite_files", "web"),
+            *("onnx", "preset"),
+        )
+    ),
 )
 
 

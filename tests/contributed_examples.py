@@ -13,7 +13,7 @@ from gkcmn_tf.evaluation.studies import STUDIES
 from gkcmn_tf.text.tokenization import Tokenizer
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.training import run_folder
-from tests.export.tiny_run import C, T, make_extractor, make_run
+from tests.export.tiny_model import C, T, make_extractor, make_model
 
 SMALL = {"word_width": 8, "sentence_width": 8, "fusion_width": 8, "attention_heads": 2}
 
@@ -60,7 +60,7 @@ def test_the_head_is_built_from_a_config_and_saved_as_a_preset(tmp_path):
 
 def test_the_frozen_graph_computes_what_the_network_does():
     assert cli.COMMANDS["export frozen-graph"] == "export.frozen_graph"
-    network = networks.grounding(make_run())
+    network = networks.grounding(make_model())
     rng = np.random.default_rng(0)
     inputs = {
         "features": tf.constant(rng.random((1, T, 7, 7, C)), tf.float32),

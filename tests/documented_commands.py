@@ -6,6 +6,9 @@ data and with other paths. `NOT_RUN` are run by no test.
 """
 
 RUN_HERE = (
+    "gkcmn export onnx",
+    "gkcmn export run-tflite",
+    "gkcmn export tflite",
     "gkcmn ground --sample",
     "gkcmn ground --video=gkcmn_tf/samples/",
     "python -m gkcmn_tf.evaluate --ground_truth=runs/demo/gt.json",
@@ -17,6 +20,9 @@ PRESET = f"{PROGRAMS}::test_an_exported_preset_gives_the_results_of_its_run"
 OWN_DATA = "tests/gkcmn_tf/test_own_data.py::test_documented_commands_train_a_model_that_grounds"
 RUN_BY = {
     "gkcmn export preset": PRESET,
+    "gkcmn export saved-model": (
+        "tests/export/test_saved_model.py::test_the_program_with_the_real_i3d"
+    ),
     "gkcmn ground --preset=runs/presets/": PRESET,
     "gkcmn cut": "tests/gkcmn_tf/test_cut.py",
     "gkcmn index": "tests/gkcmn_tf/test_index.py",
@@ -31,10 +37,7 @@ RUN_BY = {
         "tests/data/test_prepare.py"
     ),
     "python -m data.shapes_oracle": "tests/data/test_shapes_oracle.py",
-    "python -m export.run_tflite": f"{PROGRAMS}::test_tflite_files_give_the_results_of_ground",
-    "python -m export.saved_model": "tests/export/test_saved_model.py",
     "python -m export.web": "tests/export/test_web.py",
-    "python -m export.tflite": f"{PROGRAMS}::test_tflite_files_give_the_results_of_ground",
     "python -m gkcmn_tf.evaluate --ground_truth=runs/long/": "tests/gkcmn_tf/test_evaluate.py",
     "python -m gkcmn_tf.ground --preset=runs/own": OWN_DATA,
     "python -m gkcmn_tf.i3d classify": "tests/gkcmn_tf/i3d/test_classify.py",
@@ -59,6 +62,9 @@ NOT_RUN = {
     "docker compose": (
         "needs Docker and TensorFlow Serving; tests/export/test_serving.py reads its files"
     ),
+    "gkcmn export client": (
+        "needs a model server; tests/export/test_client.py starts one in its process"
+    ),
     "gkcmn ground --video=runs/joined/": "needs the ten minutes of video of the line before",
     "make .venv/ready": "installs 4 GB; CI runs it",
     "make build-files": "changes the source; tests/test_build.py compares what it writes",
@@ -79,9 +85,6 @@ NOT_RUN = {
     "python -m data.prepare ... --runner=SparkRunner": "needs Spark and Java",
     "python -m data.prepare --dataset=hcstvg": f"{VIDEOS}; tests/data/test_prepare.py has its own",
     "python -m data.prepare --dataset=vidstg": f"{VIDEOS}; {PROGRAMS} prepares shapes",
-    "python -m export.client": (
-        "needs a model server; tests/export/test_client.py starts one in its process"
-    ),
     "python -m gkcmn_tf.evaluate --model_dir=runs/hcstvg": VIDEOS,
     "python -m gkcmn_tf.evaluate --model_dir=runs/vidstg": VIDEOS,
     "python -m gkcmn_tf.evaluation.paper_tables --study=open": (

@@ -129,3 +129,12 @@ def test_the_core_works_without_extras(environment, tmp_path):
     answer = json.loads(done.stdout)
     assert answer["query"] == query and 0 <= answer["begin"] < answer["end"] <= 48
     assert sorted(path.suffix for path in (tmp_path / "drawn").iterdir()) == [".mp4", ".png"]
+
+    # The same model is exported for model servers.
+    exported = ("export", "saved-model", "--preset=gkcmn_shapes", "--output_dir=gkcmn/1")
+    done = run(programs / "gkcmn", *exported, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    warm = (*exported[:-1], "--output_dir=gkcmn/2", "--warmup_video=a.mp4", "--warmup_query=red")
+    done = run(programs / "gkcmn", *warm, cwd=tmp_path)
+    remedy = "writing warm-up requests needs the package tensorflow-serving-api: pip install "
+    assert (done.returncode, done.stderr) == (2, f"error: {remedy}'gkcmn-tf[serving]'\n")

@@ -159,7 +159,8 @@ def flags_of(module):
         elif isinstance(node, ast.For) and "flags.DEFINE_" in ast.unparse(node):
             names |= texts_in(node.iter)  # names of several flags, among other texts
     for other in re.findall(r"(\w+)\.define_\w*flags\(\)", text):
-        (file,) = [f for f in ROOT.glob(f"*/**/{other}.py") if f.parts[-2] in path.parts]
+        files = (file for folder in FOLDERS for file in (ROOT / folder).rglob(f"{other}.py"))
+        (file,) = [file for file in files if file.parts[-2] in path.parts]
         names |= flags_of(".".join(file.relative_to(ROOT).with_suffix("").parts))
     return names
 

@@ -14,11 +14,7 @@ versions.json      versions of Python, packages and source code at the last star
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import os
-import platform
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -38,6 +34,7 @@ from gkcmn_tf.tf_examples import read_records
 from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.training import checkpoints, optimizers
 from gkcmn_tf.training.statistics import STATISTICS_FILE
+from gkcmn_tf.versions import versions
 
 VOCABULARY_FILE = "vocabulary.txt"
 FEATURES_FILE = "features.json"
@@ -46,7 +43,6 @@ VERSIONS_FILE = "versions.json"
 METRICS_FILE = "metrics.json"
 # Settings of a run that cannot change when it is resumed, in addition to those of model and data.
 FIXED = ("train.seed", "train.global_batch_size", "train.ema_momentum", "runtime.precision")
-PACKAGES = ("tensorflow", "keras", "tf-models-official", "numpy", "av")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,23 +301,6 @@ def check_features(run: Run) -> None:
             f"{run.config.data.records_dir}: features differ from those that the model was "
             f"trained on (training -> records): {'; '.join(changes)}"
         )
-
-
-def versions() -> dict:
-    """Returns the versions of Python, the main packages and the source code."""
-    source = os.path.dirname(os.path.abspath(__file__))
-    commit = subprocess.run(
-        ["git", "-C", source, "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "python": platform.python_version(),
-        "command": sys.argv,
-        "commit": commit.stdout.strip() or "not a git checkout",
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
-    }
 
 
 def load(model_dir: str) -> Run:

@@ -1,4 +1,4 @@
-"""The SavedModel of a tiny run, and model servers in this process."""
+"""The SavedModel of a tiny model, and model servers in this process."""
 
 import concurrent.futures
 import http.server
@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 
 from export import saved_model
 from gkcmn_tf.video import writing
-from tests.export.tiny_run import make_run, stand_in_i3d
+from tests.export.tiny_model import make_model, stand_in_i3d
 
 
 @pytest.fixture(
@@ -26,9 +26,9 @@ from tests.export.tiny_run import make_run, stand_in_i3d
     params=[("gkcmn", "float32"), ("bm", "float32"), ("gkcmn", "mixed_bfloat16")],
     ids="-".join,
 )
-def run(request):
+def trained(request):
     model, precision = request.param
-    return make_run(model, precision=precision)
+    return make_model(model, precision=precision)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def video_path(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gkcmn():
-    return make_run()
+    return make_model()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from absl import app
 
 from export import client
-from tests.export.tiny_run import ground, make_extractor
+from tests.export.tiny_model import ground, make_extractor
 from tests.gkcmn_tf.video.pictures import write_timed
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,11 +36,11 @@ def reset(service):
     service.called.clear()
 
 
-def expected(run, path, queries):
+def expected(trained, path, queries):
     """Output of `gkcmn_tf.ground`."""
     encoded = make_extractor().extract(path)
     count = encoded.timeline.frame_count
-    tubes = ground(run, encoded, queries, 0, count)
+    tubes = ground(trained, encoded, queries, 0, count)
     return [
         replace(tube, sentence=query, video=encoded.source).to_json()
         for query, tube in zip(queries, tubes, strict=True)

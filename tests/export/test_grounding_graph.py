@@ -10,15 +10,15 @@ from gkcmn_tf.video import reading
 from gkcmn_tf.video.frame_rates import SourceVideo, Timeline
 from gkcmn_tf.video.steps import step_windows
 from gkcmn_tf.video.windows import window_frames
-from tests.export.tiny_run import T, ground, make_extractor, make_i3d, make_run
+from tests.export.tiny_model import T, ground, make_extractor, make_i3d, make_model
 
 SENTENCES = ["the red square moves left", "blue", "the flurble moves"]
 OPEN = 70.0  # maximum width and height in pixels
 
 
 @pytest.fixture(scope="session")
-def graph(run):
-    return grounding_graph.GroundingGraph(run, make_i3d(), max_frames=20_000)
+def graph(trained):
+    return grounding_graph.GroundingGraph(trained, make_i3d(), max_frames=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -63,23 +63,23 @@ def shown(frames, fps=10.0):
     }
 
 
-def keras_tubes(run, features, begin, end):
+def keras_tubes(trained, features, begin, end):
     timeline = Timeline(np.arange(end) / 10, end / 10)
     source = SourceVideo("v", 70, 50, 10.0, timeline)
-    encoded = EncodedVideo(features, np.arange(len(features)), source, run.features)
-    return ground(run, encoded, SENTENCES, begin, end)
+    encoded = EncodedVideo(features, np.arange(len(features)), source, trained.features)
+    return ground(trained, encoded, SENTENCES, begin, end)
 
 
 @settings(max_examples=25)
 @given(begin=st.integers(0, 40), length=st.integers(1, 60), seed=st.integers(0, 99))
-def test_tubes_equal_those_of_the_keras_model(run, signatures, begin, length, seed):
+def test_tubes_equal_those_of_the_keras_model(trained, signatures, begin, length, seed):
     end = begin + length
     features = make_features(end, seed)
     found = call(
         signatures["ground_features"], **clip_of(features, begin, end), sentences=[SENTENCES]
     )
     assert found["boxes"].shape == (1, 3, length, 4)
-    for i, tube in enumerate(keras_tubes(run, features, begin, end)):
+    for i, tube in enumerate(keras_tubes(trained, features, begin, end)):
         assert found["segment_frames"][0, i].tolist() == [tube.begin, tube.end]
         np.testing.assert_allclose(found["score"][0, i], tube.score, atol=1e-5)
         boxes = found["boxes"][0, i][tube.begin - begin : tube.end - begin]
@@ -215,7 +215,7 @@ def test_single_windows_and_steps_give_the_result_of_the_whole_video(gkcmn_signa
     whole = call(gkcmn_signatures["encode_video"], frames=frames[None], frame_count=np.int32([60]))[
         "features"
     ]
-    windows = step_windows(8, 60, gkcmn.config.data.max_steps)
+    windows = step_windows(8, 60, gkcmn.max_steps)
     assert len(windows) < 15
     single = call(
         gkcmn_signatures["encode_windows"], windows=frames[window_frames(60)[windows]][None]
@@ -353,7 +353,7 @@ def test_an_empty_list_of_sentences_is_refused(gkcmn_signatures):
 
 
 def test_a_model_of_resampled_videos_accepts_only_resampled_videos():
-    signatures = grounding_graph.GroundingGraph(make_run(fps=5.0), make_i3d()).signatures()
+    signatures = grounding_graph.GroundingGraph(make_model(fps=5.0), make_i3d()).signatures()
     clip = clip_of(make_features(20), 0, 20, fps=5.0)
     found = call(signatures["serving_default"], **clip, sentence=["red"])
     np.testing.assert_allclose(found["segment_seconds"], found["segment_frames"] / 5)

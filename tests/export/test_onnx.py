@@ -1,4 +1,4 @@
-"""ONNX files of a tiny run in onnxruntime compared with the Keras model."""
+"""ONNX files of a tiny model in onnxruntime compared with the Keras model."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from export import networks, onnx
-from tests.export.tiny_run import WORDS, C, T, make_extractor, make_i3d, make_run
+from tests.export.tiny_model import WORDS, C, T, make_extractor, make_i3d, make_model
 
 
 def run_onnx(content, inputs):
@@ -41,7 +41,7 @@ def test_a_batch_is_grounded_as_by_the_keras_model(gkcmn, file):
 
 
 def test_a_baseline_trained_in_bfloat16_is_grounded_as_by_the_keras_model():
-    network = networks.grounding(make_run("bm", precision="mixed_bfloat16"))
+    network = networks.grounding(make_model("bm", precision="mixed_bfloat16"))
     check_a_batch(network, onnx.convert(network))
 
 

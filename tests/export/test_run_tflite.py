@@ -12,7 +12,7 @@ import pytest
 
 from export import networks, run_tflite, tflite
 from gkcmn_tf.features.quantization import as_stored
-from tests.export.tiny_run import ground, make_flat_extractor, make_flat_i3d
+from tests.export.tiny_model import ground, make_flat_extractor, make_flat_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
 # All packages that the runner may import, in addition to the standard library and this project.
@@ -25,7 +25,7 @@ def files(gkcmn, tmp_path_factory):
     """Paths of both files, by network."""
     folder = tmp_path_factory.mktemp("tflite")
     made = {
-        "grounding": tflite.grounding_file(gkcmn, "none"),
+        "grounding": tflite.network_file(networks.grounding(gkcmn), "none"),
         "i3d": tflite.network_file(networks.of_i3d(gkcmn.features, make_flat_i3d()), "none"),
     }
     for network, content in made.items():

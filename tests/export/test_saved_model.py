@@ -12,12 +12,13 @@ import tensorflow as tf
 
 from export import saved_model, warmup
 from gkcmn_tf import config as configs
+from gkcmn_tf import preset
 from gkcmn_tf.features import extraction
 from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.text import tokenization
 from gkcmn_tf.training import checkpoints, run_folder
 from gkcmn_tf.video import reading
-from tests.export.tiny_run import ground, make_extractor, stand_in_i3d
+from tests.export.tiny_model import ground, make_extractor, stand_in_i3d
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIGNATURES = {
@@ -81,10 +82,13 @@ def test_the_saved_model_gives_the_tubes_of_the_keras_model_with_tensorflow_alon
     check_tubes(found, ground(gkcmn, encoded, sentences, 0, 22))
 
 
-def test_the_exported_folder_contains_the_settings_of_its_run(folder):
+def test_the_exported_folder_describes_its_model(folder, gkcmn):
     metadata = read_json(str(folder / "assets.extra" / "run.json"))
-    assert metadata["step"] == 7 and metadata["config"]["model"]["type"] == "gkcmn"
-    assert metadata["features"]["i3d_sha256"] == "0" and "tensorflow" in metadata["versions"]
+    assert metadata["config"]["class_name"] == "GKCMN"
+    assert metadata["config"]["config"]["fusion_width"] == 8
+    assert metadata["config"]["about"] == {"name": "tiny", "data": "train, 7 steps"}
+    assert metadata["features"] == gkcmn.features and "tensorflow" in metadata["versions"]
+    assert metadata["export"] == {}
     assert saved_model.folder_size(str(folder)) > 1000
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
 
@@ -134,11 +138,12 @@ def test_a_failed_export_leaves_no_files(gkcmn, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_program_with_the_real_i3d(video_path, tmp_path):
-    model_dir = write_run(tmp_path / "run")
+@pytest.mark.parametrize("source", ["run", "preset"])
+def test_the_program_with_the_real_i3d(source, video_path, tmp_path):
+    source = write_run(tmp_path / "run") if source == "run" else "gkcmn_shapes"
     folder = tmp_path / "gkcmn" / "1"
     arguments = {
-        "model_dir": model_dir,
+        "preset": source,
         "output_dir": folder,
         "warmup_video": video_path,
         "warmup_query": "the red square moves left",
@@ -148,8 +153,8 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
     printed = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     assert json.loads(printed)["bytes"] > 40_000_000
     assert (folder / "assets.extra" / warmup.FILE).exists()
-    run = run_folder.load(str(model_dir))
-    encoded = extraction.FeatureExtractor.from_fingerprint(run.features).extract(video_path)
+    trained = preset.load(str(source))
+    encoded = extraction.FeatureExtractor.from_fingerprint(trained.features).extract(video_path)
     inputs = inputs_of(encoded, ["the red square moves left"])
     frames = np.stack(list(reading.decode_frames(video_path)))
     shown = {"frames": frames[None], "frame_count": np.int32([22])}
@@ -159,7 +164,7 @@ def test_the_program_with_the_real_i3d(video_path, tmp_path):
         **{name: tf.constant(value) for name, value in shown.items()}
     )
     found = {name: value.numpy()[:, None] for name, value in found.items()}
-    check_tubes(found, ground(run, encoded, inputs["sentences"][0].tolist(), 0, 22))
+    check_tubes(found, ground(trained, encoded, inputs["sentences"][0].tolist(), 0, 22))
 
 
 def write_run(model_dir):

@@ -1,9 +1,9 @@
 from export import grounding_graph, signatures
-from tests.export.tiny_run import C, T, make_i3d, make_run
+from tests.export.tiny_model import C, T, make_i3d, make_model
 
 
 def test_the_graph_has_the_specified_inputs_and_outputs():
-    graph = grounding_graph.GroundingGraph(make_run(), make_i3d(), top_k=3)
+    graph = grounding_graph.GroundingGraph(make_model(), make_i3d(), top_k=3)
     specified = signatures.signatures((7, 7, C), max_steps=T, top_k=3)
     found = graph.signatures()
     assert found.keys() == specified.keys()

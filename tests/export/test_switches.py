@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from export import grounding_graph, networks, onnx, tflite
 from gkcmn_tf import config
-from tests.export.tiny_run import C, T, make_i3d, make_run
+from tests.export.tiny_model import C, T, make_i3d, make_model
 
 # Each setting has at least one value other than its default.
 VARIANTS = [
@@ -35,10 +35,10 @@ VARIANTS = [
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: next(iter(variant)))
 def variant(request):
-    run = make_run(**request.param)
-    # GRUs with the large weights of `make_run` amplify rounding errors a thousand times.
-    run.model.set_weights([value / 2 for value in run.model.get_weights()])
-    return run
+    trained = make_model(**request.param)
+    # GRUs with the large weights of `make_model` amplify rounding errors a thousand times.
+    trained.model.set_weights([value / 2 for value in trained.model.get_weights()])
+    return trained
 
 
 def test_every_switch_is_in_a_variant():
@@ -103,7 +103,8 @@ def test_files(variant, form):
     inputs["step_mask"] = inputs["step_mask"].astype(np.int32)
     expected = network.function(**{name: tf.constant(x) for name, x in inputs.items()})
     if form == "tflite":
-        interpreter = Interpreter(model_content=tflite.grounding_file(variant, "none"))
+        content = tflite.network_file(networks.grounding(variant), "none")
+        interpreter = Interpreter(model_content=content)
         (signature,) = interpreter.get_signature_list()
         found = interpreter.get_signature_runner(signature)(**inputs)
     else:

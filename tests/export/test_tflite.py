@@ -1,4 +1,4 @@
-"""TensorFlow Lite files of a tiny run compared with the Keras model."""
+"""TensorFlow Lite files of a tiny model compared with the Keras model."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,13 @@ from ai_edge_litert.interpreter import Interpreter
 
 from export import networks, tflite
 from export.tflite_files import operators, read_metadata
+from gkcmn_tf import config as configs
+from gkcmn_tf.records import input_pipeline
+from gkcmn_tf.text.tokenization import Tokenizer
+from gkcmn_tf.trained_model import TrainedModel
 from gkcmn_tf.video import reading
-from tests.export.tiny_run import WORDS, C, N, T, make_flat_extractor, make_flat_i3d
+from tests.export.tiny_model import WORDS, C, N, T, make_flat_extractor, make_flat_i3d
+from tests.gkcmn_tf.tiny_records import FEATURES, write_records
 
 
 def make_inputs(seed=0, num_steps=4):
@@ -32,12 +37,15 @@ def call(model, **inputs):
 def grounding_files(gkcmn):
     """Grounding networks by quantization; int8 is calibrated on clips of four steps."""
     examples = [make_inputs(seed) for seed in range(4)]
-    return {kind: tflite.grounding_file(gkcmn, kind, examples) for kind in tflite.QUANTIZATIONS}
+    return {
+        kind: tflite.network_file(networks.grounding(gkcmn), kind, examples)
+        for kind in tflite.QUANTIZATIONS
+    }
 
 
-def test_the_file_gives_the_outputs_of_the_keras_model(run):
-    network = networks.grounding(run)
-    model = tflite.grounding_file(run, "none")
+def test_the_file_gives_the_outputs_of_the_keras_model(trained):
+    network = networks.grounding(trained)
+    model = tflite.network_file(networks.grounding(trained), "none")
     for num_steps in (1, 4, T):
         inputs = make_inputs(num_steps=num_steps)
         expected = network.function(**{name: tf.constant(x) for name, x in inputs.items()})
@@ -93,12 +101,53 @@ def test_the_file_contains_the_metadata_needed_to_run_it(gkcmn, grounding_files,
     path = tmp_path / "a.tflite"
     path.write_bytes(grounding_files["none"])
     metadata = read_metadata(str(path), "grounding")
-    assert metadata["vocabulary"] == list(WORDS) and metadata["step"] == 7
+    assert metadata["vocabulary"] == list(WORDS)
+    assert (metadata["name"], metadata["data"]) == ("tiny", "train, 7 steps")
     assert (metadata["max_words"], metadata["max_steps"]) == (N, T)
     assert metadata["quantization"] == "none"
     assert metadata["features"] == gkcmn.features
     assert metadata["inputs"]["features"] == ["float32", 1, T, 7, 7, C]
     assert metadata["outputs"]["boxes"] == ["float32", 1, T, 4]
+
+
+@pytest.fixture
+def records(tmp_path):
+    write_records(tmp_path)
+    return str(tmp_path)
+
+
+def make_trained(**features):
+    tokenizer = Tokenizer(["dog", "cat", "runs", "sits"], N)
+    return TrainedModel(None, tokenizer, FEATURES | features, T, {})
+
+
+def test_int8_is_calibrated_on_inputs_of_training(records):
+    trained = make_trained()
+    config = configs.DataConfig(records_dir=records, max_steps=T, grid_size=2, feature_channels=3)
+    batches = input_pipeline.from_config(
+        config, "train", trained.tokenizer, global_batch_size=1, training=False
+    )
+
+    def as_bytes(features, step_mask, tokens):
+        values = (np.float32(features), np.int32(step_mask), np.int32(tokens).reshape(1, N))
+        return b"".join(value.tobytes() for value in values)
+
+    expected = sorted(as_bytes(**inputs) for inputs, _ in batches)
+    examples = list(tflite.sentence_examples(trained, records, 100))
+    assert sorted(as_bytes(**example) for example in examples) == expected
+    for example in examples:
+        assert {name: (x.dtype, x.shape) for name, x in example.items()} == {
+            "features": (np.float32, (1, T, 2, 2, 3)),
+            "step_mask": (np.int32, (1, T)),
+            "tokens": (np.int32, (1, N)),
+        }
+    (first,) = tflite.sentence_examples(trained, records, 1)
+    assert as_bytes(**first) == as_bytes(**examples[0])
+
+
+def test_calibration_refuses_records_of_other_features(records):
+    with pytest.raises(ValueError, match=r"manifest\.json: feature settings \['fps'\] differ"):
+        tflite.sentence_examples(make_trained(fps=5), records, 1)
 
 
 def test_i3d_gives_the_same_features_as_in_training(video_path):

@@ -24,7 +24,7 @@ from export.tflite_files import read_metadata
 from gkcmn_tf import preset
 from gkcmn_tf.folder_lock import folder_lock
 from gkcmn_tf.text.tokenization import Tokenizer
-from tests.export.tiny_run import WORDS, N, T, make_flat_i3d, make_run
+from tests.export.tiny_model import WORDS, N, T, make_flat_i3d, make_model
 from tests.export.web_browser import WEB_PAGE
 
 VIDEO = pathlib.Path(gkcmn_tf.samples()[0].video)
@@ -34,7 +34,7 @@ VIDEO = pathlib.Path(gkcmn_tf.samples()[0].video)
 def source(tmp_path_factory):
     """The preset of a tiny model."""
     folder = tmp_path_factory.mktemp("preset") / "tiny"
-    trained = make_run().as_trained_model()
+    trained = make_model()
     trained.about["limits"] = "Only for tests."
     preset.save(trained, str(folder))
     return str(folder)

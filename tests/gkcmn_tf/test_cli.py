@@ -145,9 +145,19 @@ def test_help_of_a_command_logs_nothing_and_contains_its_example(name, helps):
         ("data.make_shapes", ["--output_dir=/dev/null/x"], "/dev/null"),
         ("data.prepare", ["--dataset=vidstg"], "missing --annotation_dir; see python -m data.pre"),
         ("data.inspect", ["none"], "none/manifest.json: "),
-        ("export.saved_model", ["--model_dir=none", "--output_dir=none/1"], "none/params.yaml: "),
-        ("export.tflite", ["--model_dir=none", "--output=none"], "none/params.yaml: "),
-        ("export.onnx", ["--model_dir=none", "--output=none"], "none/params.yaml: "),
+        ("export.saved_model", ["--preset=none", "--output_dir=none/1"], "--preset=none: neither "),
+        ("export.tflite", ["--preset=none", "--output=none"], "--preset=none: neither a folder "),
+        ("export.onnx", ["--preset=none", "--output=none"], "--preset=none: neither a folder nor "),
+        (
+            "export.tflite",
+            ["--output=none", "--quantization=int8"],
+            "--quantization=int8 --network=grounding requires --records_dir; see ",
+        ),
+        (
+            "export.tflite",
+            ["--output=none", "--quantization=int8", "--network=i3d"],
+            "--quantization=int8 --network=i3d requires --calibration_video; see ",
+        ),
         (
             "export.client",
             ["--server=localhost:8500", "--video=none.mp4", "--query=a"],

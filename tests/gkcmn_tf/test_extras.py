@@ -12,6 +12,8 @@ from gkcmn_tf import extras
         ("gkcmn_tf.training.trainer", False),
         ("gkcmn_tf.data.make_shapes", True),
         ("gkcmn_tf.data.prepare", False),
+        ("gkcmn_tf.export.saved_model", True),
+        ("gkcmn_tf.export.tflite_files", False),
         ("gkcmn_tf.config", False),
         ("gkcmn_tf.configs", True),
     ],

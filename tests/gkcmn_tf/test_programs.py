@@ -228,7 +228,7 @@ def test_tflite_files_give_the_results_of_ground(folder, example, asked, answere
     wanted = json.loads(answered)
     files = {network: f"{folder}/{network}.tflite" for network in ("grounding", "i3d")}
     for network, file in files.items():
-        to_export = (f"--model_dir={folder}/gkcmn", f"--output={file}", f"--network={network}")
+        to_export = (f"--preset={folder}/gkcmn", f"--output={file}", f"--network={network}")
         call("export.tflite", *to_export)
     models = (f"--model={files['grounding']}", f"--i3d={files['i3d']}")
     found = json.loads(call("export.run_tflite", *models, *asked))

@@ -1,4 +1,4 @@
-"""A tiny untrained run and a replacement for I3D."""
+"""A tiny untrained model and a replacement for I3D."""
 
 import contextlib
 import types
@@ -20,8 +20,8 @@ WORDS = ("the", "red", "square", "moves", "left", "blue")
 WEIGHTS = {"source": "stand-in", "sha256": "0"}
 
 
-def make_run(model="gkcmn", fps=None, precision="float32", **options):
-    """An untrained run; its results nevertheless depend on the sentence.
+def make_model(model="gkcmn", fps=None, precision="float32", **options):
+    """The model of an untrained run; its results nevertheless depend on the sentence.
 
     `options` are settings of the model.
     """
@@ -40,7 +40,8 @@ def make_run(model="gkcmn", fps=None, precision="float32", **options):
     built = run_folder.build_model(config, tokenizer.vocabulary_size)
     # Large enough that tubes differ.
     built.set_weights([4 * value for value in built.get_weights()])
-    return run_folder.Run(config, tokenizer, fingerprint, built, step=7)
+    run = run_folder.Run(config, tokenizer, fingerprint, built, step=7, model_dir="tiny")
+    return run.as_trained_model()
 
 
 def make_i3d():
@@ -70,19 +71,21 @@ def make_extractor(fps=None):
 
 @contextlib.contextmanager
 def stand_in_i3d():
-    """Makes `saved_model.export` use the replacement for the I3D of the run."""
+    """Makes `saved_model.export` use the replacement for the I3D of the model."""
     with pytest.MonkeyPatch.context() as patch:
         made = types.SimpleNamespace(i3d=make_i3d())
         patch.setattr(extraction.FeatureExtractor, "from_fingerprint", lambda *_: made)
         yield
 
 
-def ground(run, made, sentences, begin=0, end=None):
+def ground(trained, made, sentences, begin=0, end=None):
     """Tubes of sentences in frames `[begin, end)` of extracted features."""
     grounder = VideoGrounder(
-        run.model, run.tokenizer, run.features, max_steps=run.config.data.max_steps
+        trained.model, trained.tokenizer, trained.features, max_steps=trained.max_steps
     )
     timeline = made.source.timeline
     bounds = timeline.seconds(begin, timeline.frame_count if end is None else end)
-    encoded = EncodedVideo(made.features, np.arange(len(made.features)), made.source, run.features)
+    encoded = EncodedVideo(
+        made.features, np.arange(len(made.features)), made.source, trained.features
+    )
     return grounder.ground(encoded, sentences, begin=bounds[0], end=bounds[1])
