@@ -94,6 +94,8 @@ def worker_map(
 ) -> Iterator[Iterator]:
     """Context manager for results of spawned processes that end silently at Ctrl-C.
 
+    They end with this process, too, however it ends.
+
     Args:
         function: picklable function of one input.
         inputs: its inputs.
@@ -107,7 +109,7 @@ def worker_map(
             pool = concurrent.futures.ProcessPoolExecutor(
                 processes,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_end_silently_at_interrupt,
+                initializer=_prepare_worker,
             )
             stack.callback(pool.shutdown, cancel_futures=True)
             stack.enter_context(ending_workers(_kill_children))
@@ -135,9 +137,16 @@ def _settings_of_new_processes():
             os.environ[_WARNINGS] = before
 
 
-def _end_silently_at_interrupt():
+def _prepare_worker():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent():
+    # A parent that is killed cannot end its workers, which would wait for inputs forever.
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _kill_children():

@@ -10,6 +10,7 @@ sentence, best first: score, begin and end in seconds and in frames (half-open),
 --json, prints the lines of `gkcmn ground`, one per moment, which `gkcmn cut` writes as videos.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -75,6 +76,11 @@ def search(sentences: Sequence[str]) -> list[list[Tube]]:
     if not FLAGS.preset.startswith(preset.HUB_PREFIX):
         preset.find(FLAGS.preset)
     index = VideoIndex.load(FLAGS.index_dir or FLAGS.folder)
+    if FLAGS["folder"].present and os.path.realpath(index.folder) != os.path.realpath(FLAGS.folder):
+        raise ValueError(
+            f"{index.index_dir}: is the index of {index.folder}, not of --folder={FLAGS.folder}; "
+            "leave out one of the two flags"
+        )
     if not index.videos:
         raise ValueError(f"{index.index_dir}: contains no videos; run gkcmn index {index.folder}")
     if not index.is_complete:

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -139,6 +140,9 @@ def update_index(
             except OSError as error:
                 skipped[name] = f"{path}: {error.strerror}"
                 continue
+            if not stat.S_ISREG(found.st_mode):  # to open a named pipe would wait forever
+                skipped[name] = f"{path}: is not a regular file"
+                continue
             job = Job(name, path, found.st_size, found.st_mtime_ns, index_dir)
             if name in known and _is_unchanged(known[name], job):
                 videos[name] = known[name]
@@ -264,6 +268,7 @@ def encode_job(
     """
     try:
         with open(job.path, "rb") as file:
+            opened = os.fstat(file.fileno())
             content = hashlib.file_digest(file, "sha256").hexdigest()
         key = f"{content[:32]}-{model.digest()[:16]}"
         same = video_index.read_entry(job.index_dir, key)
@@ -274,6 +279,8 @@ def encode_job(
         encoded = encode(job.path)
         timeline = encoded.source.timeline
         clips = ClipSearch(model.max_steps, model.longest_clip).clips(timeline)
+        if _version(os.stat(job.path)) != _version(opened):
+            raise ValueError("has changed while it was encoded; run gkcmn index again")
     except (OSError, av.FFmpegError) as error:
         return Skipped(f"{job.path}: {error.strerror}")
     except ValueError as error:
@@ -292,6 +299,11 @@ def encode_job(
     )
     video_index.write_windows(job.index_dir, video, project(encoded.features), timeline)
     return video
+
+
+def _version(found):
+    """What differs between two versions of a file; another file may have the same size and time."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextlib.contextmanager

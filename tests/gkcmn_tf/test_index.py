@@ -112,6 +112,11 @@ def test_a_changed_video_is_told(folder, tmp_path):
         ("gkcmn_tf.search", ["a dog"], ".: contains no index; make one with gkcmn index"),
         ("gkcmn_tf.search", ["a dog", "--folder=empty"], "contains no videos; run gkcmn index"),
         ("gkcmn_tf.search", ["a dog", "--top_k=0"], "flag --top_k=0: "),
+        (
+            "gkcmn_tf.search",
+            ["a dog", "--folder=.", "--index_dir=empty/.gkcmn"],
+            "empty/.gkcmn: is the index of empty, not of --folder=.",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(module, arguments, message, tmp_path):

@@ -1,5 +1,6 @@
 """Ctrl-C while programs compute, with their worker processes, and the run after it."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -19,6 +20,14 @@ MODEL = (
     "train: {steps: STEPS, global_batch_size: 4, steps_per_loop: 2, checkpoint_interval: 2, "
     "eval_interval: 1000}\n"
 )
+
+WORKERS = """
+import signal
+from gkcmn_tf import interruption
+with interruption.worker_map(abs, [-1, -2], 2) as results:
+    print(list(results), flush=True)
+    signal.pause()
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -142,3 +151,18 @@ def test_ground(tmp_path):
     assert not list(output.iterdir())
     assert finish(start("gkcmn_tf.ground", *arguments)).startswith('{"video"')
     assert sorted(path.suffix for path in output.iterdir()) == [".mp4", ".png"]
+
+
+def test_workers_end_with_a_program_that_is_killed():
+    command = [sys.executable, "-c", WORKERS]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout.readline() == "[1, 2]\n"
+        process.kill()
+        # The output ends when no worker has it open.
+        assert process.communicate(timeout=60) == ("", None)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -125,6 +125,34 @@ def test_a_damaged_video_is_skipped_with_its_reason_and_tried_again(videos):
     assert changes == (1, 1, 0, 0) and not index.skipped
 
 
+def test_a_named_pipe_is_skipped(videos):
+    os.mkfifo(videos / "pipe.mp4")
+    (videos / "link.mp4").symlink_to("pipe.mp4")
+    index, changes = update(videos)
+    assert changes == (2, 0, 0, 2)
+    assert index.skipped["pipe.mp4"] == f"{videos}/pipe.mp4: is not a regular file"
+    assert index.skipped["link.mp4"] == f"{videos}/link.mp4: is not a regular file"
+
+
+def test_a_video_replaced_while_it_is_encoded_does_not_count_as_the_one_before(videos):
+    first, second = (videos / name for name in ("a.mp4", "b/c.mp4"))
+    kept = videos / "kept"
+    shutil.copy(first, kept)
+
+    def replaced_before(path):
+        if path == str(first) and kept.exists():
+            shutil.copy(second, first)
+        return tiny_index.encode(path)
+
+    index, changes = update(videos, encode=replaced_before)
+    assert changes == (1, 0, 0, 1)
+    assert "a.mp4: has changed while it was encoded; run gkcmn" in index.skipped["a.mp4"]
+    kept.rename(first)
+    index, changes = update(videos, encode=replaced_before)
+    assert changes == (1, 1, 0, 0)
+    assert [video.frame_count for video in index.videos] == [8, 100]
+
+
 def test_names_may_be_any_bytes(videos):
     shutil.copy(videos / "a.mp4", os.fsencode(videos) + b"/caf\xe9.mp4")
     update(videos)
