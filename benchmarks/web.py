@@ -119,7 +119,7 @@ def first_sample(browser, address):
     page.goto(address)
     page.wait_for_selector(".results li")
     seconds, cpu = time.perf_counter() - start, cpu_seconds() - start_cpu
-    memory = memory_of(page)
+    memory = memory_mb()
     engine = page.text_content("#engine")
     context.close()
     return {
@@ -142,7 +142,7 @@ def from_file(browser, address, video):
             f"long_{search}_s": time.perf_counter() - start,
             f"long_{search}_cpu_s": cpu_seconds() - start_cpu,
             f"long_{search}_clips": len(result["clips"]),
-            f"long_{search}_memory_mb": memory_of(page),
+            f"long_{search}_memory_mb": memory_mb(),
         }
         page.close()
     return found
@@ -184,10 +184,13 @@ def cpu_seconds():
     return total
 
 
-def memory_of(page):
-    """Memory of the page and its workers in MB, after garbage collection."""
-    used = page.evaluate("async () => (await performance.measureUserAgentSpecificMemory()).bytes")
-    return used / 1e6
+def memory_mb():
+    """Resident memory of the largest process of the browser, the page with its workers, in MB."""
+    sizes = [0]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sizes.append(process.memory_info().rss)
+    return max(sizes) / 1e6
 
 
 def agreement(browser, address, folder, clips):

@@ -46,6 +46,7 @@ from . import mirroring
 FAILURES = "failures"
 FOLDERS = ("features", "clips", FAILURES)  # of the records folder
 POLL_SECONDS = 1.0
+PARTITION_OPTIONS = ("--dask_npartitions", "--dask_partition_size")
 DASK_RUNNER = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 
@@ -319,7 +320,7 @@ def extract_videos(
     waiting = [vid for vid, known in videos.items() if known is None]
     if waiting:
         shared = Shared()
-        options = PipelineOptions(list(beam_options))
+        options = PipelineOptions(with_small_partitions(beam_options))
         # In this process `make_extractor` may have loaded the weights; a pickled copy has not.
         extractor = shared.acquire(make_extractor) if _runs_here(options) else None
         pipeline = _create_pipeline(options)
@@ -343,6 +344,16 @@ def extract_videos(
             failures[vid] = read_json(_failure_path(output_dir, vid))["reason"]
             del videos[vid]
     return videos, failures
+
+
+def with_small_partitions(beam_options: Sequence[str]) -> list[str]:
+    """Adds that a partition of a Dask cluster has one video, unless the options say otherwise.
+
+    By default Beam gives 128 videos to a worker at a time, while others may have none.
+    """
+    is_dask = any(option.endswith("DaskRunner") for option in beam_options)
+    is_given = any(option.startswith(PARTITION_OPTIONS) for option in beam_options)
+    return [*beam_options, *(["--dask_partition_size=1"] if is_dask and not is_given else [])]
 
 
 def _runs_here(options):

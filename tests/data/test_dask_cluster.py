@@ -64,6 +64,17 @@ def cluster():
             process.kill()
 
 
+def test_a_worker_gets_one_video_at_a_time_unless_the_options_say_otherwise():
+    dask = "--runner=DaskRunner"
+    assert extract_features.with_small_partitions([dask]) == [dask, "--dask_partition_size=1"]
+    for given in ("--dask_npartitions=3", "--dask_partition_size=9"):
+        assert extract_features.with_small_partitions([dask, given]) == [dask, given]
+    assert extract_features.with_small_partitions(["--runner=FlinkRunner"]) == [
+        "--runner=FlinkRunner"
+    ]
+    assert extract_features.with_small_partitions([]) == []
+
+
 @pytest.mark.slow
 def test_a_killed_worker_does_not_change_the_bytes(folder, cluster, tmp_path, monkeypatch):
     address, workers = cluster
