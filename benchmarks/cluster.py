@@ -3,10 +3,10 @@ r"""Measures feature extraction on a Dask cluster of worker processes on this ma
 Example:
     python -m benchmarks.cluster --video_dir=runs/demo/shapes/videos --output_dir=runs/cluster
 
-For each --workers, starts a scheduler and that number of workers, with one thread each. They extract
-the features of --warmup_videos, after which TensorFlow and the weights are loaded, and then those of
---num_videos. Prints one line of JSON for each number of workers: the seconds and the windows per
-second of the second extraction. Needs the extra `cluster`.
+For each --workers, starts a scheduler and that number of workers, with one thread each. They
+extract the features of --warmup_videos, after which TensorFlow and the weights are loaded, and then
+those of --num_videos. Prints one line of JSON for each number of workers: the seconds and the
+windows per second of the second extraction. Needs the extra `cluster`.
 """
 
 import contextlib
