@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gkcmn_tf import config
 from gkcmn_tf.modeling.gkcmn import GKCMN
@@ -119,3 +120,21 @@ def test_the_config_selects_the_optimizer(name, kind):
     assert optimizer.built and optimizer.use_ema
     assert float(optimizer.learning_rate) == pytest.approx(experiment.train.learning_rate)
     assert not optimizer.weight_decay
+
+
+def test_a_checkpoint_restores_the_loss_scale_and_the_steps_since_its_last_change(tmp_path):
+    experiment = config.load("bm", [], "runtime.precision=mixed_float16")
+    layer = keras.layers.Dense(16)
+    layer.build((None, 4))
+    optimizer, restored = (optimizers.create_optimizer(experiment, layer) for _ in range(2))
+    finite = [np.ones(v.shape, "float32") for v in layer.trainable_variables]
+    optimizer.apply(finite)
+    optimizer.apply([np.inf * gradient for gradient in finite])  # halves the scale
+    for _ in range(2):
+        optimizer.apply(finite)
+    saved = tf.train.Checkpoint(optimizer=optimizer).save(str(tmp_path / "ckpt"))
+    tf.train.Checkpoint(optimizer=restored).restore(saved).assert_consumed()
+    assert float(restored.dynamic_scale) == 2.0**14
+    assert int(restored.step_counter) == 2
+    for a, b in zip(optimizer.variables, restored.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
