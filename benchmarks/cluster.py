@@ -31,7 +31,7 @@ from gkcmn_tf.features import extraction
 FLAGS = flags.FLAGS
 ROOT = pathlib.Path(__file__).parents[1]
 LOCAL = ("--host", "127.0.0.1", "--no-dashboard")
-# A worker computes with one thread, so that workers compete for cores, not threads.
+# Each worker computes with one thread.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
@@ -60,7 +60,7 @@ def main(argv):
     for workers in FLAGS.workers:
         output_dir = os.path.join(FLAGS.output_dir, f"workers_{workers}")
         shutil.rmtree(output_dir, ignore_errors=True)
-        with cluster(workers) as address:
+        with cluster(workers) as (address, _):
             extract(first, output_dir, address)
             start = time.perf_counter()
             windows = extract(rest, output_dir, address)
@@ -81,17 +81,20 @@ def extract(videos: dict[str, str], output_dir: str, address: str) -> int:
 
 
 @contextlib.contextmanager
-def cluster(num_workers: int) -> Iterator[str]:
-    """Runs a scheduler with workers, each a process; yields its address."""
+def cluster(num_workers: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """Runs a scheduler with workers; yields its address and the processes of the workers."""
     with contextlib.ExitStack() as stack:
-        address = _start(stack, "scheduler", r"Scheduler at: +(tcp://\S+)", "--port", "0")
-        for _ in range(num_workers):
-            _start(stack, "worker", "Registered to: ", address, "--nthreads", "1", "--no-nanny")
-        yield address
+        _, address = _start(stack, "scheduler", r"Scheduler at: +(tcp://\S+)", "--port", "0")
+        options = (address, "--nthreads", "1", "--no-nanny")
+        started = [
+            _start(stack, "worker", r"Registered to: +(tcp://\S+)", *options)
+            for _ in range(num_workers)
+        ]
+        yield address, [process for process, _ in started]
 
 
 def _start(stack, name, pattern, *arguments):
-    """Starts a program of Dask; returns the group of the pattern in its log, if there is one."""
+    """Starts a program of Dask; returns it and the group of the pattern in its log."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"distributed.cli.dask_{name}", *arguments, *LOCAL],
         env=os.environ | ONE_THREAD | {"PYTHONPATH": str(ROOT)},
@@ -104,7 +107,7 @@ def _start(stack, name, pattern, *arguments):
         if found := re.search(pattern, line):
             # The rest of the log is read too, or the program would block.
             threading.Thread(target=process.stderr.read, daemon=True).start()
-            return found[found.re.groups]
+            return process, found[1]
     raise program.ProgramError(f"dask {name} ended: {process.wait()}")
 
 

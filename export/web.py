@@ -110,7 +110,7 @@ def main(argv):
         if not FLAGS.serve:
             return
     elif not _is_whole(folder):
-        # Whatever is left in a folder of the cache is replaced.
+        # An incomplete page in the cache is written again.
         with folder_lock(folder):
             _write(source, folder, FLAGS.samples, FLAGS.i3d_weights)
     with make_server(folder, FLAGS.port) as server:

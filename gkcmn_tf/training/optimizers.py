@@ -7,7 +7,7 @@ from keras import ops
 from gkcmn_tf import config as configs
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 
-# Outputs of a kernel that Muon updates: the directions of a matrix with fewer are few, too.
+# Kernels with fewer outputs are updated by Adam.
 MIN_OUTPUTS = 16
 
 
