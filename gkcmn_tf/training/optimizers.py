@@ -8,7 +8,9 @@ from gkcmn_tf import config as configs
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 # Kernels with fewer outputs are updated by Adam.
-MIN_OUTPUTS = 16
+MIN_OUTPUTS = 8
+# Projections of attention: their last axis is one head's, so that they are no matrix to the outputs.
+PROJECTIONS = ("query", "key", "value")
 
 
 @keras.saving.register_keras_serializable("gkcmn")
@@ -60,8 +62,8 @@ class KernelMuon(keras.optimizers.Muon):
     Muon (Jordan et al., 2024) replaces the update of a matrix by the nearest one with equal
     singular values. Keras applies it to matrices only; here, the kernel of a convolution is a
     matrix from its inputs at all offsets to its outputs. Biases, normalisation, word vectors,
-    attention and output layers with few channels are updated by Adam. Updates have the size of
-    Adam's (Liu et al., 2025), so one learning rate suits both.
+    attention's queries, keys and values, and output layers with few channels are updated by Adam.
+    Updates have the size of Adam's (Liu et al., 2025), so one learning rate suits both.
 
     Example:
         >>> import keras
@@ -85,8 +87,9 @@ class KernelMuon(keras.optimizers.Muon):
 
     def is_kernel(self, variable) -> bool:
         """Whether Muon updates the variable."""
-        is_kernel = variable.path.endswith("kernel") and "attention" not in variable.path
-        return is_kernel and variable.shape[-1] >= MIN_OUTPUTS
+        *layers, name = variable.path.split("/")
+        is_matrix = name.endswith("kernel") and not set(layers).intersection(PROJECTIONS)
+        return is_matrix and variable.shape[-1] >= MIN_OUTPUTS
 
     def _should_use_adamw(self, variable):
         return not self.is_kernel(variable)

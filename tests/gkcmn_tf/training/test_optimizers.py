@@ -99,8 +99,11 @@ def test_adam_updates_what_is_no_kernel():
         "spatial_head/size_block/convolution/kernel",
         *(
             f"temporal_head/{name}/convolution/kernel"
-            for name in ("scale_1", "scale_3", "scale_5", "merge")
+            for name in ("scale_1", "scale_3", "scale_5", "merge", "boundary")
         ),
+        "sentence_encoder/attention_0/attention/attention_output/kernel",
+        "sentence_encoder/attention_1/attention/attention_output/kernel",
+        "temporal_head/attention/attention/attention_output/kernel",
         *(
             f"temporal_head/{branch}/bigru/{way}_gru/gru_cell/{name}"
             for branch in ("score", "boundary")
