@@ -2,14 +2,15 @@ r"""Measures grounding in long videos: seconds, memory and tIoU of both ways to 
 
 Example:
     python -m benchmarks.long_videos --minutes=1 --minutes=5 --work_dir=runs/long_videos
-    python -m benchmarks.long_videos --work_dir=runs/long_videos --tflite_dir=runs/tflite
+    python -m benchmarks.long_videos --work_dir=runs/long_videos --tflite_dir=runs/tflite \
+        --saved_model=runs/export/gkcmn/1
 
 Generates a video of each length with `data.make_shapes --setting=joined` and asks --preset all its
-sentences, by `gkcmn_tf.ground` and, with --tflite_dir (grounding.tflite and i3d.tflite), by
-`export.run_tflite`, each in a process of its own. Prints one line of JSON per video, program and
-search: the seconds from the start of the process to its end, the largest memory, the mean and the
-median tIoU, and the number of sentences with a tIoU of at least 0.5. Run a first, short video for
-warm-up.
+sentences, by `gkcmn_tf.ground`, with --tflite_dir (grounding.tflite and i3d.tflite) by
+`export.run_tflite`, and with --saved_model by the code of `export.client`, each in a process of its
+own. Prints one line of JSON per video, program and search: the seconds from the start of the
+process to its end, the largest memory, the mean and the median tIoU, and the number of sentences
+with a tIoU of at least 0.5. Run a first, short video for warm-up.
 """
 
 import json
@@ -22,8 +23,9 @@ import numpy as np
 from absl import app, flags, logging
 
 from data.make_shapes import make_joined_shapes
-from gkcmn_tf import program
+from gkcmn_tf import preset, program, searched_clips
 from gkcmn_tf.evaluation.metrics import temporal_iou
+from gkcmn_tf.files import read_json
 
 FLAGS = flags.FLAGS
 
@@ -36,6 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_enum("search", ["whole", "sliding"], ["whole", "sliding"], "Ways to search.")
     flags.DEFINE_string("preset", "gkcmn_shapes", "Trained model.")
     flags.DEFINE_string("tflite_dir", None, "Folder with grounding.tflite and i3d.tflite.")
+    flags.DEFINE_string("saved_model", None, "Folder of a SavedModel of the preset.")
     flags.DEFINE_string("work_dir", None, "Folder for the videos.", required=True)
 
 
@@ -53,26 +56,36 @@ def main(argv):
         with open(os.path.join(folder, "test.jsonl")) as file:
             asked = [json.loads(line) for line in file]
         for search in FLAGS.search:
-            for name, command in commands(os.path.join(folder, asked[0]["video"])).items():
-                command += [f"--search={search}"]
+            video = os.path.join(folder, asked[0]["video"])
+            for name, command in commands(video, search).items():
                 command += [f"--query={one['sentence']}" for one in asked]
                 result = {"minutes": minutes, "program": name, "search": search}
                 print(json.dumps(result | measure(command, asked)), flush=True)
 
 
-def commands(video: str) -> dict[str, list[str]]:
-    """Commands that ground sentences in a video, without search and sentences."""
+def commands(video: str, search: str) -> dict[str, list[str]]:
+    """Commands that ground sentences in a video, without the sentences, by name."""
     python = [sys.executable, "-m"]
     found = {
-        "ground": [*python, "gkcmn_tf.ground", f"--preset={FLAGS.preset}", "--nodraw"],
+        "ground": ["gkcmn_tf.ground", f"--preset={FLAGS.preset}", "--nodraw", f"--search={search}"]
     }
     if FLAGS.tflite_dir:
-        files = [
+        found["run_tflite"] = [
+            "export.run_tflite",
             f"--model={os.path.join(FLAGS.tflite_dir, 'grounding.tflite')}",
             f"--i3d={os.path.join(FLAGS.tflite_dir, 'i3d.tflite')}",
+            f"--search={search}",
         ]
-        found["run_tflite"] = [*python, "export.run_tflite", *files]
-    return {name: [*command, f"--video={video}"] for name, command in found.items()}
+    if FLAGS.saved_model:
+        found["saved_model"] = [
+            "benchmarks.ground_saved_model",
+            f"--saved_model={FLAGS.saved_model}",
+        ]
+        if search == "sliding":
+            config = read_json(os.path.join(preset.find(FLAGS.preset), preset.CONFIG_FILE))
+            longest = searched_clips.longest_training_clip(config["about"])
+            found["saved_model"] += [f"--clip_seconds={longest}"]
+    return {name: [*python, *command, f"--video={video}"] for name, command in found.items()}
 
 
 def measure(command: list[str], asked: list[dict]) -> dict:

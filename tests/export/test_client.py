@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from absl import app
 
+from benchmarks import ground_saved_model
 from export import client
 from tests.export.tiny_model import ground, make_extractor
 from tests.gkcmn_tf.video.pictures import write_timed
@@ -56,6 +57,18 @@ def test_the_result_equals_that_of_ground(connect, gkcmn, video_path, queries):
         assert answer == wanted
         assert list(boxes) == list(wanted_boxes)
         np.testing.assert_allclose(list(boxes.values()), list(wanted_boxes.values()), atol=0.0101)
+
+
+def test_the_benchmark_without_a_server_gives_its_answers(folder, grpc_address, video_path):
+    server = client.GrpcServer(grpc_address, model="gkcmn", timeout=600, retries=0)
+    local = ground_saved_model.LocalModel(str(folder))
+    name = ("ground_steps", "features")
+    assert local.input_shape(*name) == server.input_shape(*name)
+    options = {"clip_seconds": 1.0}
+    found, answers = (
+        client.ground_video(s, video_path, QUERIES, **options) for s in (local, server)
+    )
+    assert found == answers
 
 
 def test_what_is_special_about_a_video_is_shown(connect, tmp_path, caplog):
