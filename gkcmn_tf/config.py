@@ -250,6 +250,7 @@ MAY_BE_ZERO = (
     "focal_beta",
     "score_threshold",
     "loss_weights",
+    "interaction_width",
     "relative_sigma",
     "box_smoothing",
 )

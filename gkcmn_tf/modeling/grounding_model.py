@@ -58,6 +58,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width: width of a word vector; the paper's GloVe vectors have 300.
         sentence_width: `D`, width of the encoded words.
         fusion_width: `D'`, channels of the fused features.
+        interaction_width: channels of `F1` (Eq. 1); 0 for `fusion_width / 2`.
         sentence_pooling: how the fusion pools the words: `mean`, `max`, or `attention` (a weighted
             mean for each cell).
         attention_layers: number of self-attention layers in the sentence encoder.
@@ -82,6 +83,7 @@ class GroundingModel(keras.Model, abc.ABC):
         word_width=300,
         sentence_width=128,
         fusion_width=128,
+        interaction_width=0,
         sentence_pooling="mean",
         attention_layers=2,
         attention_heads=4,
@@ -101,6 +103,7 @@ class GroundingModel(keras.Model, abc.ABC):
         self.word_width = word_width
         self.sentence_width = sentence_width
         self.fusion_width = fusion_width
+        self.interaction_width = interaction_width
         self.sentence_pooling = sentence_pooling
         self.attention_layers = attention_layers
         self.attention_heads = attention_heads
@@ -127,6 +130,7 @@ class GroundingModel(keras.Model, abc.ABC):
         )
         self.interaction = CrossModalInteraction(
             fusion_width,
+            interaction_width=interaction_width,
             sentence_pooling=sentence_pooling,
             dtype=self.dtype_policy,
             name="interaction",
@@ -265,6 +269,7 @@ class GroundingModel(keras.Model, abc.ABC):
             "word_width": self.word_width,
             "sentence_width": self.sentence_width,
             "fusion_width": self.fusion_width,
+            "interaction_width": self.interaction_width,
             "sentence_pooling": self.sentence_pooling,
             "attention_layers": self.attention_layers,
             "attention_heads": self.attention_heads,

@@ -9,7 +9,7 @@ from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 # Kernels with fewer outputs are updated by Adam.
 MIN_OUTPUTS = 8
-# Projections of attention: their last axis is one head's, so that they are no matrix to the outputs.
+# Projections of attention, updated by Adam: their outputs are on two axes, one of them the heads.
 PROJECTIONS = ("query", "key", "value")
 
 

@@ -24,10 +24,13 @@ class CrossModalInteraction(keras.layers.Layer):
         F1 = g(V Wv1) * g(Sr Ws1)
         F2 = concat(g(F1 Wf2), g(V Wv2))
 
-    The paper does not specify how the words are pooled into the sentence tensor `Sr`. With `mean`
-    and `max`, `Sr` is the same at every cell; its product with `Ws1` is computed once and
-    broadcast. With `attention`, each cell computes a weighted mean of the words, with weights from
-    scaled dot products of `V` and the words.
+    The paper does not specify the width of `F1`. In a wide one, a channel can respond to a single
+    combination of what is seen and what is said.
+
+    Nor does it specify how the words are pooled into the sentence tensor `Sr`. With `mean` and
+    `max`, `Sr` is the same at every cell; its product with `Ws1` is computed once and broadcast.
+    With `attention`, each cell computes a weighted mean of the words, with weights from scaled dot
+    products of `V` and the words.
 
     Example:
         >>> import numpy as np
@@ -39,6 +42,7 @@ class CrossModalInteraction(keras.layers.Layer):
 
     Args:
         fusion_width: `D'`, channels of `F2`; must be even.
+        interaction_width: channels of `F1`; 0 for `fusion_width / 2`.
         sentence_pooling: `mean`, `max` or `attention`.
 
     Call arguments:
@@ -53,7 +57,7 @@ class CrossModalInteraction(keras.layers.Layer):
         ValueError: `fusion_width` is odd, or `sentence_pooling` is unknown.
     """
 
-    def __init__(self, fusion_width, *, sentence_pooling="mean", **kwargs):
+    def __init__(self, fusion_width, *, interaction_width=0, sentence_pooling="mean", **kwargs):
         super().__init__(**kwargs)
         if fusion_width % 2:
             raise ValueError(f"{self.name}: fusion_width must be even, got {fusion_width}")
@@ -63,18 +67,20 @@ class CrossModalInteraction(keras.layers.Layer):
                 f"got {sentence_pooling!r}"
             )
         self.fusion_width = fusion_width
+        self.interaction_width = interaction_width
         self.sentence_pooling = sentence_pooling
+        self.f1_width = interaction_width or fusion_width // 2
 
-        def projection(name, activation="relu"):
+        def projection(name, activation="relu", width=fusion_width // 2):
             return keras.layers.Dense(
-                fusion_width // 2,
+                width,
                 activation=activation,
                 kernel_initializer="he_normal" if activation else "glorot_uniform",
                 dtype=self.dtype_policy,
                 name=name,
             )
 
-        self.w_v1, self.w_s1 = projection("w_v1"), projection("w_s1")
+        self.w_v1, self.w_s1 = (projection(name, width=self.f1_width) for name in ("w_v1", "w_s1"))
         self.w_f2, self.w_v2 = projection("w_f2"), projection("w_v2")
         if sentence_pooling == "attention":
             self.cell_query, self.word_key = (
@@ -86,7 +92,7 @@ class CrossModalInteraction(keras.layers.Layer):
         """Creates the weights for `V` and the word features."""
         self.w_v1.build(video_shape)
         self.w_s1.build((None, words_shape[-1]))
-        self.w_f2.build((*video_shape[:-1], self.fusion_width // 2))
+        self.w_f2.build((*video_shape[:-1], self.f1_width))
         self.w_v2.build(video_shape)
         if self.sentence_pooling == "attention":
             self.cell_query.build(video_shape)
@@ -103,7 +109,7 @@ class CrossModalInteraction(keras.layers.Layer):
         return ops.concatenate([self.w_f2(f1), self.w_v2(video)], axis=-1)
 
     def _attend(self, video, words, word_mask):
-        """`g(Sr Ws1)` with attention over words at each cell, `[B, T, S, S, D' / 2]`."""
+        """`g(Sr Ws1)` with attention over words at each cell, `[B, T, S, S, interaction_width]`."""
         logits = ops.einsum("btyxc,bnc->btyxn", self.cell_query(video), self.word_key(words))
         logits = ops.cast(logits, "float32") / (self.fusion_width // 2) ** 0.5
         logits = ops.where(word_mask[:, None, None, None, :], logits, -1e9)
@@ -118,5 +124,6 @@ class CrossModalInteraction(keras.layers.Layer):
         """Constructor arguments."""
         return super().get_config() | {
             "fusion_width": self.fusion_width,
+            "interaction_width": self.interaction_width,
             "sentence_pooling": self.sentence_pooling,
         }

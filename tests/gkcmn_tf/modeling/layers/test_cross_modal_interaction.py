@@ -12,23 +12,28 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "attention"])
-def test_contract(pooling, check_layer, rng):
+@pytest.mark.parametrize(
+    ("pooling", "width"), [("mean", 0), ("max", 0), ("attention", 0), ("attention", 11)]
+)
+def test_contract(pooling, width, check_layer, rng):
     video = rng.normal(size=(2, 3, 2, 2, 4)).astype("float32")
     words = rng.normal(size=(2, 5, 6)).astype("float32")
     mask = np.ones((2, 5), bool)
-    layer = CrossModalInteraction(8, sentence_pooling=pooling)
+    layer = CrossModalInteraction(8, interaction_width=width, sentence_pooling=pooling)
     check_layer(layer, video, words, mask, shapes=[(2, 3, 2, 2, 8)])
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_equation_1(pooling, rng):
+@pytest.mark.parametrize(
+    ("pooling", "width", "channels"), [("mean", 0, 3), ("max", 0, 3), ("mean", 11, 11)]
+)
+def test_equation_1(pooling, width, channels, rng):
     video = rng.normal(size=(1, 2, 2, 2, 3)).astype("float32")
     words = rng.normal(size=(1, 4, 5)).astype("float32")
     mask = np.array([[True, True, True, False]])
-    layer = CrossModalInteraction(6, sentence_pooling=pooling)
+    layer = CrossModalInteraction(6, interaction_width=width, sentence_pooling=pooling)
     output = np.asarray(layer(video, words, mask))
     wv1, bv1, ws1, bs1, wf2, bf2, wv2, bv2 = layer.get_weights()
+    assert wv1.shape == (3, channels) and wf2.shape == (channels, 3)
     repeated = np.broadcast_to(getattr(words[0, :3], pooling)(axis=0), (1, 2, 2, 2, 5))
     f1 = relu(video @ wv1 + bv1) * relu(repeated @ ws1 + bs1)
     f2 = np.concatenate([relu(f1 @ wf2 + bf2), relu(video @ wv2 + bv2)], axis=-1)
