@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+LONG := runs/long
 RECORDS := --params_override=data.records_dir=$(DEMO)/records
 EXAMPLE := $(DEMO)/shapes/videos/1000/1000000008.mp4
 
@@ -23,7 +24,7 @@ LIMITS := "It knows the words and videos of the shapes data set only: two or thr
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records mirrored preset benchmarks test fuzz lint format lock licences docs web-assets web-lint build-files clean
+.PHONY: help demo tables decisions features records long mirrored preset benchmarks test fuzz lint format lock licences docs web-assets web-lint build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -54,8 +55,9 @@ demo: records ## Shapes data set, features, training, evaluation, two sentences 
 	@$(RUN) gkcmn_tf.evaluation.metrics_table GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
 	  "trivial guess=$(DEMO)/trivial/metrics.json"
 
-tables: mirrored ## The paper's Tables 1 to 3 on the shapes data set, under runs/tables.
-	$(RUN) gkcmn_tf.evaluation.paper_tables --config_file=configs/shapes.yaml $(RECORDS) --output_dir=runs/tables
+tables: long ## The paper's tables, GKCMN+ and blind models on the long setting, six seeds, under runs/tables.
+	$(RUN) gkcmn_tf.evaluation.paper_tables --study=paper --study=plus --study=blind --seeds=0,1,2,3,4,5 \
+	  --config_file=configs/shapes_long.yaml --params_override=data.records_dir=$(LONG)/records --output_dir=runs/tables
 
 decisions: records ## Alternatives to decisions that the paper leaves open, under runs/open.
 	$(RUN) gkcmn_tf.evaluation.paper_tables --study=open --split=val --config_file=configs/shapes.yaml \
@@ -69,6 +71,12 @@ features: records ## Features of random and of pre-trained I3D weights compared,
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=260 --seed=0
 	$(PREPARE)
+
+long: $(VENV)/ready ## Long setting of the shapes data set and its features, under runs/long.
+	$(RUN) data.make_shapes --setting=long --output_dir=$(LONG)/shapes --num_videos=2100 --seed=0 --processes=2
+	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(LONG)/shapes/annotations \
+	  --vidor_dir=$(LONG)/shapes/vidor --video_dir=$(LONG)/shapes/videos --output_dir=$(LONG)/records \
+	  --i3d_weights=random:0 --compute_dtype=bfloat16 --storage_dtype=int8
 
 mirrored: records ## Also features of the mirrored training videos.
 	$(PREPARE) --split=train --mirror=train

@@ -230,6 +230,7 @@ CHOICES = {
     "model.type": tuple(MODELS),
     **{f"model.{name}.sentence_pooling": ("mean", "max", "attention") for name in MODELS},
     "model.gkcmn.offset_unit": ("step", "width"),
+    "model.gkcmn.score_loss": ("smooth_l1", "cross_entropy"),
     "data.blind": blinding.BLIND,
     "train.optimizer": ("adam", "muon"),
     "runtime.distribution_strategy": ("one_device", "mirrored", "multi_worker_mirrored", "tpu"),

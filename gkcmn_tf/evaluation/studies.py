@@ -24,7 +24,6 @@ class Variant:
         optimizer: value of `train.optimizer`; empty for that of the config.
         constant: whether each prediction is the trivial guess with the best segment, instead of the
             output of a model (see `trivial_guess`).
-        length: factor by which the number of training steps is multiplied.
         paper: results in Tables 1 and 3, in the order of `TABLE_METRICS`.
         paper_given: results in Table 2, with temporal ground truth; the same without m_tIoU.
     """
@@ -37,7 +36,6 @@ class Variant:
     blind: str = "none"
     optimizer: str = ""
     constant: bool = False
-    length: int = 1
     paper: tuple[float, ...] = ()
     paper_given: tuple[float, ...] = ()
 
@@ -61,7 +59,11 @@ PAPER = {
     "without_sk": Variant(
         "w/o SK", config="configs/ablations/without_sk.yaml", paper=(54.95, 18.29, 22.68, 14.27)
     ),
-    "plus": Variant("GKCMN+", config="configs/gkcmn_plus.yaml", length=2),
+}
+PLUS = {
+    "full": PAPER["full"],
+    "adam": Variant("with Adam", optimizer="adam"),
+    "plus": Variant("GKCMN+", config="configs/gkcmn_plus.yaml"),
 }
 OPEN = {"full": PAPER["full"]} | {
     name: Variant(title, settings=settings)
@@ -94,15 +96,11 @@ BLIND = {
     "one_frame": Variant("one frame only", blind="one_frame"),
     "shuffled_frames": Variant("frames shuffled", blind="shuffled_frames"),
 }
-OPTIMIZER = {
-    "adam": Variant("Adam", optimizer="adam"),
-    "muon": Variant("Muon", optimizer="muon"),
-}
 STUDIES = {
     "paper": PAPER,
+    "plus": PLUS,
     "open": OPEN,
     "features": FEATURES,
     "blind": BLIND,
-    "optimizer": OPTIMIZER,
 }
-VARIANTS = PAPER | OPEN | FEATURES | BLIND | OPTIMIZER
+VARIANTS = PAPER | PLUS | OPEN | FEATURES | BLIND

@@ -58,6 +58,8 @@ class GKCMN(GroundingModel):
         focal_alpha, focal_beta: exponents of Eq. 6.
         positive_heat: `gamma` of Eq. 6.
         empty_steps: whether the heatmap loss includes unannotated steps, with all-zero targets.
+        score_loss: loss of the scores: `smooth_l1` (Eq. 8), or `cross_entropy`, which also corrects
+            confident wrong scores.
         score_threshold: `c` of Eq. 8.
         high_score_ratio: `delta`; offsets are trained for candidates with an IoU of at least
             `delta` times the highest IoU.
@@ -89,6 +91,7 @@ class GKCMN(GroundingModel):
         focal_beta=4.0,
         positive_heat=0.8,
         empty_steps=False,
+        score_loss="smooth_l1",
         score_threshold=0.3,
         high_score_ratio=0.9,
         offset_unit="step",
@@ -112,6 +115,7 @@ class GKCMN(GroundingModel):
         self.focal_beta = focal_beta
         self.positive_heat = positive_heat
         self.empty_steps = empty_steps
+        self.score_loss = score_loss
         self.score_threshold = score_threshold
         self.high_score_ratio = high_score_ratio
         self.offset_unit = offset_unit
@@ -200,7 +204,11 @@ class GKCMN(GroundingModel):
             ),
             "size_loss": losses.size_loss(outputs["sizes"], labels["boxes"], samples["size_loss"]),
             "score_loss": losses.score_loss(
-                outputs["scores"], ious, samples["score_loss"], threshold=self.score_threshold
+                outputs["scores"],
+                ious,
+                samples["score_loss"],
+                threshold=self.score_threshold,
+                cross_entropy=self.score_loss == "cross_entropy",
             ),
             "boundary_loss": losses.boundary_loss(
                 outputs["offsets"],
@@ -252,6 +260,7 @@ class GKCMN(GroundingModel):
             "focal_beta": self.focal_beta,
             "positive_heat": self.positive_heat,
             "empty_steps": self.empty_steps,
+            "score_loss": self.score_loss,
             "score_threshold": self.score_threshold,
             "high_score_ratio": self.high_score_ratio,
             "offset_unit": self.offset_unit,

@@ -70,19 +70,24 @@ def smooth_l1(difference):
     return ops.where(magnitude < 1, ops.square(difference) / 2, magnitude - 0.5)
 
 
-def score_loss(logits, ious, samples, *, threshold):
-    """Smooth L1 between predicted and true candidate scores (Eq. 8).
+def score_loss(logits, ious, samples, *, threshold, cross_entropy=False):
+    """Smooth L1 between predicted and true candidate scores (Eq. 8), or their cross-entropy.
 
     Args:
         logits: predicted scores before the sigmoid, `[..., T, K]`.
         ious: IoU of each candidate with the true segment, `[..., T, K]`.
         samples: bool `[..., T, K]`, the valid candidates; their number is `N_c`.
         threshold: `c`; IoUs below it count as 0.
+        cross_entropy: whether to use cross-entropy, whose gradient does not vanish at a confident
+            wrong score.
 
     Returns:
         the sum over the samples.
     """
-    return _total(smooth_l1(ops.sigmoid(logits) - targets.score_targets(ious, threshold)), samples)
+    true_scores = targets.score_targets(ious, threshold)
+    if cross_entropy:
+        return _total(ops.softplus(logits) - true_scores * logits, samples)
+    return _total(smooth_l1(ops.sigmoid(logits) - true_scores), samples)
 
 
 def boundary_loss(offsets, candidates, segments, samples, unit=1.0):

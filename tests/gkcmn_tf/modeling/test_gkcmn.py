@@ -109,6 +109,15 @@ def test_offsets_in_units_of_candidate_widths(batch):
     assert float(losses["boundary_loss"]) == pytest.approx(2 * 0.5**2 / 2, rel=1e-4)
 
 
+def test_scores_are_trained_by_either_loss(batch):
+    inputs, labels = batch
+    squared, entropy = twins(inputs, score_loss="cross_entropy")
+    outputs = squared(inputs) | {"scores": np.zeros((2, 2, 6, 7), "float32")}  # all are 1/2
+    losses = [model.normalized_losses(inputs, labels, outputs) for model in (squared, entropy)]
+    assert float(losses[1]["score_loss"]) == pytest.approx(np.log(2), rel=1e-5)
+    assert 0 < float(losses[0]["score_loss"]) <= 1 / 8
+
+
 def test_boxes_are_smoothed_only_in_decoding(batch):
     inputs, _ = batch
     plain, smooth = twins(inputs, box_smoothing=1.0)

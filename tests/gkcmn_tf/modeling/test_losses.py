@@ -81,6 +81,19 @@ def test_score_loss_by_hand():
     assert float(total) == pytest.approx((0.4**2 + 0.5**2) / 2, rel=1e-6)
 
 
+def test_scores_by_cross_entropy_are_those_of_keras():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(5, 2), scale=3).astype("float32")
+    ious = rng.uniform(size=(5, 2)).astype("float32")
+    samples = np.array([[True, False]] * 3 + [[True, True]] * 2)
+    found = losses.score_loss(logits, ious, samples, threshold=0.3, cross_entropy=True)
+    true_scores = np.where(ious < 0.3, 0, ious)
+    each = tf.keras.losses.binary_crossentropy(
+        true_scores[..., None], logits[..., None], from_logits=True
+    )
+    assert float(found) == pytest.approx(np.asarray(each)[samples].sum(), rel=1e-5)
+
+
 def test_boundary_loss_by_hand():
     candidates = np.array([[[2.0, 6.0]], [[0.0, 10.0]]], "float32")
     segment = np.array([3.0, 5.5], "float32")  # true offsets (1, -0.5) and (3, -4.5)
@@ -118,6 +131,10 @@ def random_inputs(steps=3, size=4, widths=2):
             normal(steps, widths),
             lambda x: losses.score_loss(x, ious, mask[:, None], threshold=0.3),
         ),
+        "score, cross-entropy": (
+            normal(steps, widths),
+            lambda x: losses.score_loss(x, ious, mask[:, None], threshold=0.3, cross_entropy=True),
+        ),
         "boundary": (
             normal(steps, widths, 2),
             lambda x: losses.boundary_loss(
@@ -137,7 +154,7 @@ def random_inputs(steps=3, size=4, widths=2):
     }
 
 
-@pytest.mark.parametrize("name", ["heatmap", "size", "score", "boundary", "boundary in widths"])
+@pytest.mark.parametrize("name", random_inputs())
 def test_gradients_equal_finite_differences(name):
     x, loss = random_inputs()[name]
     # Pixel centres are float32, and therefore also the size loss.
