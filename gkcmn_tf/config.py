@@ -104,6 +104,8 @@ class DataConfig(hyperparams.Config):
             clips with fewer sentences than `queries_per_clip`, at no cost.
         temporal_crop: largest share of the frames before and after the tubes of an example that
             training leaves out, a random part of it each time; an augmentation.
+        splice_share: share of the training examples in which a random number of the steps before
+            or after the tubes is replaced by steps of another video, as if a scene began or ended.
         min_word_count: rarer words of the training split count as unknown.
         word_vectors: `glove.6B.50d` (the vectors that the extra `glove` installs; they need a
             `word_width` of 50, and 2, 5 or 10 `attention_heads`), or a GloVe text file (plain or
@@ -123,6 +125,7 @@ class DataConfig(hyperparams.Config):
     queries_per_clip: int = 1
     negative_share: float = 0.0
     temporal_crop: float = 0.0
+    splice_share: float = 0.0
     min_word_count: int = 1
     word_vectors: str = ""
     blind: str = "none"
@@ -247,6 +250,7 @@ MAY_BE_ZERO = (
     "feature_dropout",
     "negative_share",
     "temporal_crop",
+    "splice_share",
     "focal_alpha",
     "focal_beta",
     "score_threshold",
@@ -259,6 +263,7 @@ FRACTIONS = (
     "feature_dropout",
     "negative_share",
     "temporal_crop",
+    "splice_share",
     "positive_heat",
     "score_threshold",
     "high_score_ratio",

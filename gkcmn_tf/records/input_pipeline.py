@@ -231,7 +231,8 @@ class _Examples:
         self._clip_numbers = tf.constant(np.repeat(np.arange(len(groups)), groups))
         self._group_numbers = tf.constant(np.concatenate([np.arange(n) for n in groups]))
         self._first_sentences = tf.constant(np.cumsum([0, *sentences[:-1]]), tf.int64)
-        if config.blind == "video_only" or (seed is not None and config.negative_share):
+        mixes = seed is not None and (config.negative_share or config.splice_share)
+        if config.blind == "video_only" or mixes:
             videos = [clip_records.video_id(clip) for clip in _as_bytes(self._clips)]
             self._other_sentences = blinding.OtherSentences(videos, sentences)
 
@@ -273,13 +274,42 @@ class _Examples:
             others = self._tokens_of_others(clip_number, Q, key)
             labels["tokens"] = tf.where(negative[:, None], others, labels["tokens"])
             labels["query_mask"] |= negative
-        return {
+        example = {
             **labels,
             "key": key,
             "index": index,
             "begin": clip["begin"],
             "end": clip["end"],
             "features_file": tf.where(tf.reduce_any(real), clip["features_file"], ""),
+        }
+        if self.seed is not None and self.config.splice_share:
+            example["splice"] = self._splice(clip, clip_number, labels["segment"], key + 2)
+        return example
+
+    def _splice(self, clip, clip_number, segments, key):
+        """Steps before or after the tubes of an example that another video takes, or none.
+
+        Returns:
+            `steps`, int64 `[begin, end)` in the example; `begin`, `end` and `features_file` of the
+            other clip.
+        """
+        numbers, _ = self._other_sentences.draw(clip_number, 1, key)
+        other = clip_records.parse_clip(self._clips[numbers[0]])
+        num_steps = count_steps(clip["begin"], clip["end"], self.config.max_steps)
+        begins, ends = tf.floor(segments[:, 0]), tf.math.ceil(segments[:, 1])
+        # Sentences without a tube have an empty segment; each step may be replaced for them.
+        empty = segments[:, 0] == segments[:, 1]
+        first = tf.reduce_min(tf.where(empty, num_steps, tf.cast(begins, tf.int64)))
+        last = tf.reduce_max(tf.cast(ends, tf.int64))
+        drawn = tf.random.stateless_uniform([3], key, dtype=tf.float64)
+        rooms = tf.stack([first, num_steps - last])
+        before, after = tf.unstack(tf.cast(drawn[1] * tf.cast(rooms + 1, tf.float64), tf.int64))
+        chosen = tf.where(
+            drawn[2] < 0.5, [tf.zeros_like(before), before], [num_steps - after, num_steps]
+        )
+        return {
+            "steps": tf.where(drawn[0] < self.config.splice_share, chosen, tf.zeros_like(chosen)),
+            **{name: other[name] for name in ("begin", "end", "features_file")},
         }
 
     def _tokens_of_others(self, clip_number, count, key):
@@ -324,6 +354,7 @@ class _Examples:
         """Reads the features; returns `(inputs, labels)` of an example."""
         config = self.config
         labels = dict(example)
+        splice = labels.pop("splice", None)
         tokens, begin, end, file, key = (
             labels.pop(name) for name in ("tokens", "begin", "end", "features_file", "key")
         )
@@ -339,12 +370,35 @@ class _Examples:
             return tf.zeros(shape, tf.float16), tf.zeros(shape[:1], tf.bool)
 
         features, step_mask = tf.cond(file != "", read, fill)
+        if splice is not None:
+            features = self._spliced(features, splice)
         inputs = {
             "features": tf.ensure_shape(features, shape),
             "step_mask": tf.ensure_shape(step_mask, shape[:1]),
             "tokens": tokens,
         }
         return inputs, labels
+
+    def _spliced(self, features, splice):
+        """Replaces the steps of `_splice` by the last (before a tube) or first of the other clip.
+
+        The first or last step of a shorter clip is repeated.
+        """
+        first, last = tf.unstack(splice["steps"])
+
+        def replaced():
+            path = tf.strings.join([self.config.records_dir, os.sep, splice["features_file"]])
+            begin, end = splice["begin"], splice["end"]
+            others, _ = clip_features(path, begin, end, self.config.max_steps)
+            count = count_steps(begin, end, self.config.max_steps)
+            step = tf.range(self.config.max_steps, dtype=tf.int64)
+            # A cut at the begin of the example joins the end of the other clip to it.
+            of_other = step - first + tf.where(first == 0, count - last, 0)
+            others = tf.gather(others, tf.clip_by_value(of_other, 0, count - 1))
+            inside = (step >= first) & (step < last)
+            return tf.where(inside[:, None, None, None], others, features)
+
+        return tf.cond(first < last, replaced, lambda: features)
 
 
 def _cropped(clip, chosen, share, key):

@@ -212,8 +212,52 @@ def test_negative_sentences_are_about_other_videos_and_have_no_tube(queries, fol
     assert abs(negatives / places - 0.25) < 0.16
 
 
-def test_evaluation_has_neither_crops_nor_negative_sentences(folder, tokenizer):
-    augmented = {"temporal_crop": 1.0, "negative_share": 0.5}
+@pytest.mark.parametrize("queries", [1, 3])
+def test_splices_replace_steps_beside_the_tubes_by_another_video(
+    queries, folder, videos, tokenizer
+):
+    clips = list(clip_records.read_clips(folder, "train"))
+    video_of = [clip.video_id for clip in clips for _ in clip.sentences]
+    plain, spliced, half = (
+        batches(folder, tokenizer, 30, queries, augmented=augmented, training=True, seed=5)
+        for augmented in ({}, {"splice_share": 1.0}, {"splice_share": 0.5})
+    )
+    changed, places = np.zeros(2, int), set()
+    for (inputs, labels), (mixed, same), (some, _) in zip(plain, spliced, half, strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, labels, same)
+        for name in ("step_mask", "tokens"):
+            np.testing.assert_array_equal(inputs[name], mixed[name])
+        for row, features in enumerate(mixed["features"]):
+            other = (features != inputs["features"][row]).any(axis=(1, 2, 3))
+            if not other.any():
+                continue
+            changed += 1, not np.array_equal(some["features"][row], inputs["features"][row])
+            tube = labels["segment"][row][labels["query_mask"][row]]
+            steps_of_tubes = np.arange(np.floor(tube.min()), np.ceil(tube.max())).astype(int)
+            assert not other[steps_of_tubes].any()
+            count = int(inputs["step_mask"][row].sum())
+            replaced = np.flatnonzero(other)
+            at_begin = replaced[0] == 0
+            places.add(bool(at_begin))
+            assert replaced.tolist() == [*range(replaced[0], replaced[-1] + 1)]
+            assert at_begin or replaced[-1] == count - 1
+            (video,) = {video_of[i] for i in labels["index"][row] if i >= 0}
+            found = []
+            for clip in clips:
+                if clip.video_id == video:
+                    continue
+                windows = steps.step_windows(clip.begin, clip.end, T)
+                order = np.arange(len(replaced)) + (len(windows) - len(replaced)) * at_begin
+                taken = videos[clip.video_id][windows[np.clip(order, 0, len(windows) - 1)]]
+                found.append(np.array_equal(taken, features[replaced]))
+            assert any(found)
+    assert places == {True, False}
+    # Standard deviation of the share: at most .1, since at least 25 are changed.
+    assert changed[0] >= 25 and abs(changed[1] / changed[0] - 0.5) < 0.3
+
+
+def test_evaluation_has_neither_crops_nor_splices_nor_negative_sentences(folder, tokenizer):
+    augmented = {"temporal_crop": 1.0, "negative_share": 0.5, "splice_share": 1.0}
     changed = batches(folder, tokenizer, augmented=augmented)
     for one, other in zip(changed, batches(folder, tokenizer), strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
