@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 LONG := runs/long
+PRESET := runs/preset
 RECORDS := --params_override=data.records_dir=$(DEMO)/records
 EXAMPLE := $(DEMO)/shapes/videos/1000/1000000008.mp4
 
@@ -19,12 +20,12 @@ LOCK = $(BIN)/uv --quiet pip compile --universal --python-version=3.11 --generat
   --custom-compile-command="make lock" $(UPGRADE)
 
 # Texts in the card of the model in the package.
-DESCRIPTION := "GKCMN trained on generated videos of moving shapes and on their mirror images."
+DESCRIPTION := "GKCMN+ trained on generated videos of moving shapes."
 LIMITS := "It knows the words and videos of the shapes data set only: two or three coloured shapes that \
 move, blink or turn on a plain background for two seconds. For any other video, its results are \
 meaningless, even if scores are high."
 
-.PHONY: help demo tables decisions features records long mirrored preset benchmarks test fuzz lint format lock licences docs web-assets web-lint build-files clean
+.PHONY: help demo tables decisions features records long preset samples benchmarks test fuzz lint format lock licences docs web-assets web-lint build-files clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -42,7 +43,8 @@ $(VENV)/ready: requirements.lock requirements-build.lock pyproject.toml gkcmn_tf
 	touch $@
 
 demo: records ## Shapes data set, features, training, evaluation, two sentences grounded.
-	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)
+	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml --config_file=configs/gkcmn_plus.yaml $(RECORDS) \
+	  --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.train --experiment=bm --config_file=configs/shapes.yaml $(RECORDS) --model_dir=$(DEMO)/bm
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/bm
@@ -52,7 +54,7 @@ demo: records ## Shapes data set, features, training, evaluation, two sentences 
 	  --query="the small purple object goes to the left." >$(DEMO)/ground.jsonl
 	cut --characters=1-160 $(DEMO)/ground.jsonl
 	@echo; echo "Results are under $(DEMO). The test videos:"
-	@$(RUN) gkcmn_tf.evaluation.metrics_table GKCMN=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
+	@$(RUN) gkcmn_tf.evaluation.metrics_table GKCMN+=$(DEMO)/metrics.json BM=$(DEMO)/bm/metrics.json \
 	  "trivial guess=$(DEMO)/trivial/metrics.json"
 
 tables: long ## The paper's tables, GKCMN+ and blind models on the long setting, six seeds, under runs/tables.
@@ -78,15 +80,18 @@ long: $(VENV)/ready ## Long setting of the shapes data set and its features, und
 	  --vidor_dir=$(LONG)/shapes/vidor --video_dir=$(LONG)/shapes/videos --output_dir=$(LONG)/records \
 	  --i3d_weights=random:0 --compute_dtype=bfloat16 --storage_dtype=int8
 
-mirrored: records ## Also features of the mirrored training videos.
-	$(PREPARE) --split=train --mirror=train
-
-preset: mirrored ## Train, evaluate and export the model in the package, with the samples.
+preset: $(VENV)/ready ## Train, evaluate and export the model in the package, under runs/preset.
+	$(RUN) data.make_shapes --output_dir=$(PRESET)/shapes --num_videos=1500 --seed=0
+	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(PRESET)/shapes/annotations \
+	  --vidor_dir=$(PRESET)/shapes/vidor --video_dir=$(PRESET)/shapes/videos --output_dir=$(PRESET)/records \
+	  --i3d_weights=random:0 --compute_dtype=bfloat16
 	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml --config_file=configs/gkcmn_plus.yaml \
-	  $(RECORDS),train.steps=3000,train.decay_steps=1800 --model_dir=$(DEMO)/plus
-	$(RUN) gkcmn_tf.evaluate --model_dir=$(DEMO)/plus
-	$(RUN) export.preset --model_dir=$(DEMO)/plus --output_dir=gkcmn_tf/presets/gkcmn_shapes \
+	  --config_file=configs/gkcmn_shapes.yaml --params_override=data.records_dir=$(PRESET)/records --model_dir=$(PRESET)
+	$(RUN) gkcmn_tf.evaluate --model_dir=$(PRESET)
+	$(RUN) export.preset --model_dir=$(PRESET) --output_dir=gkcmn_tf/presets/gkcmn_shapes \
 	  --weights=float32 --description=$(DESCRIPTION) --limits=$(LIMITS)
+
+samples: records ## The sample videos in the package.
 	$(RUN) data.make_samples --records_dir=$(DEMO)/records --video_dir=$(DEMO)/shapes/videos \
 	  --output_dir=gkcmn_tf/samples
 

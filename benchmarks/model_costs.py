@@ -1,4 +1,4 @@
-r"""Compares what BM and GKCMN cost: parameters, operations, time and memory.
+r"""Compares what BM, GKCMN and GKCMN+ cost: parameters, operations, time and memory.
 
 Example:
     python -m benchmarks.model_costs --runs=3
@@ -6,13 +6,14 @@ Example:
 
 Prints a Markdown table; the measurements are those of `benchmarks.device`, which runs in a process
 of its own for each model, so that memory is that of one model. Sizes are those of the config, by
-default the paper's. GKCMN+ is trained differently, but has the network of GKCMN. A second of video
-has 25 frames, hence 6.25 windows of I3D; the features are the same for all models.
+default the paper's. A second of video has 25 frames, hence 6.25 windows of I3D; the features are
+the same for all models.
 """
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags
 
@@ -22,7 +23,12 @@ from gkcmn_tf.video.windows import WINDOW_STRIDE
 
 FLAGS = flags.FLAGS
 FPS = 25
-MODELS = {"bm": "BM", "gkcmn": "GKCMN, GKCMN+"}
+# Title, experiment and additional config of each model.
+MODELS = (
+    ("BM", "bm", ()),
+    ("GKCMN", "gkcmn", ()),
+    ("GKCMN+", "gkcmn", ("configs/gkcmn_plus.yaml",)),
+)
 HEADER = (
     "|  | parameters | GFLOP | seconds | CPU seconds | peak MiB |\n|---|---:|---:|---:|---:|---:|"
 )
@@ -43,17 +49,17 @@ def main(argv):
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
     (i3d,) = run_device("--parts=i3d")
     lines = [HEADER, row("I3D, a second of video", i3d, FPS / WINDOW_STRIDE / windows(i3d))]
-    for experiment, title in MODELS.items():
-        found = run_device("--parts=sentences", f"--experiment={experiment}")
+    for title, experiment, files in MODELS:
+        found = run_device("--parts=sentences", f"--experiment={experiment}", files=files)
         lines += [row(f"{title}: {measured['what']}", measured) for measured in found]
     print("\n".join([f"{machine_name(i3d)}, {FLAGS.precision}:", "", *lines]))
 
 
-def run_device(*arguments: str) -> list[dict]:
+def run_device(*arguments: str, files: Sequence[str] = ()) -> list[dict]:
     """Runs `benchmarks.device`; raises `ProgramError` if it fails."""
     command = [sys.executable, "-m", "benchmarks.device", *arguments]
     command += [f"--precisions={FLAGS.precision}", f"--runs={FLAGS.runs}"]
-    command += [f"--config_file={path}" for path in FLAGS.config_file]
+    command += [f"--config_file={path}" for path in (*FLAGS.config_file, *files)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise program.ProgramError(f"failed with code {done.returncode}: {' '.join(command)}")

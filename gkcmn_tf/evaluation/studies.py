@@ -70,6 +70,7 @@ OPEN = {"full": PAPER["full"]} | {
     for name, title, settings in (
         ("sentence_max", "sentence: its words' maximum", {"sentence_pooling": "max"}),
         ("sentence_attention", "sentence: a mean per cell", {"sentence_pooling": "attention"}),
+        ("wide_interaction", "F1 of 192 channels", {"interaction_width": 192}),
         ("sigma_1_5", "sigma of 1.5 cells", {"sigma": 1.5}),
         ("sigma_3", "sigma of 3 cells", {"sigma": 3.0}),
         ("adaptive_sigma", "sigma of half the box", {"sigma": 1.1, "relative_sigma": 0.5}),
