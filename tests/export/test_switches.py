@@ -28,6 +28,8 @@ VARIANTS = [
         "sentence_pooling": "max",
         "relative_sigma": 0.1,
         "empty_steps": True,
+        "score_loss": "cross_entropy",
+        "interaction_width": 11,
     },
     {"parallel_connection": False, "train_word_vectors": False, "feature_dropout": 0.1},
 ]

@@ -70,7 +70,7 @@ def test_the_best_tubes_are_those_of_ground_in_each_video(grounder, index, groun
     found = grounder.search(index, SENTENCES, top_k=6)
     for tubes, expected in zip(found, grounded, strict=True):
         assert_same(tubes, expected[:6])
-    assert len({tube.video.path for tubes in found for tube in tubes}) > 2
+    assert len({tube.video.path for tubes in found for tube in tubes}) > 1
 
 
 def test_one_sentence_gives_one_list(grounder, index, folder, grounded):
