@@ -11,9 +11,10 @@ EXAMPLE := $(DEMO)/shapes/videos/1000/1000000008.mp4
 export PYTHONUNBUFFERED := 1
 
 RUN := $(BIN)/python -m
-PREPARE := $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(DEMO)/shapes/annotations \
-  --vidor_dir=$(DEMO)/shapes/vidor --video_dir=$(DEMO)/shapes/videos \
-  --output_dir=$(DEMO)/records --i3d_weights=random:0 --compute_dtype=bfloat16
+# Features and records of the shapes data set in the folder $(1).
+PREPARE = $(RUN) data.prepare --dataset=vidstg --annotation_dir=$(1)/shapes/annotations \
+  --vidor_dir=$(1)/shapes/vidor --video_dir=$(1)/shapes/videos \
+  --output_dir=$(1)/records --i3d_weights=random:0 --compute_dtype=bfloat16
 
 WORKERS ?= 2
 LOCK = $(BIN)/uv --quiet pip compile --universal --python-version=3.11 --generate-hashes --no-annotate \
@@ -66,25 +67,21 @@ decisions: records ## Alternatives to decisions that the paper leaves open, unde
 	  $(RECORDS),train.steps=600,train.decay_steps=400 --output_dir=runs/open
 
 features: records ## Features of random and of pre-trained I3D weights compared, six seeds, under runs/features.
-	$(PREPARE) --output_dir=$(DEMO)/records_kinetics400 --i3d_weights=kinetics400
+	$(call PREPARE,$(DEMO)) --output_dir=$(DEMO)/records_kinetics400 --i3d_weights=kinetics400
 	$(RUN) gkcmn_tf.evaluation.paper_tables --study=features --seeds=0,1,2,3,4,5 --config_file=configs/shapes.yaml \
 	  $(RECORDS) --output_dir=runs/features
 
 records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 	$(RUN) data.make_shapes --output_dir=$(DEMO)/shapes --num_videos=260 --seed=0
-	$(PREPARE)
+	$(call PREPARE,$(DEMO))
 
 long: $(VENV)/ready ## Long setting of the shapes data set and its features, under runs/long.
 	$(RUN) data.make_shapes --setting=long --output_dir=$(LONG)/shapes --num_videos=2100 --seed=0 --processes=2
-	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(LONG)/shapes/annotations \
-	  --vidor_dir=$(LONG)/shapes/vidor --video_dir=$(LONG)/shapes/videos --output_dir=$(LONG)/records \
-	  --i3d_weights=random:0 --compute_dtype=bfloat16 --storage_dtype=int8
+	$(call PREPARE,$(LONG)) --storage_dtype=int8
 
 preset: $(VENV)/ready ## Train, evaluate and export the model in the package, under runs/preset.
 	$(RUN) data.make_shapes --output_dir=$(PRESET)/shapes --num_videos=1500 --seed=0
-	$(RUN) data.prepare --dataset=vidstg --annotation_dir=$(PRESET)/shapes/annotations \
-	  --vidor_dir=$(PRESET)/shapes/vidor --video_dir=$(PRESET)/shapes/videos --output_dir=$(PRESET)/records \
-	  --i3d_weights=random:0 --compute_dtype=bfloat16
+	$(call PREPARE,$(PRESET))
 	$(RUN) gkcmn_tf.train --config_file=configs/shapes.yaml --config_file=configs/gkcmn_plus.yaml \
 	  --config_file=configs/gkcmn_shapes.yaml --params_override=data.records_dir=$(PRESET)/records --model_dir=$(PRESET)
 	$(RUN) gkcmn_tf.evaluate --model_dir=$(PRESET)

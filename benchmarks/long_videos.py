@@ -25,7 +25,6 @@ from absl import app, flags, logging
 from data.make_shapes import make_joined_shapes
 from gkcmn_tf import preset, program, searched_clips
 from gkcmn_tf.evaluation.metrics import temporal_iou
-from gkcmn_tf.files import read_json
 
 FLAGS = flags.FLAGS
 
@@ -82,8 +81,7 @@ def commands(video: str, search: str) -> dict[str, list[str]]:
             f"--saved_model={FLAGS.saved_model}",
         ]
         if search == "sliding":
-            config = read_json(os.path.join(preset.find(FLAGS.preset), preset.CONFIG_FILE))
-            longest = searched_clips.longest_training_clip(config["about"])
+            longest = searched_clips.longest_training_clip(preset.load(FLAGS.preset).about)
             found["saved_model"] += [f"--clip_seconds={longest}"]
     return {name: [*python, *command, f"--video={video}"] for name, command in found.items()}
 

@@ -361,8 +361,7 @@ class _Examples:
         shape = [config.max_steps, config.grid_size, config.grid_size, config.feature_channels]
 
         def read():
-            path = tf.strings.join([config.records_dir, os.sep, file])
-            features, mask = clip_features(path, begin, end, config.max_steps)
+            features, mask = self._read(file, begin, end)
             num_steps = count_steps(begin, end, config.max_steps)
             return blinding.blind_features(config.blind, features, num_steps, key), mask
 
@@ -379,6 +378,11 @@ class _Examples:
         }
         return inputs, labels
 
+    def _read(self, file, begin, end):
+        """Features of a clip and its step mask, from a file in the records folder."""
+        path = tf.strings.join([self.config.records_dir, os.sep, file])
+        return clip_features(path, begin, end, self.config.max_steps)
+
     def _spliced(self, features, splice):
         """Replaces the steps of `_splice` by the last (before a tube) or first of the other clip.
 
@@ -387,10 +391,8 @@ class _Examples:
         first, last = tf.unstack(splice["steps"])
 
         def replaced():
-            path = tf.strings.join([self.config.records_dir, os.sep, splice["features_file"]])
-            begin, end = splice["begin"], splice["end"]
-            others, _ = clip_features(path, begin, end, self.config.max_steps)
-            count = count_steps(begin, end, self.config.max_steps)
+            others, mask = self._read(splice["features_file"], splice["begin"], splice["end"])
+            count = tf.math.count_nonzero(mask)
             step = tf.range(self.config.max_steps, dtype=tf.int64)
             # A cut at the begin of the example joins the end of the other clip to it.
             of_other = step - first + tf.where(first == 0, count - last, 0)

@@ -17,7 +17,7 @@ from gkcmn_tf.video.frame_rates import Timeline
 from gkcmn_tf.video.reading import decode_frames
 
 SAMPLES = gkcmn_tf.samples()
-SENTENCES = [SAMPLES[0].sentences[0], SAMPLES[4].sentences[1]]
+SENTENCES = [SAMPLES[0].sentences[0], SAMPLES[4].sentences[1], SAMPLES[1].sentences[0]]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_best_tubes_are_those_of_ground_in_each_video(grounder, index, groun
     found = grounder.search(index, SENTENCES, top_k=6)
     for tubes, expected in zip(found, grounded, strict=True):
         assert_same(tubes, expected[:6])
-    assert len({tube.video.path for tubes in found for tube in tubes}) > 1
+    assert len({tube.video.path for tubes in found for tube in tubes}) > 2
 
 
 def test_one_sentence_gives_one_list(grounder, index, folder, grounded):
@@ -117,7 +117,7 @@ def test_bad_arguments_are_told(grounder, index, caplog):
 
 def test_an_empty_folder_has_no_tubes(grounder, tmp_path):
     index = grounder.index(tmp_path, progress=False)
-    assert len(index.videos) == 0 and grounder.search(index, SENTENCES) == [[], []]
+    assert len(index.videos) == 0 and grounder.search(index, SENTENCES[:2]) == [[], []]
 
 
 def test_windows_of_another_dtype_are_refused(grounder, index, folder, tmp_path):
