@@ -76,8 +76,8 @@ records: $(VENV)/ready ## Shapes data set and its features, under runs/demo.
 	$(call PREPARE,$(DEMO))
 
 long: $(VENV)/ready ## Long setting of the shapes data set and its features, under runs/long.
-	$(RUN) data.make_shapes --setting=long --output_dir=$(LONG)/shapes --num_videos=2100 --seed=0 --processes=2
-	$(call PREPARE,$(LONG)) --storage_dtype=int8
+	$(RUN) data.make_shapes --setting=long --output_dir=$(LONG)/shapes --num_videos=1400 --seed=0 --processes=2
+	$(call PREPARE,$(LONG)) --storage_dtype=int8 --fps=12.5
 
 preset: $(VENV)/ready ## Train, evaluate and export the model in the package, under runs/preset.
 	$(RUN) data.make_shapes --output_dir=$(PRESET)/shapes --num_videos=1500 --seed=0

@@ -19,7 +19,7 @@ from gkcmn_tf import interruption, program
 from gkcmn_tf.video.windows import count_windows
 
 FLAGS = flags.FLAGS
-NUM_VIDEOS, SEED = 2100, 0
+NUM_VIDEOS, SEED = 1400, 0
 
 
 def define_flags() -> None:

@@ -2,7 +2,7 @@ r"""Generates the shapes data set: videos, and annotations in the formats of Vid
 
 Example:
     python -m data.make_shapes --output_dir=runs/demo/shapes --num_videos=200 --seed=0
-    python -m data.make_shapes --setting=long --output_dir=runs/long/shapes --num_videos=2100 \
+    python -m data.make_shapes --setting=long --output_dir=runs/long/shapes --num_videos=1400 \
         --processes=2
     python -m data.make_shapes --setting=joined --output_dir=runs/joined --minutes=10
 

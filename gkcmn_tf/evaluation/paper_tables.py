@@ -17,10 +17,11 @@ The study `blind` trains and evaluates GKCMN with a part of the input withheld
 (`gkcmn_tf.records.blinding`), and adds a constant tube.
 
 Each variant is trained once per seed, in OUTPUT_DIR/VARIANT/seed_S, and evaluated with and without
-temporal ground truth. To resume an interrupted run, repeat the command. The program writes
-tables.md and tables.json with mean and standard deviation over the seeds, and the results that the
-paper reports for VidSTG. If the split has absent sentences and minimal pairs, a table of their
-metrics follows.
+temporal ground truth; OUTPUT_DIR/VARIANT/seed_S.json has its results, also those of each video. To
+resume an interrupted run, repeat the command. A run whose results exist is not repeated, so that
+runs of other machines can be added to OUTPUT_DIR. The program writes tables.md with mean and
+standard deviation over the seeds, and the results that the paper reports for VidSTG. If the split
+has absent sentences and minimal pairs, a table of their metrics follows.
 """
 
 import functools
@@ -31,7 +32,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import app, flags, logging
@@ -86,29 +87,60 @@ def main(argv):
         raise app.UsageError(f"--variants: {unknown} not among {list(study)}")
     logging.set_verbosity(logging.INFO)
     seeds = [int(seed) for seed in FLAGS.seeds]
-    check_records(names)
     # Seed by seed, so that an interrupted run has results of all variants for some seeds.
     jobs = [(name, seed) for seed in seeds for name in names]
+    check_results(jobs)
+    missing = [job for job in jobs if not os.path.exists(results_path(*job))]
+    check_records(dict(missing))
     start = time.monotonic()
-    for number, (name, seed) in enumerate(jobs, 1):
-        logging.info("%d of %d: %s, seed %d", number, len(jobs), VARIANTS[name].title, seed)
+    for number, (name, seed) in enumerate(missing, 1):
+        logging.info("%d of %d: %s, seed %d", number, len(missing), VARIANTS[name].title, seed)
         run_variant(name, seed)
-        logging.info("%d of %d done, %.0f s so far", number, len(jobs), time.monotonic() - start)
-    scores = {
-        name: [read_scores(os.path.join(FLAGS.output_dir, name, f"seed_{seed}")) for seed in seeds]
-        for name in names
-    }
+        logging.info("%d of %d done, %.0f s so far", number, len(missing), time.monotonic() - start)
+    scores = {name: [read_json(results_path(name, seed)) for seed in seeds] for name in names}
     text = format_tables(scores, seeds)
-    shown = {
-        name: [{key: run[key] for key in run if key != "per_video"} for run in runs]
-        for name, runs in scores.items()
-    }
-    write_json(os.path.join(FLAGS.output_dir, "tables.json"), {"seeds": seeds, "scores": shown})
     write_text(os.path.join(FLAGS.output_dir, "tables.md"), text)
     print(text)
 
 
-def check_records(names: Sequence[str]) -> None:
+def results_path(name: str, seed: int) -> str:
+    """File with the results of a run, as returned by `read_scores`, and its `config`."""
+    return f"{_run_folder(name, seed)}.json"
+
+
+def _run_folder(name, seed):
+    return os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
+
+
+def config_of(name: str, seed: int) -> dict:
+    """The config of a run, flat, without the location of its records."""
+    variant = VARIANTS[name]
+    files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
+    overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
+    config = configs.flat(configs.load(variant.experiment, files, overrides))
+    return {key: value for key, value in config.items() if key != "data.records_dir"}
+
+
+def check_results(jobs: Sequence[tuple[str, int]]) -> None:
+    """Raises an error if results of another config or split are in the output folder.
+
+    Settings that did not exist when the results were written are not compared.
+    """
+    for name, seed in jobs:
+        path = results_path(name, seed)
+        if not os.path.exists(path):
+            continue
+        known = read_json(path)
+        now = {"split": FLAGS.split} | json.loads(json.dumps(config_of(name, seed)))
+        before = {"split": known["split"]} | known["config"]
+        if changed := sorted(key for key in now if before.get(key, now[key]) != now[key]):
+            raise ValueError(
+                f"{path}: results of a run with another {changed[0]}: {before[changed[0]]!r}, not "
+                f"{now[changed[0]]!r}; use another --output_dir"
+            )
+
+
+def check_records(names: Iterable[str]) -> None:
     """Raises an error before training if a config or records are missing."""
     # TensorFlow takes seconds to import, and --help does not need it.
     from gkcmn_tf.records import clip_records  # noqa: PLC0415
@@ -147,27 +179,26 @@ def changes(
 
 
 def run_variant(name: str, seed: int) -> None:
-    """Trains and evaluates a variant; skips finished parts.
+    """Trains and evaluates a variant, and writes its results; skips finished parts.
 
     A constant tube is evaluated with the settings of the full model, which is trained if necessary.
     """
     variant = VARIANTS[name]
-    folder = os.path.join(FLAGS.output_dir, name, f"seed_{seed}")
+    folder = _run_folder(name, seed)
     outputs = {False: folder, True: os.path.join(folder, "given")}
     pending = {
         given: output
         for given, output in outputs.items()
         if not os.path.exists(os.path.join(output, "metrics.json"))
     }
-    if not pending:
-        return
     guess = ()
     model_dir = folder
     if variant.constant:
-        run_variant("full", seed)
         guess = ("--trivial_guess", "--best_segment")
-        model_dir = os.path.join(FLAGS.output_dir, "full", f"seed_{seed}")
-    else:
+        model_dir = _run_folder("full", seed)
+        if pending:
+            train_variant(VARIANTS["full"], seed, model_dir)
+    elif pending:
         train_variant(variant, seed, folder)
     for given, output in pending.items():
         call(
@@ -178,6 +209,8 @@ def run_variant(name: str, seed: int) -> None:
             f"--temporal_ground_truth={json.dumps(given)}",
             *guess,
         )
+    results = {"split": FLAGS.split, "config": config_of(name, seed)} | read_scores(folder)
+    write_json(results_path(name, seed), results, indent=None)
 
 
 def train_variant(variant: Variant, seed: int, folder: str) -> None:
@@ -207,8 +240,8 @@ def read_scores(folder: str) -> dict:
 
     Returns:
         `found` without and `given` with temporal ground truth; `absent` and `pairs` if the split
-        has absent sentences and minimal pairs; `per_video`, the metrics of each video, for `found`
-        and `given`.
+        has absent sentences and minimal pairs; `videos`, for each video in the order of their ids,
+        its number of `sentences` and their m_vIoU, as `found` and `given`.
 
     Raises:
         ValueError: a metrics file is that of an older version.
@@ -216,11 +249,18 @@ def read_scores(folder: str) -> dict:
     found, given = (
         _read_metrics(os.path.join(folder, *parts, "metrics.json")) for parts in ([], ["given"])
     )
+    videos = sorted(found["per_video"])
     return {
         "found": found["overall"],
         "given": given["overall"],
         **{name: found[name] for name in ("absent", "pairs") if name in found},
-        "per_video": {"found": found["per_video"], "given": given["per_video"]},
+        "videos": {
+            "sentences": [found["per_video"][video]["sentences"] for video in videos],
+            **{
+                key: [round(metrics["per_video"][video]["m_vIoU"], 5) for video in videos]
+                for key, metrics in (("found", found), ("given", given))
+            },
+        },
     }
 
 
@@ -382,12 +422,8 @@ def _change_lines(scores, names, reference="full"):
 def _difference(runs, reference, key):
     """Difference in m_vIoU in percent."""
     values, others = ([100 * run[key]["m_vIoU"] for run in group] for group in (runs, reference))
-    videos = runs[0]["per_video"][key]
-    means = [
-        np.mean([[run["per_video"][key][video]["m_vIoU"] for video in videos] for run in group], 0)
-        for group in (runs, reference)
-    ]
-    sizes = np.array([video["sentences"] for video in videos.values()])
+    means = [np.mean([run["videos"][key] for run in group], axis=0) for group in (runs, reference)]
+    sizes = np.array(runs[0]["videos"]["sentences"])
     error = 100 * clustered_error(means[0] - means[1], sizes)
     return paired_difference(values, others, error_over_videos=error)
 

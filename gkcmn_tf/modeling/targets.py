@@ -5,6 +5,8 @@
 
 from keras import ops
 
+from gkcmn_tf.modeling import boxes as box_ops
+
 
 def pixel_centers(size):
     """Centres `0.5, 1.5, ...` of `size` pixels, in cells: float32 `[size]`."""
@@ -87,6 +89,16 @@ def segment_iou(a, b):
     )
     union = a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - intersection
     return ops.where(union > 0, intersection / ops.where(union > 0, union, 1), 0)
+
+
+def segment_giou(a, b):
+    """Generalised IoU `[...]`, in `[-1, 1]`, of paired segments `[..., 2]`."""
+
+    def bars(segments):
+        begin, end = segments[..., 0], segments[..., 1]
+        return ops.stack([begin, ops.zeros_like(begin), end, ops.ones_like(end)], axis=-1)
+
+    return box_ops.giou(bars(a), bars(b))
 
 
 def score_targets(ious, threshold):

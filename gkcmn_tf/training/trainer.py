@@ -51,7 +51,7 @@ class Trainer(orbit.StandardTrainer):
         >>> batches = tf.data.Dataset.from_tensors((inputs, labels)).repeat()
         >>> trainer = Trainer(model, optimizer, batches, tf.distribute.get_strategy(), step=step)
         >>> sorted(trainer.train(tf.constant(2)))
-        ['box_loss', 'data_wait', 'end_loss', 'gradient_norm', 'learning_rate', 'loss']
+        ['box_loss', 'data_wait', 'gradient_norm', 'learning_rate', 'loss', 'segment_loss']
 
     Args:
         model: model, built in the scope of the strategy.

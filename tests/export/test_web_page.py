@@ -150,16 +150,25 @@ def check_tubes(page, runner, sample):
     set_threshold(page, 0)
     find(page, *sample.sentences)
     lines = download(page, "JSON").decode().splitlines()
-    values = []
+    # The ranges of 8-bit activations are rounded differently by other kernels.
+    features = page_features(page, expected)
+    assert np.std(features - expected.features) <= 0.06 * np.std(expected.features)
+    expected = dataclasses.replace(expected, features=features)
     for sentence, line in zip(sample.sentences, lines, strict=True):
         answer = json.loads(line)
         assert answer["query"] == sentence
         found = as_tube(answer)
-        values.append(agreement(found, grounder.search(expected, sentence, clips)))
-    # The two highest logits of a heatmap may differ by only 0.002, so other kernels may take the
-    # box of another pixel.
-    assert np.median(values, axis=0).min() >= 0.97, values
-    assert np.mean(values, axis=0).min() >= 0.94, values
+        values = agreement(found, grounder.search(expected, sentence, clips))
+        assert min(values) >= 0.99, (sentence, values)
+
+
+def page_features(page, expected):
+    """Features of the page for the windows of an encoded video."""
+    rows = page.evaluate(
+        "async (windows) => (await gkcmn.call('features', { windows })).map((row) => [...row])",
+        expected.windows.tolist(),
+    )
+    return np.reshape(rows, expected.features.shape).astype(expected.features.dtype)
 
 
 def set_threshold(page, value):

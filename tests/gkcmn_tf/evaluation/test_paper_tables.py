@@ -1,5 +1,8 @@
 """The paper's tables from metrics of invented runs."""
 
+import contextlib
+import re
+import shutil
 import subprocess
 import sys
 import types
@@ -9,23 +12,22 @@ import pytest
 
 from gkcmn_tf import config as configs
 from gkcmn_tf.evaluation import paper_tables, studies
-from gkcmn_tf.files import write_json
+from gkcmn_tf.files import read_json, write_json
 from gkcmn_tf.records import clip_records
 from gkcmn_tf.records.clip_records import Clip, Sentence
 
 
 def scores(m_viou, m_tiou=0.5, better_videos=0.0):
     overall = {"m_tIoU": m_tiou, "m_vIoU": m_viou, "vIoU@0.3": 0.4, "vIoU@0.5": 0.25}
-    # Two videos of one sentence each.
-    shifts = {"a": better_videos, "b": -better_videos}
-
-    def per_video(m_viou):
-        return {name: {"sentences": 1, "m_vIoU": m_viou + d} for name, d in shifts.items()}
-
+    shifts = np.array([better_videos, -better_videos])  # of two videos of one sentence each
     return {
         "found": overall,
         "given": overall | {"m_tIoU": 1.0, "m_vIoU": 2 * m_viou},
-        "per_video": {"found": per_video(m_viou), "given": per_video(2 * m_viou)},
+        "videos": {
+            "sentences": [1, 1],
+            "found": (m_viou + shifts).tolist(),
+            "given": (2 * m_viou + shifts).tolist(),
+        },
     }
 
 
@@ -143,44 +145,86 @@ def test_absent_sentences_and_pairs_have_a_table_of_their_own():
     assert "| AUROC | false alarms | word vIoU@0.3 | word vIoU@0.5 |\n" in without
 
 
-def test_a_constant_tube_is_evaluated_with_the_run_of_the_full_model(tmp_path, monkeypatch):
+def metrics_json(m_viou):
+    videos = {"b": {"sentences": 2, "m_vIoU": m_viou}, "a": {"sentences": 1, "m_vIoU": m_viou / 3}}
+    return {
+        "overall": {"m_tIoU": 0.5, "m_vIoU": m_viou, "vIoU@0.3": 0.4, "vIoU@0.5": 0.2},
+        "per_video": videos,
+        "protocol": "x",
+    }
+
+
+@pytest.fixture
+def called(tmp_path, monkeypatch):
+    """Calls of programs, which write metrics, while tables are made in `tmp_path`."""
     called = []
 
     def call(name, *arguments):
         called.append((name, arguments))
         output = dict(a.split("=", 1) for a in arguments if "=" in a).get("--output_dir")
         if output:
-            write_json(f"{output}/metrics.json", {"overall": {}})
+            write_json(f"{output}/metrics.json", metrics_json(0.1))
 
-    monkeypatch.setattr(paper_tables, "call", call)
     flags = {
         "output_dir": str(tmp_path),
         "split": "test",
         "config_file": [],
         "params_override": None,
+        "study": ["paper"],
+        "seeds": ["4"],
+        "variants": ["full"],
     }
+    monkeypatch.setattr(paper_tables, "call", call)
+    monkeypatch.setattr(paper_tables, "check_records", list)
     monkeypatch.setattr(paper_tables, "FLAGS", types.SimpleNamespace(**flags))
+    return called
+
+
+def test_a_constant_tube_is_evaluated_with_the_run_of_the_full_model(tmp_path, called):
     paper_tables.run_variant("constant", 4)
-    assert [name for name, _ in called] == ["train"] + ["evaluate"] * 4
-    full = f"--model_dir={tmp_path}/full/seed_4"
-    assert all(full in arguments for _, arguments in called)
-    for _, arguments in called[3:]:
+    assert [name for name, _ in called] == ["train", "evaluate", "evaluate"]
+    assert f"--model_dir={tmp_path}/full/seed_4" in called[0][1]
+    for _, arguments in called[1:]:
+        assert f"--model_dir={tmp_path}/full/seed_4" in arguments
         assert arguments[-2:] == ("--trivial_guess", "--best_segment")
         assert arguments[2].startswith(f"--output_dir={tmp_path}/constant/seed_4")
     paper_tables.run_variant("constant", 4)
-    assert len(called) == 5
+    assert len(called) == 3
 
 
-def test_scores_are_read_from_a_runs_folder(tmp_path):
-    found = {"overall": {"m_vIoU": 0.1}, "per_video": {"a": {"m_vIoU": 0.1}}}
-    given = {"overall": {"m_vIoU": 0.2}, "per_video": {"a": {"m_vIoU": 0.2}}}
-    write_json(str(tmp_path / "metrics.json"), found | {"protocol": "x"})
-    write_json(str(tmp_path / "given" / "metrics.json"), given)
-    assert paper_tables.read_scores(str(tmp_path)) == {
-        "found": found["overall"],
-        "given": given["overall"],
-        "per_video": {"found": found["per_video"], "given": given["per_video"]},
-    }
+def test_results_of_a_run_are_in_one_file_which_suffices_for_the_tables(tmp_path, called, capsys):
+    paper_tables.main(["paper_tables"])
+    assert len(called) == 3
+    table = capsys.readouterr().out
+    assert (tmp_path / "tables.md").read_text() + "\n" == table
+    results = read_json(str(tmp_path / "full" / "seed_4.json"))
+    assert results["found"] == results["given"] == metrics_json(0.1)["overall"]
+    values = [round(0.1 / 3, 5), 0.1]
+    assert results["videos"] == {"sentences": [1, 2], "found": values, "given": values}
+    assert results["config"]["train.seed"] == 4 and results["split"] == "test"
+    assert "data.records_dir" not in results["config"]
+    shutil.rmtree(tmp_path / "full" / "seed_4")
+    paper_tables.main(["paper_tables"])
+    assert len(called) == 3
+    assert capsys.readouterr().out == table
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "key"),
+    [
+        ("split", "val", "split: 'test', not 'val'"),
+        ("params_override", "train.steps=7", "train.steps: 50000, not 7"),
+        ("params_override", "data.records_dir=elsewhere", None),
+    ],
+)
+def test_results_of_another_config_are_refused(tmp_path, called, flag, value, key):
+    paper_tables.main(["paper_tables"])
+    setattr(paper_tables.FLAGS, flag, value)
+    path = re.escape(str(tmp_path / "full" / "seed_4.json"))
+    expected = pytest.raises(ValueError, match=f"^{path}: results of a run with another {key}")
+    with expected if key else contextlib.nullcontext():
+        paper_tables.main(["paper_tables"])
+    assert len(called) == 3
 
 
 def test_metrics_of_an_older_version_are_named(tmp_path):

@@ -66,7 +66,7 @@ def assert_same_training(one, other, steps=4, tolerance=1e-5):
         {name: float(value) for name, value in each.train(tf.constant(steps)).items()}
         for each in (one, other)
     ]
-    names = {"box_loss", "end_loss", "loss", "gradient_norm", "learning_rate", "data_wait"}
+    names = {"box_loss", "segment_loss", "loss", "gradient_norm", "learning_rate", "data_wait"}
     assert set(results[0]) == names
     for name in names - {"data_wait"}:
         assert results[1][name] == pytest.approx(results[0][name], rel=tolerance), name
@@ -211,7 +211,7 @@ def test_the_evaluator_reports_losses_and_metrics(batch):
     results = {name: float(value) for name, value in evaluator.evaluate(tf.constant(-1)).items()}
     assert set(results) == {
         "box_loss",
-        "end_loss",
+        "segment_loss",
         "loss",
         "m_tIoU",
         "m_vIoU",
