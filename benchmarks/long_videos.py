@@ -25,6 +25,7 @@ from absl import app, flags, logging
 from data.make_shapes import make_joined_shapes
 from gkcmn_tf import preset, program, searched_clips
 from gkcmn_tf.evaluation.metrics import temporal_iou
+from gkcmn_tf.files import read_json
 
 FLAGS = flags.FLAGS
 
@@ -81,13 +82,17 @@ def commands(video: str, search: str) -> dict[str, list[str]]:
             f"--saved_model={FLAGS.saved_model}",
         ]
         if search == "sliding":
-            longest = searched_clips.longest_training_clip(preset.load(FLAGS.preset).about)
+            config = read_json(os.path.join(preset.find(FLAGS.preset), "config.json"))
+            longest = searched_clips.longest_training_clip(config["about"])
             found["saved_model"] += [f"--clip_seconds={longest}"]
     return {name: [*python, *command, f"--video={video}"] for name, command in found.items()}
 
 
 def measure(command: list[str], asked: list[dict]) -> dict:
     """Runs a command and compares its answers with the truths.
+
+    The memory of a command contains what this process had when it started it, which is less as long
+    as this process does not import TensorFlow.
 
     Raises:
         ValueError: the command fails.

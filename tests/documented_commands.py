@@ -58,7 +58,7 @@ NOT_RUN = {
         "needs the records of VidSTG; tests/data/test_tfds_builders.py builds small ones"
     ),
     "PYTHONPATH=. dask worker": CLUSTER,
-    "dask scheduler": CLUSTER,
+    "PYTHONPATH=. dask scheduler": CLUSTER,
     "docker compose": (
         "needs Docker and TensorFlow Serving; tests/export/test_serving.py reads its files"
     ),

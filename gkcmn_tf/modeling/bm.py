@@ -56,13 +56,10 @@ class BM(GroundingModel):
 
     def build_head(self, fused_shape):
         """Creates the weights of the four linear layers."""
-        for layer in (
-            self.box_score,
-            self.box_distances,
-            self.segment_score,
-            self.segment_distances,
-        ):
-            layer.build(fused_shape)
+        self.box_score.build(fused_shape)
+        self.box_distances.build(fused_shape)
+        self.segment_score.build(fused_shape)
+        self.segment_distances.build(fused_shape)
 
     def head(self, fused, step_mask):
         """Applies the linear layers to `F2`."""

@@ -293,8 +293,6 @@ class _Examples:
             `steps`, int64 `[begin, end)` in the example; `begin`, `end` and `features_file` of the
             other clip.
         """
-        numbers, _ = self._other_sentences.draw(clip_number, 1, key)
-        other = clip_records.parse_clip(self._clips[numbers[0]])
         num_steps = count_steps(clip["begin"], clip["end"], self.config.max_steps)
         begins, ends = tf.floor(segments[:, 0]), tf.math.ceil(segments[:, 1])
         # Sentences without a tube have an empty segment; each step may be replaced for them.
@@ -307,9 +305,20 @@ class _Examples:
         chosen = tf.where(
             drawn[2] < 0.5, [tf.zeros_like(before), before], [num_steps - after, num_steps]
         )
+        is_spliced = drawn[0] < self.config.splice_share
+
+        def other_clip():
+            numbers, _ = self._other_sentences.draw(clip_number, 1, key)
+            other = clip_records.parse_clip(self._clips[numbers[0]])
+            return {name: other[name] for name in ("begin", "end", "features_file")}
+
+        def none():
+            nowhere = tf.constant(0, tf.int64)
+            return {"begin": nowhere, "end": nowhere, "features_file": tf.constant("")}
+
         return {
-            "steps": tf.where(drawn[0] < self.config.splice_share, chosen, tf.zeros_like(chosen)),
-            **{name: other[name] for name in ("begin", "end", "features_file")},
+            "steps": tf.where(is_spliced, chosen, tf.zeros_like(chosen)),
+            **tf.cond(is_spliced, other_clip, none),
         }
 
     def _tokens_of_others(self, clip_number, count, key):
