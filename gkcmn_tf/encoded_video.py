@@ -184,7 +184,7 @@ def encode_windows(
     batch_size: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EncodedVideo:
-    """Encodes some windows of a video; memory contains at most two batches of frames.
+    """Encodes some windows of a video; memory contains all features, but two batches of frames.
 
     Args:
         path: video file.
@@ -203,28 +203,31 @@ def encode_windows(
     try:
         stream = reading.decode_frames(path, fps=fingerprint.get("fps"))
         windows = np.asarray(windows_of(stream.read_timeline(decode=False)), np.int64)
-        features = _encode(stream, windows, compute, batch_size, on_progress)
+        features = _encode(path, stream, windows, compute, batch_size, on_progress)
     except IndexMismatchError as error:
         logging.info("%s: %s; decoding all frames", path, error)
         stream = reading.decode_frames(path, fps=fingerprint.get("fps"))
         windows = np.asarray(windows_of(stream.read_timeline()), np.int64)
-        features = _encode(stream, windows, compute, batch_size, on_progress)
+        features = _encode(path, stream, windows, compute, batch_size, on_progress)
     for message in filter(None, [stream.damage, *stream.notices]):
         logging.warning("%s: %s", path, message)
-    stored = as_stored(finite_features(features, path), fingerprint.get("storage_dtype", "float16"))
+    stored = as_stored(features, fingerprint.get("storage_dtype", "float16"))
     return EncodedVideo(stored, windows, stream.source, fingerprint)
 
 
-def _encode(stream, windows, compute, batch_size, on_progress):
+def _encode(path, stream, windows, compute, batch_size, on_progress):
     frame_numbers = window_frames(stream.timeline.sample_count)[windows]
     frames = stream.frames_at(np.unique(frame_numbers))
-    features, done = [], 0
+    features, done = None, 0
     for batch in decoded_ahead(selected_window_batches(frames, frame_numbers, batch_size)):
-        features.append(compute(*batch).astype(np.float16))
-        done += len(features[-1])
+        computed = finite_features(compute(*batch).astype(np.float16), path)
+        if features is None:  # those of an hour take 2 GB: never twice in memory
+            features = np.empty((len(windows), *computed.shape[1:]), np.float16)
+        features[done : done + len(computed)] = computed
+        done += len(computed)
         if on_progress is not None:
             on_progress(done, len(windows))
-    return np.concatenate(features)
+    return features
 
 
 def finite_features(features: np.ndarray, path: str) -> np.ndarray:

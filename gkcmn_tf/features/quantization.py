@@ -127,5 +127,4 @@ def restore(stored: StoredFeatures, shape: Sequence[int]) -> np.ndarray:
 
 def as_stored(features: np.ndarray, dtype: str) -> np.ndarray:
     """Rounds float16 `features` as by encoding and decoding them."""
-    stored = encode(features, dtype)
-    return features if dtype == "float16" else restore(stored, features.shape)
+    return features if dtype == "float16" else restore(encode(features, dtype), features.shape)
