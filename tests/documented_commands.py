@@ -72,7 +72,7 @@ NOT_RUN = {
     "make lint": "part of make test",
     "make test": "CI runs it",
     "pytest tests/gkcmn_tf/modeling": "part of make test",
-    "python -m benchmarks.long_videos": "takes 20 minutes",
+    "python -m benchmarks.long_videos": "takes 20 minutes or, with an hour of video, hours",
     "python -m data.make_shapes --output_dir=runs/demo/shapes": f"part of make demo: {DEMO}",
     "python -m data.make_shapes --setting=joined": (
         "takes 5 minutes; tests/data/shapes/test_joined.py writes fewer scenes"
