@@ -10,6 +10,11 @@ from gkcmn_tf.modeling import decoding, losses, targets
 from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 
+def _softplus(x):
+    """Softplus of any `x`: TensorFlow Lite's own overflows above 88."""
+    return ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))
+
+
 @keras.saving.register_keras_serializable("gkcmn")
 class BM(GroundingModel):
     """Anchor-free baseline: GKCMN's encoders and fusion with linear heads (section 3, "BM").
@@ -50,9 +55,9 @@ class BM(GroundingModel):
         super().__init__(vocabulary_size, loss_weights=loss_weights, **kwargs)
         linear = functools.partial(keras.layers.Dense, dtype="float32")
         self.box_score = linear(1, name="box_score")
-        self.box_distances = linear(4, activation="softplus", name="box_distances")
+        self.box_distances = linear(4, activation=_softplus, name="box_distances")
         self.segment_score = linear(1, name="segment_score")
-        self.segment_distances = linear(2, activation="softplus", name="segment_distances")
+        self.segment_distances = linear(2, activation=_softplus, name="segment_distances")
 
     def build_head(self, fused_shape):
         """Creates the weights of the four linear layers."""
