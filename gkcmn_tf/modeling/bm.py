@@ -11,8 +11,8 @@ from gkcmn_tf.modeling.grounding_model import GroundingModel
 
 
 def _softplus(x):
-    """Softplus of any `x`: TensorFlow Lite's own overflows above 88."""
-    return ops.relu(x) + ops.log1p(ops.exp(-ops.abs(x)))
+    """Softplus of any `x`: that of TensorFlow Lite overflows above 88, and ONNX has no `log1p`."""
+    return ops.relu(x) + ops.log(1 + ops.exp(-ops.abs(x)))
 
 
 @keras.saving.register_keras_serializable("gkcmn")
