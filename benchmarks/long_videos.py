@@ -23,9 +23,8 @@ import numpy as np
 from absl import app, flags, logging
 
 from data.make_shapes import make_joined_shapes
-from gkcmn_tf import preset, program, searched_clips
+from gkcmn_tf import interruption, preset, program, searched_clips
 from gkcmn_tf.evaluation.metrics import temporal_iou
-from gkcmn_tf.files import read_json
 
 FLAGS = flags.FLAGS
 
@@ -82,10 +81,16 @@ def commands(video: str, search: str) -> dict[str, list[str]]:
             f"--saved_model={FLAGS.saved_model}",
         ]
         if search == "sliding":
-            config = read_json(os.path.join(preset.find(FLAGS.preset), "config.json"))
-            longest = searched_clips.longest_training_clip(config["about"])
+            # In a process of its own: with TensorFlow, this one would add to the memory of others.
+            with interruption.worker_map(longest_training_clip, [FLAGS.preset], 1) as found_clips:
+                (longest,) = found_clips
             found["saved_model"] += [f"--clip_seconds={longest}"]
     return {name: [*python, *command, f"--video={video}"] for name, command in found.items()}
+
+
+def longest_training_clip(name: str) -> float | None:
+    """Seconds of the longest training clip of a preset."""
+    return searched_clips.longest_training_clip(preset.load(name).about)
 
 
 def measure(command: list[str], asked: list[dict]) -> dict:

@@ -184,7 +184,7 @@ def encode_windows(
     batch_size: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EncodedVideo:
-    """Encodes some windows of a video; memory contains all features, but two batches of frames.
+    """Encodes some windows of a video; memory contains two batches of frames at most.
 
     Args:
         path: video file.

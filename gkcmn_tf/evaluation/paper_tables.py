@@ -115,10 +115,14 @@ def _run_folder(name, seed):
 def config_of(name: str, seed: int) -> dict:
     """The config of a run, flat, without the location of its records."""
     variant = VARIANTS[name]
-    files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
-    overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
-    config = configs.flat(configs.load(variant.experiment, files, overrides))
+    config = configs.flat(configs.load(variant.experiment, *_run_changes(variant, seed)))
     return {key: value for key, value in config.items() if key != "data.records_dir"}
+
+
+def _run_changes(variant, seed):
+    """As `changes`, with the seed of a run."""
+    files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
+    return files, ",".join(filter(None, [overrides, f"train.seed={seed}"]))
 
 
 def check_results(jobs: Sequence[tuple[str, int]]) -> None:
@@ -215,8 +219,7 @@ def run_variant(name: str, seed: int) -> None:
 
 def train_variant(variant: Variant, seed: int, folder: str) -> None:
     """Trains a variant in `folder`, or continues its training."""
-    files, overrides = changes(variant, FLAGS.config_file, FLAGS.params_override)
-    overrides = ",".join(filter(None, [overrides, f"train.seed={seed}"]))
+    files, overrides = _run_changes(variant, seed)
     call(
         "train",
         f"--experiment={variant.experiment}",
