@@ -28,6 +28,8 @@ from gkcmn_tf.evaluation.metrics import temporal_iou
 
 FLAGS = flags.FLAGS
 
+PROGRAMS = ["ground", "run_tflite", "saved_model"]
+
 
 def define_flags() -> None:
     """Defines the program's flags."""
@@ -35,6 +37,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_sentences", 8, "Sentences per video.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Random seed of the videos.")
     flags.DEFINE_multi_enum("search", ["whole", "sliding"], ["whole", "sliding"], "Ways to search.")
+    flags.DEFINE_multi_enum(
+        "program", PROGRAMS, PROGRAMS, "Programs that are measured; repeatable."
+    )
     flags.DEFINE_string("preset", "gkcmn_shapes", "Trained model.")
     flags.DEFINE_string("tflite_dir", None, "Folder with grounding.tflite and i3d.tflite.")
     flags.DEFINE_string("saved_model", None, "Folder of a SavedModel of the preset.")
@@ -57,6 +62,8 @@ def main(argv):
         for search in FLAGS.search:
             video = os.path.join(folder, asked[0]["video"])
             for name, command in commands(video, search).items():
+                if name not in FLAGS.program:
+                    continue
                 command += [f"--query={one['sentence']}" for one in asked]
                 result = {"minutes": minutes, "program": name, "search": search}
                 print(json.dumps(result | measure(command, asked)), flush=True)
