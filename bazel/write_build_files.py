@@ -124,8 +124,8 @@ class BuildFiles:
             return {Label(package, "all_files") for package in self._packages}
         *package_folders, _ = source.parents
         tree = self._trees[source]
-        paths = {folder / path for path in _paths(tree) for folder in source.parents}
-        paths |= {folder / text for text in _strings(tree) for folder in package_folders}
+        paths = {folder / path for path in set(_paths(tree)) for folder in source.parents}
+        paths |= {folder / text for text in set(_strings(tree)) for folder in package_folders}
         if _is_test(source):
             paths.add(PurePath("pyproject.toml"))
         if source.name == "__init__.py":
@@ -233,10 +233,14 @@ def _paths(tree) -> Iterator[str]:
             is_name = isinstance(start.right, ast.Constant) and isinstance(start.right.value, str)
             names = [start.right.value, *names] if is_name else []
             start = start.left
-        starts = {name.id for name in ast.walk(start) if isinstance(name, ast.Name)}
-        # Relative to a constant or `__file__`; other paths are created at run time.
-        if names and ("__file__" in starts or any(map(str.isupper, starts))):
+        if names and _is_constant_path(start):
             yield "/".join(names)
+
+
+def _is_constant_path(node):
+    """Whether a path is relative to a constant or `__file__`; others are created at run time."""
+    names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return "__file__" in names or any(map(str.isupper, names))
 
 
 def _quoted(text: str) -> str:

@@ -183,28 +183,18 @@ def changes(
 
 
 def run_variant(name: str, seed: int) -> None:
-    """Trains and evaluates a variant, and writes its results; skips finished parts.
+    """Trains and evaluates a variant, and writes its results; continues an interrupted training.
 
     A constant tube is evaluated with the settings of the full model, which is trained if necessary.
     """
     variant = VARIANTS[name]
-    folder = _run_folder(name, seed)
-    outputs = {False: folder, True: os.path.join(folder, "given")}
-    pending = {
-        given: output
-        for given, output in outputs.items()
-        if not os.path.exists(os.path.join(output, "metrics.json"))
-    }
+    folder = model_dir = _run_folder(name, seed)
     guess = ()
-    model_dir = folder
     if variant.constant:
         guess = ("--trivial_guess", "--best_segment")
         model_dir = _run_folder("full", seed)
-        if pending:
-            train_variant(VARIANTS["full"], seed, model_dir)
-    elif pending:
-        train_variant(variant, seed, folder)
-    for given, output in pending.items():
+    train_variant(VARIANTS["full"] if variant.constant else variant, seed, model_dir)
+    for given, output in ((False, folder), (True, os.path.join(folder, "given"))):
         call(
             "evaluate",
             f"--model_dir={model_dir}",
@@ -245,12 +235,9 @@ def read_scores(folder: str) -> dict:
         `found` without and `given` with temporal ground truth; `absent` and `pairs` if the split
         has absent sentences and minimal pairs; `videos`, for each video in the order of their ids,
         its number of `sentences` and their m_vIoU, as `found` and `given`.
-
-    Raises:
-        ValueError: a metrics file is that of an older version.
     """
     found, given = (
-        _read_metrics(os.path.join(folder, *parts, "metrics.json")) for parts in ([], ["given"])
+        read_json(os.path.join(folder, *parts, "metrics.json")) for parts in ([], ["given"])
     )
     videos = sorted(found["per_video"])
     return {
@@ -265,15 +252,6 @@ def read_scores(folder: str) -> dict:
             },
         },
     }
-
-
-def _read_metrics(path):
-    metrics = read_json(path)
-    if "per_video" not in metrics:
-        raise ValueError(
-            f"{path}: has no per_video: an older version wrote it; delete it to evaluate again"
-        )
-    return metrics
 
 
 def format_tables(scores: Mapping[str, Sequence[dict]], seeds: Sequence[int]) -> str:

@@ -188,8 +188,16 @@ def test_a_constant_tube_is_evaluated_with_the_run_of_the_full_model(tmp_path, c
         assert f"--model_dir={tmp_path}/full/seed_4" in arguments
         assert arguments[-2:] == ("--trivial_guess", "--best_segment")
         assert arguments[2].startswith(f"--output_dir={tmp_path}/constant/seed_4")
-    paper_tables.run_variant("constant", 4)
-    assert len(called) == 3
+
+
+def test_an_interrupted_run_is_evaluated_with_the_split_of_the_command(tmp_path, called):
+    write_json(f"{tmp_path}/full/seed_4/metrics.json", metrics_json(0.9))
+    paper_tables.FLAGS.split = "val"
+    paper_tables.main(["paper_tables"])
+    assert [name for name, _ in called] == ["train", "evaluate", "evaluate"]
+    assert all("--split=val" in arguments for _, arguments in called[1:])
+    results = read_json(f"{tmp_path}/full/seed_4.json")
+    assert results["split"] == "val" and results["found"]["m_vIoU"] == 0.1
 
 
 def test_results_of_a_run_are_in_one_file_which_suffices_for_the_tables(tmp_path, called, capsys):
@@ -225,13 +233,6 @@ def test_results_of_another_config_are_refused(tmp_path, called, flag, value, ke
     with expected if key else contextlib.nullcontext():
         paper_tables.main(["paper_tables"])
     assert len(called) == 3
-
-
-def test_metrics_of_an_older_version_are_named(tmp_path):
-    write_json(str(tmp_path / "metrics.json"), {"overall": {"m_vIoU": 0.1}})
-    write_json(str(tmp_path / "given" / "metrics.json"), {"overall": {"m_vIoU": 0.2}})
-    with pytest.raises(ValueError, match=r"metrics.json: has no per_video.*delete it"):
-        paper_tables.read_scores(str(tmp_path))
 
 
 def test_gkcmn_plus_has_a_separate_table_without_the_papers_results(all_scores):
