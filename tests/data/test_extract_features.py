@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -234,6 +235,7 @@ def test_a_run_killed_at_random_times_gives_the_same_bytes_as_an_uninterrupted_o
         process = start(root, output_dir)
         while len(list((output_dir / "features").glob("*"))) < files:
             assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert not (output_dir / "manifest.json").exists()

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -196,6 +197,7 @@ def test_two_at_once(program, case, account, tmp_path):
     first = start(case.command(program, output))
     while not (output / LOCK_FILE).exists() or not (output / LOCK_FILE).read_text():
         assert first.process.poll() is None
+        time.sleep(0.02)
     os.kill(first.process.pid, signal.SIGSTOP)
     account["injected"] += 1
     text = start(case.command(program, output)).finish(MISTAKE)

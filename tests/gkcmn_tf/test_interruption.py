@@ -47,6 +47,7 @@ def interrupt_when(process, begun):
     """Sends SIGINT to the program and its workers, as Ctrl-C does; returns the last line."""
     while not begun():
         assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)  # leaves the core to the program
     os.killpg(process.pid, signal.SIGINT)
     _, text = process.communicate()
     assert process.returncode == 130
