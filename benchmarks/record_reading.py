@@ -1,12 +1,15 @@
 r"""Measures reading the features of clips from records against reading the same bytes alone.
 
 Example:
-    python -m benchmarks.record_reading --output_dir=/tmp/records --videos=10 --videos=100
+    python -m benchmarks.record_reading --output_dir=/tmp/records --videos=10 --videos=100 \
+        --samples=10
 
 Makes records of random features if the folder has none (kept, for a second run), reads batches as
 training does, and reads the same rows by `os.pread` without TensorFlow, decoding or checksums: the
 floor. The kernel counts the bytes (Linux). Where possible, the pages of the files are dropped
-from the cache before each run (`cold`). Prints one line of JSON for each number of videos.
+from the cache before each run (`cold`); with fewer videos than samples, a run reads pages again and
+finds them there. Repeat the command: the first call measures while the system still writes the
+records. Prints one line of JSON for each number of videos.
 """
 
 import json
