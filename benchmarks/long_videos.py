@@ -6,11 +6,11 @@ Example:
         --saved_model=runs/export/gkcmn/1
 
 Generates a video of each length with `data.make_shapes --setting=joined` and asks --preset all its
-sentences, by `gkcmn_tf.ground`, with --tflite_dir (grounding.tflite and i3d.tflite) by
-`export.run_tflite`, and with --saved_model by the code of `export.client`, each in a process of its
-own. Prints one line of JSON per video, program and search: the seconds from the start of the
-process to its end, the largest memory, the mean and the median tIoU, and the number of sentences
-with a tIoU of at least 0.5. Run a first, short video for warm-up.
+sentences, by `gkcmn_tf.ground` (unless --noground), with --tflite_dir (grounding.tflite and
+i3d.tflite) by `export.run_tflite`, and with --saved_model by the code of `export.client`, each in a
+process of its own. Prints one line of JSON per video, program and search: the seconds from the
+start of the process to its end, the largest memory, the mean and the median tIoU, and the number of
+sentences with a tIoU of at least 0.5. Run a first, short video for warm-up.
 """
 
 import json
@@ -28,8 +28,6 @@ from gkcmn_tf.evaluation.metrics import temporal_iou
 
 FLAGS = flags.FLAGS
 
-PROGRAMS = ["ground", "run_tflite", "saved_model"]
-
 
 def define_flags() -> None:
     """Defines the program's flags."""
@@ -37,9 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_sentences", 8, "Sentences per video.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Random seed of the videos.")
     flags.DEFINE_multi_enum("search", ["whole", "sliding"], ["whole", "sliding"], "Ways to search.")
-    flags.DEFINE_multi_enum(
-        "program", PROGRAMS, PROGRAMS, "Programs that are measured; repeatable."
-    )
+    flags.DEFINE_bool("ground", True, "Whether gkcmn_tf.ground is measured.")
     flags.DEFINE_string("preset", "gkcmn_shapes", "Trained model.")
     flags.DEFINE_string("tflite_dir", None, "Folder with grounding.tflite and i3d.tflite.")
     flags.DEFINE_string("saved_model", None, "Folder of a SavedModel of the preset.")
@@ -62,8 +58,6 @@ def main(argv):
         for search in FLAGS.search:
             video = os.path.join(folder, asked[0]["video"])
             for name, command in commands(video, search).items():
-                if name not in FLAGS.program:
-                    continue
                 command += [f"--query={one['sentence']}" for one in asked]
                 result = {"minutes": minutes, "program": name, "search": search}
                 print(json.dumps(result | measure(command, asked)), flush=True)
@@ -72,9 +66,14 @@ def main(argv):
 def commands(video: str, search: str) -> dict[str, list[str]]:
     """Commands that ground sentences in a video, without the sentences, by name."""
     python = [sys.executable, "-m"]
-    found = {
-        "ground": ["gkcmn_tf.ground", f"--preset={FLAGS.preset}", "--nodraw", f"--search={search}"]
-    }
+    found = {}
+    if FLAGS.ground:
+        found["ground"] = [
+            "gkcmn_tf.ground",
+            f"--preset={FLAGS.preset}",
+            "--nodraw",
+            f"--search={search}",
+        ]
     if FLAGS.tflite_dir:
         found["run_tflite"] = [
             "export.run_tflite",

@@ -184,7 +184,7 @@ def encode_windows(
     batch_size: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EncodedVideo:
-    """Encodes some windows of a video; memory contains two batches of frames at most.
+    """Encodes some windows of a video; of its frames, memory contains two batches at most.
 
     Args:
         path: video file.

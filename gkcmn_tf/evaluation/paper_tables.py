@@ -188,12 +188,10 @@ def run_variant(name: str, seed: int) -> None:
     A constant tube is evaluated with the settings of the full model, which is trained if necessary.
     """
     variant = VARIANTS[name]
-    folder = model_dir = _run_folder(name, seed)
-    guess = ()
-    if variant.constant:
-        guess = ("--trivial_guess", "--best_segment")
-        model_dir = _run_folder("full", seed)
-    train_variant(VARIANTS["full"] if variant.constant else variant, seed, model_dir)
+    trained = "full" if variant.constant else name
+    guess = ("--trivial_guess", "--best_segment") if variant.constant else ()
+    folder, model_dir = _run_folder(name, seed), _run_folder(trained, seed)
+    train_variant(VARIANTS[trained], seed, model_dir)
     for given, output in ((False, folder), (True, os.path.join(folder, "given"))):
         call(
             "evaluate",
